@@ -1,0 +1,137 @@
+#pragma once
+// TCP sockets, listeners and datagram sockets of one Ring.
+//
+// A descriptor is made inside the network namespace it is asked for (setns, socket, setns back; the
+// namespace of a socket is fixed when it is made).
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "mesh/base/result.h"
+#include "mesh/io/buffer.h"
+#include "mesh/io/ring.h"
+#include "mesh/io/task.h"
+#include "mesh/net/address.h"
+#include "mesh/net/netns.h"
+
+namespace mesh::io {
+
+// Anything the relay can copy between: a TCP socket, an HBONE stream, or a test double.
+// recv_buffer(): at least one byte, or an empty Buffer at end of stream.
+// send_all(): accepted for sending, all of it, or an Error; how much was sent then is unknown.
+template <class S>
+concept ByteStream = requires(S stream, std::span<const std::byte> out) {
+  stream.recv_buffer();
+  stream.send_all(out);
+  stream.finish_sending();
+  stream.reset();
+};
+
+// A connected TCP socket. Owns its descriptor; TCP_NODELAY is on. One reader and one writer at a
+// time. Destroy only when no operation is in flight (rule 2 of task.h gives that).
+class Socket {
+ public:
+  struct Impl;
+  explicit Socket(std::unique_ptr<Impl> impl);
+  Socket(Socket&&) noexcept;
+  Socket& operator=(Socket&&) noexcept;
+  ~Socket();  // closes: FIN, or RST when received bytes were not read
+
+  // Reads into memory of the ring: an idle connection holds none. Multishot underneath while the
+  // caller keeps up; never more than a few buffers ahead of it.
+  // Errors: kPeerReset, kExhausted (no buffer left: the caller may wait and try again), kCancelled.
+  Task<Result<Buffer>> recv_buffer(BufferClass kind = BufferClass::kRelay);
+  // Reads into the caller's memory; 0 at end of stream.
+  Task<Result<std::size_t>> recv(std::span<std::byte> into);
+
+  Task<Result<Done>> send_all(std::span<const std::byte> bytes);
+  // Gathers: at most 64 pieces a call; they stay alive until the Task is done.
+  Task<Result<Done>> send_all(std::span<const std::span<const std::byte>> pieces);
+
+  // No more bytes will follow; the peer reads end of stream (FIN).
+  Result<Done> finish_sending() noexcept;
+  // Gives up at once: RST, and the socket is closed. Operations in flight complete with an Error.
+  void reset() noexcept;
+
+  net::SocketAddress local_address() const noexcept;  // for a captured connection: what was dialled
+  net::SocketAddress peer_address() const noexcept;
+
+  // Waits until the peer resets, or closes with nothing left to read, without consuming bytes: for
+  // noticing that an application gave up while we connect on its behalf. Ends on cancel.
+  Task<Result<Done>> wait_hang_up();
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+struct ConnectOptions {
+  net::SocketAddress to;
+  // Connect from this address (IP_TRANSPARENT and IP_FREEBIND, so it need not be local).
+  std::optional<net::IpAddress> from;
+  std::optional<std::uint32_t> mark;                // SO_MARK: for routing only, never for trust
+  const net::NetworkNamespace* netns = nullptr;     // nullptr: the process's own
+  Duration deadline = std::chrono::seconds(10);
+};
+Task<Result<Socket>> connect(Ring& ring, ConnectOptions options);
+
+struct ListenOptions {
+  net::SocketAddress at;
+  bool transparent = false;   // accept connections to addresses that are not local (TPROXY)
+  bool reuse_port = true;
+  int backlog = 1024;
+  std::optional<std::uint32_t> mark;
+  const net::NetworkNamespace* netns = nullptr;
+};
+
+// Accepts connections, multishot underneath.
+class Listener {
+ public:
+  struct Impl;
+  static Result<Listener> listen(Ring& ring, const ListenOptions& options);
+  Listener(Listener&&) noexcept;
+  Listener& operator=(Listener&&) noexcept;
+  ~Listener();
+
+  // Errors: kExhausted (EMFILE, ENFILE): wait, then call again; the listener stays usable.
+  Task<Result<Socket>> accept();
+  net::SocketAddress local_address() const noexcept;
+  // No further accept() succeeds; one in flight ends with kCancelled. Connections that the kernel had
+  // already completed but were not accepted are reset.
+  void close() noexcept;
+
+ private:
+  explicit Listener(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// A UDP socket. With `transparent`, `local` of each datagram is the address that was dialled, and
+// send_to() may speak from any address (IP_PKTINFO / IPV6_PKTINFO and IP_TRANSPARENT).
+class DatagramSocket {
+ public:
+  struct Impl;
+  struct Datagram {
+    net::SocketAddress peer;
+    net::SocketAddress local;
+    std::size_t size = 0;
+    bool truncated = false;  // it was longer than the memory given
+  };
+  static Result<DatagramSocket> open(Ring& ring, const ListenOptions& options);
+  DatagramSocket(DatagramSocket&&) noexcept;
+  DatagramSocket& operator=(DatagramSocket&&) noexcept;
+  ~DatagramSocket();
+
+  Task<Result<Datagram>> recv_from(std::span<std::byte> into);
+  Task<Result<Done>> send_to(std::span<const std::byte> bytes, net::SocketAddress peer,
+                             std::optional<net::SocketAddress> from = std::nullopt);
+  net::SocketAddress local_address() const noexcept;
+
+ private:
+  explicit DatagramSocket(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::io
