@@ -6,14 +6,14 @@ namespace mesh {
 
 std::string_view reason_name(Reason reason) {
   static constexpr std::array<std::string_view, kReasonCount> kNames = {
-      "cancelled",       "peer_closed",      "peer_reset",        "timed_out",
-      "refused",         "unreachable",      "exhausted",         "system",
-      "protocol",        "malformed",        "too_large",         "flood",
-      "tls_handshake",   "no_certificate",   "untrusted",         "expired",
-      "wrong_identity",  "no_identity",      "denied",            "policy_unusable",
-      "policy_changed",  "unknown_workload", "not_ready",         "no_endpoint",
-      "waypoint_missing", "rejected_resource", "loop",            "wrong_target",
-      "draining",        "passthrough_refused",
+      "cancelled",        "peer_closed",         "peer_reset", "timed_out",
+      "refused",          "unreachable",         "exhausted",  "system",
+      "protocol",         "malformed",           "too_large",  "flood",
+      "tls_handshake",    "no_certificate",      "untrusted",  "expired",
+      "wrong_identity",   "no_identity",         "denied",     "policy_unusable",
+      "policy_changed",   "unknown_workload",    "not_ready",  "no_endpoint",
+      "waypoint_missing", "rejected_resource",   "loop",       "wrong_target",
+      "draining",         "passthrough_refused",
   };
   static_assert(!kNames.back().empty());
   const auto index = static_cast<std::size_t>(reason);

@@ -23,19 +23,19 @@ namespace mesh {
 
 enum class Reason : std::uint8_t {
   // the transport
-  kCancelled,      // we asked the operation to stop, and it did
-  kPeerClosed,     // end of stream where more bytes were due
-  kPeerReset,      // RST, EPIPE, RST_STREAM: the peer gave up
-  kTimedOut,       // a deadline of ours passed
-  kRefused,        // nobody listens there
-  kUnreachable,    // no route to that address
-  kExhausted,      // a limit of ours or the kernel's: descriptors, streams, buffers
-  kSystem,         // any other errno; see os_errno
+  kCancelled,    // we asked the operation to stop, and it did
+  kPeerClosed,   // end of stream where more bytes were due
+  kPeerReset,    // RST, EPIPE, RST_STREAM: the peer gave up
+  kTimedOut,     // a deadline of ours passed
+  kRefused,      // nobody listens there
+  kUnreachable,  // no route to that address
+  kExhausted,    // a limit of ours or the kernel's: descriptors, streams, buffers
+  kSystem,       // any other errno; see os_errno
   // the peer's bytes
-  kProtocol,       // the peer broke the protocol
-  kMalformed,      // input that does not parse
-  kTooLarge,       // input beyond a documented limit
-  kFlood,          // legal frames at a rate that is an attack
+  kProtocol,   // the peer broke the protocol
+  kMalformed,  // input that does not parse
+  kTooLarge,   // input beyond a documented limit
+  kFlood,      // legal frames at a rate that is an attack
   // identity
   kTlsHandshake,   // no common parameters, or the handshake broke off
   kNoCertificate,  // the peer showed none
@@ -44,17 +44,17 @@ enum class Reason : std::uint8_t {
   kWrongIdentity,  // a valid certificate of somebody else
   kNoIdentity,     // we have no certificate (yet) to speak for this workload
   // the mesh's answer
-  kDenied,           // a policy said no, and is named beside this reason
-  kPolicyUnusable,   // a policy of this scope is unknown or does not compile: the scope is closed
-  kPolicyChanged,    // an open connection is no longer allowed
-  kUnknownWorkload,  // no such workload or service in a complete snapshot
-  kNotReady,         // no complete snapshot, or no news of this pod, before the deadline
-  kNoEndpoint,       // a service without a healthy endpoint
-  kWaypointMissing,  // a waypoint is required and cannot be reached or found
-  kRejectedResource, // the control plane's resource for this destination did not decode
-  kLoop,             // a connection to the proxy's own ports
-  kWrongTarget,      // a CONNECT for an address that is not this pod's
-  kDraining,         // the proxy or the pod is going away
+  kDenied,            // a policy said no, and is named beside this reason
+  kPolicyUnusable,    // a policy of this scope is unknown or does not compile: the scope is closed
+  kPolicyChanged,     // an open connection is no longer allowed
+  kUnknownWorkload,   // no such workload or service in a complete snapshot
+  kNotReady,          // no complete snapshot, or no news of this pod, before the deadline
+  kNoEndpoint,        // a service without a healthy endpoint
+  kWaypointMissing,   // a waypoint is required and cannot be reached or found
+  kRejectedResource,  // the control plane's resource for this destination did not decode
+  kLoop,              // a connection to the proxy's own ports
+  kWrongTarget,       // a CONNECT for an address that is not this pod's
+  kDraining,          // the proxy or the pod is going away
   kPassthroughRefused,  // an unknown destination, and the setting that refuses those
 };
 inline constexpr int kReasonCount = static_cast<int>(Reason::kPassthroughRefused) + 1;

@@ -49,7 +49,8 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
   if (text.find('\0') != std::string_view::npos) return {};
   IpAddress ip;
   ip.is_v6_ = text.find(':') != std::string_view::npos;
-  if (inet_pton(ip.is_v6_ ? AF_INET6 : AF_INET, terminated.data(), ip.bytes_.data()) != 1) return {};
+  if (inet_pton(ip.is_v6_ ? AF_INET6 : AF_INET, terminated.data(), ip.bytes_.data()) != 1)
+    return {};
   return ip;
 }
 
@@ -149,7 +150,8 @@ std::optional<Cidr> Cidr::parse(std::string_view text) {
   const std::size_t slash = text.find('/');
   const auto ip = IpAddress::parse(text.substr(0, slash));
   if (!ip) return {};
-  if (slash == std::string_view::npos) return make(*ip, static_cast<unsigned>(ip->bytes().size() * 8));
+  if (slash == std::string_view::npos)
+    return make(*ip, static_cast<unsigned>(ip->bytes().size() * 8));
   const auto length = parse_number(text.substr(slash + 1), 128);
   return length ? make(*ip, *length) : std::nullopt;
 }

@@ -12,15 +12,17 @@ namespace {
 IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
 
 TEST_CASE("an address reads back as it was written") {
-  const auto text = GENERATE(values<std::string>({"0.0.0.0", "10.244.1.9", "255.255.255.255", "::",
-                                                  "::1", "fd00:10:244::9", "::ffff:10.0.0.1"}));
+  const auto text =
+      GENERATE(values<std::string>({"0.0.0.0", "10.244.1.9", "255.255.255.255", "::", "::1",
+                                    "fd00:10:244::9", "::ffff:10.0.0.1"}));
   CHECK(ip(text).to_string() == text);
 }
 
 TEST_CASE("what is not an address is none") {
-  const auto text = GENERATE(values<std::string>(
-      {"", "10", "10.0.0", "10.0.0.256", "010.0.0.1", "10.0.0.1 ", " 10.0.0.1", "10.0.0.1/32", "[::1]",
-       "::1%eth0", "fe80::1::2", "g::1", std::string(64, '1'), std::string("10.0.0.1\0", 9)}));
+  const auto text =
+      GENERATE(values<std::string>({"", "10", "10.0.0", "10.0.0.256", "010.0.0.1", "10.0.0.1 ",
+                                    " 10.0.0.1", "10.0.0.1/32", "[::1]", "::1%eth0", "fe80::1::2",
+                                    "g::1", std::string(64, '1'), std::string("10.0.0.1\0", 9)}));
   INFO(text);
   CHECK(!IpAddress::parse(text));
 }
@@ -56,9 +58,9 @@ TEST_CASE("socket addresses: brackets exactly where IPv6 is") {
 }
 
 TEST_CASE("what is not a socket address is none") {
-  const auto text = GENERATE(values<std::string>({"", ":80", "10.0.0.1", "10.0.0.1:", "10.0.0.1:65536",
-                                                  "10.0.0.1:080", "10.0.0.1:-1", "10.0.0.1:+1",
-                                                  "fd00::1:80x", "[10.0.0.1]:80", "[fd00::1]", "::1:80"}));
+  const auto text = GENERATE(values<std::string>(
+      {"", ":80", "10.0.0.1", "10.0.0.1:", "10.0.0.1:65536", "10.0.0.1:080", "10.0.0.1:-1",
+       "10.0.0.1:+1", "fd00::1:80x", "[10.0.0.1]:80", "[fd00::1]", "::1:80"}));
   INFO(text);
   CHECK(!SocketAddress::parse(text));
 }
@@ -89,8 +91,8 @@ TEST_CASE("a block clears host bits and contains its own family only") {
 }
 
 TEST_CASE("what is not a block is none") {
-  const auto text = GENERATE(values<std::string>(
-      {"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/08", "10.0.0.0/-1", "10.0.0.0/8/8"}));
+  const auto text = GENERATE(values<std::string>({"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129",
+                                                  "10.0.0.0/08", "10.0.0.0/-1", "10.0.0.0/8/8"}));
   INFO(text);
   CHECK(!Cidr::parse(text));
 }

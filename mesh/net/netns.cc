@@ -22,7 +22,8 @@ constexpr const char* kOwnNamespace = "/proc/thread-self/ns/net";
 
 Result<NetworkNamespace> NetworkNamespace::adopt(int fd) {
   NetworkNamespace adopted(fd, 0);
-  if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET) return failed(Reason::kMalformed, "network namespace");
+  if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
+    return failed(Reason::kMalformed, "network namespace");
   struct stat status{};
   if (fstat(fd, &status) < 0) return failed_with_errno(errno, "network namespace");
   adopted.inode_ = status.st_ino;

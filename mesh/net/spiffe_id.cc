@@ -14,8 +14,9 @@ bool is_lower_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c
 bool is_punctuation(char c) { return c == '.' || c == '-' || c == '_'; }
 
 bool is_trust_domain(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxTrustDomain &&
-         std::ranges::all_of(text, [](char c) { return is_lower_or_digit(c) || is_punctuation(c); });
+  return !text.empty() && text.size() <= kMaxTrustDomain && std::ranges::all_of(text, [](char c) {
+    return is_lower_or_digit(c) || is_punctuation(c);
+  });
 }
 
 bool is_segment(std::string_view text) {

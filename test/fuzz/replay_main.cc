@@ -1,6 +1,7 @@
 // Runs every file of a corpus folder through a fuzz target once, without libFuzzer, and then a few
 // hundred mutations of each (bytes flipped, cut and repeated by a fixed seed), so that the unit
-// suite walks the edges of a corpus too. An empty or missing corpus is a failure: nothing was tested.
+// suite walks the edges of a corpus too. An empty or missing corpus is a failure: nothing was
+// tested.
 
 #include <algorithm>
 #include <cstdint>

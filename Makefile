@@ -1,0 +1,47 @@
+# The whole set-up on a fresh Debian 12 machine: each target installs what it needs, and does no
+# work twice. `make help` lists them.
+
+SHELL := /bin/bash
+JOBS ?= 2
+SANITIZE ?=
+# Sanitized and release builds live beside the ordinary one.
+BUILD := build$(if $(SANITIZE),-$(subst $(,),-,$(SANITIZE)))
+, := ,
+SUITE ?=
+MESON_ARGS := $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized)
+
+.PHONY: help setup build demo test test-kernel fuzz perf clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
+
+setup: ## install packages and fetch the pinned sources (asks for root only when something is missing)
+	@tools/install-packages
+	@tools/fetch-sources
+
+$(BUILD)/build.ninja: | setup
+	@meson setup $(BUILD) --native-file tools/clang.ini $(MESON_ARGS)
+
+build: setup $(BUILD)/build.ninja ## build every program
+	@ninja -C $(BUILD) -j $(JOBS) programs
+
+demo: build ## the whole story: a mesh of two nodes from a folder of manifests, checked line by line
+	@tools/as-root $(BUILD)/cli/weft lab demo examples/shop
+
+test: setup $(BUILD)/build.ninja ## build and run every test (SANITIZE=address,undefined; SUITE=unit)
+	@ninja -C $(BUILD) -j $(JOBS)
+	@tools/as-root tools/run-tests $(BUILD) $(SUITE)
+
+test-kernel: build ## the kernel facts again, under Debian's 6.1 kernel in QEMU
+	@test/kernel/run-in-qemu $(BUILD)
+
+fuzz: setup ## every fuzz target for a minute (FUZZ_SECONDS=60)
+	@tools/run-fuzzers
+
+perf: setup ## the figures of perf/README.md, from a release build
+	@[ -f build-release/build.ninja ] || meson setup build-release --native-file tools/clang.ini --buildtype=release
+	@ninja -C build-release -j $(JOBS) programs benchmarks
+	@tools/as-root perf/run build-release
+
+clean: ## remove the build folders
+	@rm -rf build build-*
