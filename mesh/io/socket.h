@@ -36,23 +36,29 @@ concept ByteStream = requires(S stream, std::span<const std::byte> out) {
 class Socket {
  public:
   struct Impl;
+  static constexpr std::size_t kReadAheadBytes = 65536;
+
   explicit Socket(std::unique_ptr<Impl> impl);
   Socket(Socket&&) noexcept;
   Socket& operator=(Socket&&) noexcept;
   ~Socket();  // closes: FIN, or RST when received bytes were not read
 
-  // Reads into memory of the ring: an idle connection holds none. Multishot underneath while the
-  // caller keeps up; never more than a few buffers ahead of it.
-  // Errors: kPeerReset, kExhausted (no buffer left: the caller may wait and try again), kCancelled.
+  // At least one byte, or an empty Buffer at end of stream. Reads into memory of the ring: an idle
+  // connection holds none. Multishot underneath while the caller keeps up.
+  // Limits: a caller that does not keep up is read ahead for kReadAheadBytes at most, and once for
+  // 32 buffers on kernels before 6.17. When the ring has no buffer left it waits for one.
+  // Errors: kPeerReset, kCancelled. After kCancelled nothing is lost: the next call goes on.
   Task<Result<Buffer>> recv_buffer(BufferClass kind = BufferClass::kRelay);
-  // Reads into the caller's memory; 0 at end of stream.
+  // What was read ahead, if anything: for gathering several buffers into one send.
+  std::optional<Buffer> take_ready() noexcept;
+  // Reads into the caller's memory; 0 at end of stream. May be mixed with recv_buffer().
   Task<Result<std::size_t>> recv(std::span<std::byte> into);
 
   Task<Result<Done>> send_all(std::span<const std::byte> bytes);
-  // Gathers: at most 64 pieces a call; they stay alive until the Task is done.
+  // Gathers. Both the list of pieces and what they point at stay alive until the Task is done.
   Task<Result<Done>> send_all(std::span<const std::span<const std::byte>> pieces);
 
-  // No more bytes will follow; the peer reads end of stream (FIN).
+  // No more bytes will follow; the peer reads end of stream (FIN). Not while a send is in flight.
   Result<Done> finish_sending() noexcept;
   // Gives up at once: RST, and the socket is closed. Operations in flight complete with an Error.
   void reset() noexcept;
@@ -61,7 +67,8 @@ class Socket {
   net::SocketAddress peer_address() const noexcept;
 
   // Waits until the peer resets, or closes with nothing left to read, without consuming bytes: for
-  // noticing that an application gave up while we connect on its behalf. Ends on cancel.
+  // noticing that an application gave up while we connect on its behalf. An end of stream behind
+  // unread bytes (a half-close) is no hang-up. Errors: kCancelled.
   Task<Result<Done>> wait_hang_up();
 
  private:
@@ -72,15 +79,16 @@ struct ConnectOptions {
   net::SocketAddress to;
   // Connect from this address (IP_TRANSPARENT and IP_FREEBIND, so it need not be local).
   std::optional<net::IpAddress> from;
-  std::optional<std::uint32_t> mark;                // SO_MARK: for routing only, never for trust
-  const net::NetworkNamespace* netns = nullptr;     // nullptr: the process's own
+  std::optional<std::uint32_t> mark;             // SO_MARK: for routing only, never for trust
+  const net::NetworkNamespace* netns = nullptr;  // nullptr: the process's own
   Duration deadline = std::chrono::seconds(10);
 };
+// Errors: kRefused, kUnreachable, kTimedOut, kExhausted (no descriptor left), kCancelled.
 Task<Result<Socket>> connect(Ring& ring, ConnectOptions options);
 
 struct ListenOptions {
-  net::SocketAddress at;
-  bool transparent = false;   // accept connections to addresses that are not local (TPROXY)
+  net::SocketAddress at;     // [::]:PORT is dual-stack; 0.0.0.0:PORT is IPv4 alone
+  bool transparent = false;  // accept connections to addresses that are not local (TPROXY)
   bool reuse_port = true;
   int backlog = 1024;
   std::optional<std::uint32_t> mark;
@@ -99,8 +107,8 @@ class Listener {
   // Errors: kExhausted (EMFILE, ENFILE): wait, then call again; the listener stays usable.
   Task<Result<Socket>> accept();
   net::SocketAddress local_address() const noexcept;
-  // No further accept() succeeds; one in flight ends with kCancelled. Connections that the kernel had
-  // already completed but were not accepted are reset.
+  // No further accept() succeeds; one in flight ends with kCancelled. Connections that the kernel
+  // had already completed but were not accepted are reset.
   void close() noexcept;
 
  private:
