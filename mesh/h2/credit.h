@@ -1,0 +1,55 @@
+#pragma once
+// Credit: how many bytes a stream's peer may send before its reader has taken any.
+//
+// A stream starts with 256 KiB. It gets more only while its reader keeps up and the measured
+// bandwidth-delay product asks for it: bytes that arrive within one round trip (of a PING) that fill
+// half of the credit mean that the credit, not the path, is the limit. So a stalled stream holds
+// 256 KiB on a short path, and one stream still fills a long one.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "mesh/io/ring.h"
+
+namespace mesh::h2 {
+
+inline constexpr std::uint32_t kCreditInitial = 256 * 1024;
+inline constexpr std::uint32_t kCreditMax = 8 * 1024 * 1024;
+
+// What all connections of a process (one worker) may have granted beyond the initial credits, and
+// what may lie unread in them. Single-threaded.
+struct CreditBudget {
+  std::size_t growth_max = 256 * 1024 * 1024;
+  std::size_t unread_max = 256 * 1024 * 1024;
+  std::size_t growth = 0;  // granted beyond kCreditInitial
+  std::size_t unread = 0;  // received, not yet taken by a reader
+
+  bool over() const { return unread > unread_max; }
+};
+
+// The credit of one stream. Pure; the connection tells it what happens.
+class StreamCredit {
+ public:
+  explicit StreamCredit(CreditBudget& budget) : budget_(&budget) {}
+  StreamCredit(StreamCredit&& other) noexcept;
+  StreamCredit& operator=(StreamCredit&&) = delete;
+  ~StreamCredit();
+
+  void received(std::size_t bytes);
+  void consumed(std::size_t bytes);
+  std::uint32_t credit() const { return credit_; }
+  std::size_t unread() const { return unread_; }
+  // Enough arrived since the last round trip ended to make a measurement worth a PING.
+  bool wants_measuring() const;
+  // A round trip ended: returns the new credit if it grew, else 0.
+  std::uint32_t round_trip_ended();
+
+ private:
+  CreditBudget* budget_;
+  std::uint32_t credit_ = kCreditInitial;
+  std::size_t unread_ = 0;
+  std::size_t in_round_trip_ = 0;
+  std::size_t unread_peak_ = 0;  // at the moments the reader took bytes
+};
+
+}  // namespace mesh::h2

@@ -1,0 +1,55 @@
+#pragma once
+// Stream: one connection inside a tunnel, as a ByteStream (mesh/io/socket.h).
+//
+// A clean end is END_STREAM and nothing else: RST_STREAM of any code, a broken tunnel, a missed
+// keep-alive or a drain deadline are errors of recv_buffer(), so that the relay can end the other side
+// with RST and truncation is never mistaken for the end.
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "mesh/base/result.h"
+#include "mesh/h2/connection.h"
+#include "mesh/io/buffer.h"
+#include "mesh/io/task.h"
+#include "mesh/tls/slice.h"
+
+namespace mesh::hbone {
+
+class Tunnel;         // internal: one TLS + HTTP/2 connection
+struct StreamState;   // internal
+
+// Owns its place in the tunnel: destroying one that has not ended resets it (CANCEL). One reader and
+// one writer at a time. Threads: those of its ring.
+class Stream {
+ public:
+  Stream() = default;
+  explicit Stream(std::shared_ptr<StreamState> state);
+  Stream(Stream&&) noexcept;
+  Stream& operator=(Stream&&) noexcept;
+  ~Stream();
+
+  // At least one byte, or empty at the peer's END_STREAM (or trailers).
+  // Errors: kPeerReset (RST_STREAM, or the tunnel broke), kTimedOut (keep-alive), kDraining (deadline),
+  // kCancelled.
+  io::Task<Result<tls::Slice>> recv_buffer();
+
+  // Accepted for sending once the tunnel has room: at most 256 KiB of a stream wait in it.
+  io::Task<Result<Done>> send_all(std::span<const std::byte> bytes);
+  // The same without a copy: the buffer's headroom and tailroom take the frame and the record.
+  io::Task<Result<Done>> send_buffer(io::Buffer buffer);
+
+  Result<Done> finish_sending() noexcept;
+  // RST_STREAM; operations in flight complete with an Error.
+  void reset() noexcept { reset(h2::ErrorCode::kCancel); }
+  void reset(h2::ErrorCode code) noexcept;
+
+  // Done when the peer has reset the stream or the tunnel is gone. Ends on cancel.
+  io::Task<Result<Done>> wait_hang_up();
+
+ private:
+  std::shared_ptr<StreamState> state_;
+};
+
+}  // namespace mesh::hbone
