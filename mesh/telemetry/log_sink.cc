@@ -1,0 +1,82 @@
+#include "mesh/telemetry/log_sink.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace mesh::telemetry {
+namespace {
+
+// A capacity that a burst needed is given back when it was larger than this.
+constexpr std::size_t kKeptBytes = 64 * 1024;
+
+void write_fully(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;  // nobody reads the log any more: nothing left to do
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+}  // namespace
+
+LogSink::LogSink(int fd, std::size_t queue_bytes) : fd_(fd), queue_bytes_(queue_bytes) {
+  // Signals are for the main thread.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+LogSink::~LogSink() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+bool LogSink::write(std::string_view line) {
+  bool first = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (queue_.size() + line.size() > queue_bytes_) {
+      dropped_.fetch_add(1, std::memory_order_relaxed);
+      return false;
+    }
+    first = queue_.empty() && !writing_;
+    queue_ += line;
+  }
+  if (first) wake_.notify_one();
+  return true;
+}
+
+void LogSink::flush() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [this] { return queue_.empty() && !writing_; });
+}
+
+void LogSink::run() {
+  pthread_setname_np(pthread_self(), "log");
+  std::string batch;
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    batch.clear();
+    if (batch.capacity() > kKeptBytes) std::string().swap(batch);
+    batch.swap(queue_);
+    writing_ = true;
+    lock.unlock();
+    write_fully(fd_, batch);
+    lock.lock();
+    writing_ = false;
+    if (queue_.empty()) idle_.notify_all();
+  }
+}
+
+}  // namespace mesh::telemetry
