@@ -30,15 +30,15 @@ LabelText& LabelText::add(std::string_view name, std::string_view value) {
 }
 
 void append_number(std::string& out, double value) {
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  char text[384];  // the longest double without an exponent
+  const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed).ptr;
   out.append(text, end);
 }
 
 void append_bound(std::string& out, double value) {
   const std::size_t before = out.size();
   append_number(out, value);
-  if (out.find_first_of(".e", before) == std::string::npos) out += ".0";
+  if (out.find('.', before) == std::string::npos) out += ".0";
 }
 
 void append_family_header(std::string& out, std::string_view name, std::string_view help,
