@@ -1,0 +1,248 @@
+#include "mesh/manifest/parse.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "mesh/manifest/fields.h"
+#include "mesh/manifest/read.h"
+
+namespace mesh::manifest {
+namespace {
+
+// The kinds, by API group and version.
+struct KnownKind {
+  std::string_view api_versions[3];
+  std::string_view name;
+  Kind kind;
+  bool namespaced = true;
+};
+
+constexpr KnownKind kKinds[] = {
+    {{"v1"}, "Namespace", Kind::kNamespace, false},
+    {{"v1"}, "Node", Kind::kNode, false},
+    {{"v1"}, "ServiceAccount", Kind::kServiceAccount},
+    {{"v1"}, "Pod", Kind::kPod},
+    {{"v1"}, "Service", Kind::kService},
+    {{"discovery.k8s.io/v1"}, "EndpointSlice", Kind::kEndpointSlice},
+    {{"security.istio.io/v1", "security.istio.io/v1beta1"},
+     "AuthorizationPolicy",
+     Kind::kAuthorizationPolicy},
+    {{"security.istio.io/v1", "security.istio.io/v1beta1"},
+     "PeerAuthentication",
+     Kind::kPeerAuthentication},
+    {{"networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"},
+     "WorkloadEntry",
+     Kind::kWorkloadEntry},
+    {{"networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"},
+     "ServiceEntry",
+     Kind::kServiceEntry},
+    {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"},
+     "Gateway",
+     Kind::kGateway},
+};
+
+// Kinds that belong to a mesh and that this version does not act on yet: said, not passed over.
+constexpr std::string_view kLater[] = {
+    "GatewayClass",    "HTTPRoute",      "GRPCRoute",       "TCPRoute",
+    "TLSRoute",        "ReferenceGrant", "DestinationRule", "VirtualService",
+    "RequestAuthentication"};
+
+std::string_view group_of(std::string_view api_version) {
+  const auto slash = api_version.find('/');
+  return slash == std::string_view::npos ? std::string_view() : api_version.substr(0, slash);
+}
+
+bool is_dns_name(std::string_view name) {
+  return !name.empty() && name.size() <= 253 && name.front() != '-' && name.front() != '.' &&
+         name.back() != '-' && name.back() != '.' &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
+         });
+}
+
+Metadata read_metadata(Fields fields) {
+  Metadata metadata;
+  metadata.name = fields.text("name");
+  metadata.ns = fields.text("namespace");
+  metadata.labels = fields.labels("labels");
+  metadata.annotations = fields.labels("annotations");
+  metadata.generate_name = fields.text("generateName");
+  metadata.uid = fields.text("uid");
+  metadata.deleting = fields.present("deletionTimestamp");
+  if (const Value* created = fields.take("creationTimestamp"); created != nullptr) {
+    metadata.created = created->text;
+  }
+  const bool strict = fields.report().strict;
+  fields.report().strict = false;  // the API server's own bookkeeping
+  for (Fields& owner : fields.maps("ownerReferences")) {
+    metadata.owners.push_back({.kind = owner.text("kind"),
+                               .name = owner.text("name"),
+                               .controller = owner.flag("controller", false)});
+  }
+  fields.report().strict = strict;
+  for (const std::string_view known :
+       {"deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "generation",
+        "managedFields", "resourceVersion", "selfLink"}) {
+    fields.ignore(known);
+  }
+  fields.finish();
+  return metadata;
+}
+
+class FileReader {
+ public:
+  FileReader(std::string_view file, Parsed& parsed) : file_(file), parsed_(&parsed) {}
+
+  void document(const Value& value, unsigned depth) {
+    Report report{.parsed = parsed_, .file = file_, .object = {}};
+    if (value.type != Value::Type::kMap) {
+      report.error(value.line, "", "a document must be a map of fields");
+      parsed_->unidentified = true;
+      return;
+    }
+    Fields fields(report, &value, "");
+    const std::string api_version = fields.required_text("apiVersion");
+    const std::string kind = fields.required_text("kind");
+    if (report.failed) {
+      parsed_->unidentified = true;
+    } else if (kind == "List" && api_version == "v1") {
+      list(value, report, depth);
+    } else if (const KnownKind* known = find(kind, api_version); known != nullptr) {
+      object(*known, value, fields, report);
+    } else {
+      unknown(kind, api_version, value, report);
+    }
+  }
+
+  // Takes the invalid objects out again.
+  void finish() {
+    std::erase_if(parsed_->objects,
+                  [&](const ParsedObject& o) { return broken_.contains(key_of(o.object)); });
+    parsed_->broken.assign(broken_.begin(), broken_.end());
+  }
+
+ private:
+  static const KnownKind* find(std::string_view kind, std::string_view api_version) {
+    for (const KnownKind& known : kKinds) {
+      if (known.name != kind) continue;
+      for (const std::string_view version : known.api_versions) {
+        if (!version.empty() && version == api_version) return &known;
+      }
+    }
+    return nullptr;
+  }
+
+  void list(const Value& value, Report& report, unsigned depth) {
+    const Value* items = value.find("items");
+    if (items == nullptr || items->is_null()) return;
+    if (depth > 0 || items->type != Value::Type::kList) {
+      report.error(items->line, "items", "must be a list of objects");
+      parsed_->unidentified = true;
+      return;
+    }
+    for (const Value& item : items->items) document(item, depth + 1);
+  }
+
+  // A kind of ours in a version that does not exist is an error; a kind of somebody else is not.
+  void unknown(const std::string& kind, const std::string& api_version, const Value& value,
+               Report& report) {
+    for (const KnownKind& known : kKinds) {
+      const std::string_view group = group_of(known.api_versions[0]);
+      if (known.name != kind || group != group_of(api_version)) continue;
+      report.error(value.line, "apiVersion",
+                   "\"" + api_version.substr(0, 64) + "\" is not a version of " + kind);
+      parsed_->unidentified = true;
+      return;
+    }
+    if (std::find(std::begin(kLater), std::end(kLater), kind) != std::end(kLater)) {
+      report.warn(value.line, "", kind + " is not handled yet: it has no effect");
+    } else if (group_of(api_version).ends_with("istio.io")) {
+      report.warn(value.line, "", kind.substr(0, 64) + " is not known: it has no effect");
+    }
+  }
+
+  void object(const KnownKind& known, const Value& value, Fields& fields, Report& report) {
+    report.strict = is_security_kind(known.kind);
+    Metadata metadata = read_metadata(fields.map("metadata"));
+    if (!known.namespaced) {
+      metadata.ns.clear();
+    } else if (metadata.ns.empty()) {
+      metadata.ns = "default";
+    }
+    const bool identified =
+        is_dns_name(metadata.name) && (metadata.ns.empty() || is_dns_name(metadata.ns));
+    if (!identified) {
+      report.error(value.line, "metadata.name", "is not the name of an object");
+      parsed_->unidentified = true;
+      return;
+    }
+    ObjectKey key{known.kind, metadata.ns, metadata.name};
+    report.object = key.to_string();
+    fields.ignore("status");
+    Object object = read(known.kind, fields, std::move(metadata));
+    if (report.strict) {
+      fields.ignore("spec");
+      fields.finish();
+    }
+    keep(std::move(key), std::move(object), value.line, report);
+  }
+
+  static Object read(Kind kind, Fields& fields, Metadata metadata) {
+    if (is_security_kind(kind)) return read_security(kind, fields, std::move(metadata));
+    if (kind <= Kind::kEndpointSlice) return read_core(kind, fields, std::move(metadata));
+    return read_network(kind, fields, std::move(metadata));
+  }
+
+  void keep(ObjectKey key, Object object, unsigned line, Report& report) {
+    const auto [first, is_first] = lines_.emplace(key, line);
+    if (!is_first) {
+      report.error(line, "metadata.name",
+                   "there are two objects of this name: the other is at line " +
+                       std::to_string(first->second));
+    }
+    // Of two, neither is better than the other: the one in force stays in force.
+    if (report.failed) broken_.insert(std::move(key));
+    parsed_->objects.push_back({std::move(object), line});
+  }
+
+  std::string file_;
+  Parsed* parsed_;
+  std::map<ObjectKey, unsigned> lines_;
+  std::set<ObjectKey> broken_;
+};
+
+}  // namespace
+
+bool Parsed::has_errors() const {
+  return std::any_of(problems.begin(), problems.end(),
+                     [](const Problem& p) { return p.severity == Severity::kError; });
+}
+
+std::string Problem::to_string() const {
+  std::string text = file;
+  if (line != 0) text += ":" + std::to_string(line);
+  text += ": ";
+  if (!object.empty()) text += object + ": ";
+  if (!field.empty()) text += field + ": ";
+  return text + message;
+}
+
+Parsed parse(std::string_view file, std::string_view text) {
+  Parsed parsed;
+  const YamlFile yaml = read_yaml(text);
+  if (!yaml.errors.empty()) {
+    parsed.unreadable = true;
+    for (const YamlError& error : yaml.errors) {
+      parsed.problems.push_back(
+          {Severity::kError, std::string(file), error.line, "", "", error.message});
+    }
+    return parsed;
+  }
+  FileReader reader(file, parsed);
+  for (const Value& document : yaml.documents) reader.document(document, 0);
+  reader.finish();
+  return parsed;
+}
+
+}  // namespace mesh::manifest

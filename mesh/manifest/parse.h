@@ -1,0 +1,62 @@
+#pragma once
+// One manifest file, read: YAML text in, typed objects and problems out. Pure.
+//
+// Accepted as they are: stock manifests, several documents a file, Lists, JSON, anchors and
+// aliases. Unknown fields are ignored in core objects and are errors in security objects
+// (AuthorizationPolicy, PeerAuthentication), where every value is validated too: an address block,
+// port, pattern or mode that is not one makes the object invalid as a whole.
+//
+// Limits: 4 MiB a file, 64 levels, 200 000 nodes after aliases are expanded, 10 000 documents, 100
+// problems a file. Beyond: the file is unreadable.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mesh/manifest/objects.h"
+
+namespace mesh::manifest {
+
+inline constexpr std::size_t kMaxFileBytes = 4u << 20;
+inline constexpr unsigned kMaxDepth = 64;
+inline constexpr unsigned kMaxNodes = 200'000;
+inline constexpr unsigned kMaxDocuments = 10'000;
+inline constexpr unsigned kMaxProblems = 100;
+
+enum class Severity { kError, kWarning };
+
+struct Problem {
+  Severity severity = Severity::kError;
+  std::string file;
+  unsigned line = 0;   // from 1; 0 when the file as a whole is meant
+  std::string object;  // "AuthorizationPolicy shop/deny-web", or ""
+  std::string field;   // "spec.rules[0].from[0].source.ipBlocks[1]", or ""
+  std::string message;
+
+  // "policy.yaml:12: AuthorizationPolicy shop/deny-web: spec.rules[0].…: not an address block"
+  std::string to_string() const;
+  friend bool operator==(const Problem&, const Problem&) = default;
+};
+
+struct ParsedObject {
+  Object object;
+  unsigned line = 0;  // where its document starts
+};
+
+struct Parsed {
+  std::vector<ParsedObject> objects;  // valid ones, in the order of the file, each key once
+  std::vector<Problem> problems;
+  std::vector<ObjectKey> broken;  // objects that are there but invalid
+  // The file as a whole could not be read (syntax, a limit): it says nothing about its objects.
+  bool unreadable = false;
+  // A document was invalid in a way that hides which object it is.
+  bool unidentified = false;
+
+  bool has_errors() const;
+};
+
+// `file` is only used in problems.
+Parsed parse(std::string_view file, std::string_view text);
+
+}  // namespace mesh::manifest

@@ -1,0 +1,180 @@
+#include "mesh/manifest/yaml.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <sstream>
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
+
+#include "mesh/manifest/parse.h"
+
+namespace mesh::manifest {
+namespace {
+
+bool plain_null(const std::string& text) {
+  return text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL";
+}
+
+unsigned count(const Value& value) {
+  unsigned total = 1;
+  for (const Value& item : value.items) total += count(item);
+  return total;
+}
+
+// Builds one document after the other. After an error the rest of the events is ignored: the
+// library offers no way to stop but an exception.
+class TreeBuilder : public YAML::EventHandler {
+ public:
+  explicit TreeBuilder(YamlFile& file) : file_(&file) {}
+
+  bool failed() const { return !file_->errors.empty(); }
+
+  void OnDocumentStart(const YAML::Mark&) override {
+    open_.clear();
+    anchors_.clear();
+    root_.reset();
+  }
+  void OnDocumentEnd() override {
+    if (failed() || !root_ || root_->is_null()) return;
+    if (file_->documents.size() == kMaxDocuments) return fail(root_->line, "too many documents");
+    file_->documents.push_back(std::move(*root_));
+  }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    Value value;
+    value.line = line(mark);
+    add(std::move(value), anchor);
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    if (failed()) return;
+    const auto known = anchors_.find(anchor);
+    if (known == anchors_.end()) return fail(line(mark), "an alias of something that is not over");
+    nodes_ += count(known->second) - 1;  // add() counts one
+    add(known->second, 0);
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& text) override {
+    Value value;
+    value.line = line(mark);
+    value.quoted = tag == "!" || tag == "tag:yaml.org,2002:str";
+    if (value.quoted || !plain_null(text)) {
+      value.type = Value::Type::kScalar;
+      value.text = text;
+    }
+    add(std::move(value), anchor);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    start(mark, anchor, Value::Type::kList);
+  }
+  void OnSequenceEnd() override { end(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    start(mark, anchor, Value::Type::kMap);
+  }
+  void OnMapEnd() override { end(); }
+
+  void fail(unsigned line, std::string message) {
+    if (!failed()) file_->errors.push_back({line, std::move(message)});
+  }
+  static unsigned line(const YAML::Mark& mark) { return static_cast<unsigned>(mark.line + 1); }
+
+ private:
+  struct Open {
+    Value value;
+    YAML::anchor_t anchor = 0;
+    std::optional<std::string> key;  // a map's key that waits for its value
+  };
+
+  void start(const YAML::Mark& mark, YAML::anchor_t anchor, Value::Type type) {
+    if (failed()) return;
+    if (open_.size() == kMaxDepth) return fail(line(mark), "nested too deeply");
+    Open open;
+    open.value.type = type;
+    open.value.line = line(mark);
+    open.anchor = anchor;
+    open_.push_back(std::move(open));
+  }
+
+  void end() {
+    if (failed()) return;
+    Open done = std::move(open_.back());
+    open_.pop_back();
+    add(std::move(done.value), done.anchor);
+  }
+
+  void add(Value value, YAML::anchor_t anchor) {
+    if (failed()) return;
+    if (++nodes_ > kMaxNodes) return fail(value.line, "too many values");
+    if (anchor != 0) {
+      nodes_ += count(value);  // the copy below
+      anchors_[anchor] = value;
+    }
+    if (open_.empty()) {
+      root_ = std::move(value);
+      return;
+    }
+    Open& parent = open_.back();
+    if (parent.value.type == Value::Type::kList) {
+      parent.value.items.push_back(std::move(value));
+    } else if (parent.key) {
+      parent.value.keys.push_back(*std::move(parent.key));
+      parent.value.items.push_back(std::move(value));
+      parent.key.reset();
+    } else {
+      add_key(parent, std::move(value));
+    }
+  }
+
+  void add_key(Open& parent, Value key) {
+    if (key.type != Value::Type::kScalar) return fail(key.line, "a key must be text");
+    if (key.text == "<<" && !key.quoted) return fail(key.line, "merge keys are not supported");
+    if (parent.value.find(key.text) != nullptr) {
+      return fail(key.line, "the key \"" + key.text.substr(0, 64) + "\" is given twice");
+    }
+    parent.key = std::move(key.text);
+  }
+
+  YamlFile* file_;
+  std::vector<Open> open_;
+  std::map<YAML::anchor_t, Value> anchors_;
+  std::optional<Value> root_;
+  unsigned nodes_ = 0;
+};
+
+}  // namespace
+
+const Value* Value::find(std::string_view key) const {
+  const auto found = std::find(keys.begin(), keys.end(), key);
+  return found == keys.end() ? nullptr : &items[static_cast<std::size_t>(found - keys.begin())];
+}
+
+YamlFile read_yaml(std::string_view text) {
+  YamlFile file;
+  TreeBuilder builder(file);
+  if (text.size() > kMaxFileBytes) {
+    builder.fail(0, "larger than 4 MiB");
+    return file;
+  }
+  if (text.find('\0') != std::string_view::npos) {
+    builder.fail(0, "holds a NUL byte: not a text file");
+    return file;
+  }
+  // yaml-cpp reports errors by exception; they end here.
+  try {
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    while (!builder.failed() && parser.HandleNextDocument(builder)) {
+    }
+  } catch (const YAML::Exception& error) {
+    builder.fail(error.mark.is_null() ? 0 : TreeBuilder::line(error.mark), error.msg);
+  } catch (const std::exception&) {
+    builder.fail(0, "not YAML");
+  }
+  return file;
+}
+
+}  // namespace mesh::manifest
