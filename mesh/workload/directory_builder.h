@@ -1,0 +1,43 @@
+#pragma once
+// The next Directory from the last one and a Delta.
+
+#include "mesh/workload/delta.h"
+#include "mesh/workload/directory.h"
+
+namespace mesh::workload {
+
+// Changes are applied to a copy that shares everything with `last`, one entry at a time.
+// Cost: what changed, not what there is: microseconds for a workload among 100 000.
+//
+//   DirectoryBuilder builder(last);
+//   builder.apply(delta);
+//   DirectoryPtr next = std::move(builder).build();
+class DirectoryBuilder {
+ public:
+  // `last` may be null: an empty Directory of version 0.
+  explicit DirectoryBuilder(const DirectoryPtr& last);
+
+  // Removals first, then rejections, then good resources: a resource that is both removed and sent
+  // in one response is there afterwards.
+  void apply(const Delta& delta);
+
+  void set(WorkloadPtr workload);
+  void set(ServicePtr service);
+  void reject(RefusedPtr refused);
+  // A workload's uid, or a service's "namespace/hostname"; unknown names are ignored.
+  void remove(std::string_view resource);
+
+  // Version: one more than the last one's.
+  DirectoryPtr build() &&;
+
+ private:
+  void forget(const Workload& workload);
+  void forget(const Service& service);
+  void forget_refusal(std::string_view resource);
+  void count_block(std::shared_ptr<const Directory::PrefixLengths>& lengths, const net::Cidr& block,
+                   int change);
+
+  Directory next_;
+};
+
+}  // namespace mesh::workload
