@@ -7,7 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
-#include <vector>
+#include <set>
 
 #include "mesh/io/ring.h"
 #include "mesh/net/spiffe_id.h"
@@ -23,12 +23,6 @@ struct ScheduleOptions {
   std::size_t identities_max = 65536;
 };
 
-// Validity as received, and on which clock the life left is counted.
-struct Lifetime {
-  io::Duration total;  // not_after - not_before
-  io::Duration left;   // not_after - now, at the time it was received
-};
-
 class CertificateSchedule {
  public:
   using Random = std::function<std::uint64_t()>;
@@ -37,44 +31,55 @@ class CertificateSchedule {
   // A local user more of this identity. False: beyond identities_max. An identity that is new is due
   // at once; a higher priority overtakes in the queue.
   bool add_user(const net::SpiffeId& id, Priority priority);
-  // A user less; true when it was the last one, and the identity is forgotten. A fetch under way for
-  // it still reports fetched() or failed(), which are then ignored.
+  // A user less; true when it was the last one, and the identity is forgotten.
   bool remove_user(const net::SpiffeId& id);
   // Somebody waits for it now: overtakes in the queue, and shortens a long wait between retries.
   void wanted_now(const net::SpiffeId& id, io::TimePoint now);
 
+  // One request that was begun. The number tells it from a later one for the same identity.
+  struct Fetch {
+    std::uint64_t number = 0;
+    net::SpiffeId id;
+  };
   // The next fetch to begin at `now`: highest priority first, then first come. None when nothing is
-  // due or concurrent_max run. Counts as begun.
-  std::optional<net::SpiffeId> next(io::TimePoint now);
-  // When to call next() again, if nothing else happens. None: nothing is planned.
+  // due or concurrent_max run. Counts as begun until fetched() or failed().
+  std::optional<Fetch> next(io::TimePoint now);
+  // When to call next() again, if nothing else happens. None: nothing is planned before a fetch ends
+  // or a user comes.
   std::optional<io::TimePoint> wake_at() const;
 
-  // How a fetch ended. A refresh is planned for half of the life, earlier by up to a tenth at random;
-  // a retry after retry_first, doubled each time up to retry_max, but never later than a quarter of
-  // what is left of the certificate in hand; ±20 % at random.
-  void fetched(const net::SpiffeId& id, io::TimePoint now, Lifetime lifetime);
-  void failed(const net::SpiffeId& id, io::TimePoint now);
+  // How a fetch ended. False: nobody wants it any more (its last user left). `life` is what
+  // the certificate has left now (not since its notBefore, which CAs put into the past). A refresh is
+  // planned for half of it, earlier by up to a tenth at random; a retry after retry_first, doubled each
+  // time up to retry_max, ±20 % at random, and never later than a quarter of what is left of the
+  // certificate in hand.
+  bool fetched(const Fetch& fetch, io::TimePoint now, io::Duration life);
+  bool failed(const Fetch& fetch, io::TimePoint now);
 
   std::size_t size() const { return entries_.size(); }
-  std::size_t running() const { return running_; }
+  std::size_t running() const { return running_.size(); }
+  bool known(const net::SpiffeId& id) const { return entries_.contains(id); }
+  std::size_t users(const net::SpiffeId& id) const;
+  unsigned failures(const net::SpiffeId& id) const;  // in a row
 
  private:
   struct Entry {
     std::size_t users = 0;
     Priority priority = Priority::kBackground;
     std::uint64_t order = 0;
-    bool running = false;
-    io::TimePoint due;
+    std::uint64_t fetch = 0;  // the one that runs, or 0
+    io::TimePoint due{};
     unsigned failures = 0;
     std::optional<io::TimePoint> expires;
-    bool expires_soon = false;
   };
-  io::Duration jittered(io::Duration base, unsigned percent);
+  Entry* finish(const Fetch& fetch);
+  io::Duration jittered(io::Duration base);
 
   ScheduleOptions options_;
   Random random_;
   std::map<net::SpiffeId, Entry> entries_;
-  std::size_t running_ = 0;
+  std::set<std::uint64_t> running_;
+  std::uint64_t fetches_ = 0;
   std::uint64_t arrivals_ = 0;
 };
 

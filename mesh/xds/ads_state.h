@@ -38,25 +38,25 @@ struct AdsLimits {
 enum class AdsMode : std::uint8_t { kWildcard, kOnDemand };
 
 struct AdsOptions {
-  Node node;
+  Node node{};
   AdsMode mode = AdsMode::kWildcard;
-  AdsLimits limits;
+  AdsLimits limits{};
 };
 
 // A resource that was not taken, and why (the text names the field).
 struct Rejection {
   ResourceType type = ResourceType::kAddress;
-  std::string name;
-  std::string error;
+  std::string name{};
+  std::string error{};
 };
 
 // What one response changed.
 struct Update {
-  std::uint64_t sequence = 0;   // without gaps, over all connections
-  std::string control_version;  // system_version_info
+  std::uint64_t sequence = 0;     // without gaps, over all connections
+  std::string control_version{};  // system_version_info
   std::size_t upserts = 0;
   std::size_t removals = 0;
-  std::vector<Rejection> rejections;  // at most AdsLimits::rejections_max are listed
+  std::vector<Rejection> rejections{};  // at most AdsLimits::rejections_max are listed
   bool complete = false;  // with this one, both types have been received
 };
 
@@ -83,10 +83,11 @@ class AdsState {
   // False when too many responses are not applied yet: read no further until applied().
   bool can_receive() const;
 
-  // Takes a response: hands its resources to `sink`, and returns the Update to publish.
-  // Errors: kProtocol, kTooLarge: the response cannot be answered (no nonce, beyond a limit): leave
-  // the stream. Nothing was changed.
-  Result<Update> receive(const DeltaResponse& response, ResourceSink& sink);
+  // Takes a response: hands what it removes and then what it holds to `sink`, and returns the Update
+  // to publish; none when there is nothing to publish (a type we did not ask for: it is NACKed).
+  // Errors: kProtocol (no nonce), kTooLarge (beyond a limit): it cannot be answered, leave the
+  // stream. Nothing was changed.
+  Result<std::optional<Update>> receive(const DeltaResponse& response, ResourceSink& sink);
 
   // Every worker has everything up to and including this sequence.
   void applied(std::uint64_t sequence);
@@ -103,7 +104,7 @@ class AdsState {
   // The version of control's snapshot that is in force (its decimal number, or another server's
   // text); empty before the first.
   std::string_view control_version() const { return applied_version_; }
-  // Per type: the resources held and their versions.
+  // Resources of one type that are held, rejected ones included.
   std::size_t resource_count(ResourceType type) const { return of(type).versions.size(); }
   // A response has come on this connection.
   bool made_progress() const { return made_progress_; }
@@ -111,6 +112,8 @@ class AdsState {
 
  private:
   struct PerType {
+    // Name to version. An empty version: it was rejected. It is still told to the next server, which
+    // then sends it again, or says that it is gone.
     std::map<std::string, std::string, std::less<>> versions;
     std::set<std::string, std::less<>> subscribed;
     std::vector<std::string> to_subscribe;
@@ -121,19 +124,24 @@ class AdsState {
   };
   // A response that waits for applied(), then for sending of its answer.
   struct Answer {
-    std::uint64_t sequence;
-    std::uint64_t connection;
-    ResourceType type;
-    std::string nonce;
-    std::string error;
-    std::string control_version;
+    std::uint64_t sequence = 0;
+    std::uint64_t connection = 0;
+    std::string type_url{};
+    std::string nonce{};
+    std::string error{};
+    std::string control_version{};
   };
 
   PerType& of(ResourceType type) { return types_[static_cast<std::size_t>(type)]; }
   const PerType& of(ResourceType type) const { return types_[static_cast<std::size_t>(type)]; }
-  Result<ResourceType> receive_check(const DeltaResponse& response) const;
-  std::optional<std::string> receive_resource(ResourceType type, const DeltaResponse& response,
-                                              const RawResource& resource, ResourceSink& sink);
+  using NameSet = std::set<std::string_view>;
+  Result<Done> receive_check(const DeltaResponse& response) const;
+  NameSet receive_removed(ResourceType type, const DeltaResponse& response, ResourceSink& sink,
+                          Update& update);
+  std::optional<std::string> receive_resource(ResourceType type, std::string_view response_type,
+                                              const RawResource& resource, bool contradiction,
+                                              ResourceSink& sink);
+  bool exceeds_resources_max(ResourceType type, const DeltaResponse& response) const;
   DeltaRequest first_request(ResourceType type);
 
   AdsOptions options_;
@@ -142,7 +150,6 @@ class AdsState {
   bool made_progress_ = false;
   std::uint64_t connection_ = 0;
   std::uint64_t last_sequence_ = 0;
-  std::uint64_t applied_sequence_ = 0;
   std::deque<Answer> unapplied_;
   std::deque<Answer> answers_;
   std::string applied_version_;
