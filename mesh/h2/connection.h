@@ -15,7 +15,7 @@
 
 #include "mesh/base/result.h"
 #include "mesh/h2/credit.h"
-#include "mesh/h2/limits.h"
+#include "mesh/h2/flood.h"
 #include "mesh/h2/message.h"
 #include "mesh/io/ring.h"
 #include "mesh/tls/piece.h"

@@ -1,6 +1,5 @@
 #pragma once
-// Certificate: what one identity speaks with, complete and checked; immutable, shared by all
-// threads.
+// Certificate: what one identity speaks with, complete and checked; immutable, shared by all threads.
 
 #include <memory>
 
@@ -28,10 +27,10 @@ struct Certificate {
   bool valid_at(io::WallTime when) const { return when < not_after(); }
 };
 
-// Checks what a CA answered for `id` and `key`: the leaf is for exactly that identity and that key,
-// is no CA, is valid at `now` (a notBefore up to kClockTolerance ahead is accepted: clocks differ),
-// and leads to one of the roots. Errors: kMalformed, kTooLarge, kWrongIdentity, kExpired,
-// kUntrusted.
+// Checks what a CA answered for `id` and `key`: the leaf is for exactly that identity and that key, is
+// no CA, is valid at `now` (a notBefore up to kClockTolerance ahead is accepted: clocks differ), and
+// leads to one of the roots.
+// Errors: kMalformed, kTooLarge, kWrongIdentity, kExpired, kUntrusted.
 inline constexpr io::Duration kClockTolerance = std::chrono::seconds(10);
 Result<std::shared_ptr<const Certificate>> make_certificate(const net::SpiffeId& id,
                                                             const tls::PrivateKey& key,

@@ -18,10 +18,10 @@
 
 namespace mesh::tls {
 
-inline constexpr std::size_t kPemBytesMax = 256 * 1024;     // of one PEM text
-inline constexpr std::size_t kDerBytesMax = 16 * 1024;      // of one certificate
-inline constexpr std::size_t kChainCertificatesMax = 8;     // leaf and intermediates
-inline constexpr std::size_t kBundleCertificatesMax = 64;   // roots
+inline constexpr std::size_t kPemBytesMax = 256 * 1024;    // of one PEM text
+inline constexpr std::size_t kDerBytesMax = 16 * 1024;     // of one certificate
+inline constexpr std::size_t kChainCertificatesMax = 8;    // leaf and intermediates
+inline constexpr std::size_t kBundleCertificatesMax = 64;  // roots
 
 using WallSeconds = std::chrono::sys_seconds;
 using Fingerprint = std::array<std::uint8_t, 32>;  // SHA-256 of the DER
@@ -43,8 +43,8 @@ class Certificate {
   std::string to_pem() const;
 
   // Exactly one URI SAN, and it is a SPIFFE id of the mesh's shape.
-  // Errors: kWrongIdentity; `during` says which rule broke: no subject alternative name, no URI among
-  // them, more than one URI, or a URI that is not such an id.
+  // Errors: kWrongIdentity; `during` says which rule broke: no subject alternative name, no URI
+  // among them, more than one URI, or a URI that is not such an id.
   Result<net::SpiffeId> spiffe_id() const;
 
   const CertificateImpl& impl() const { return *impl_; }

@@ -2,8 +2,8 @@
 // Piece: bytes on their way out, with room around them for what lower layers add.
 //
 // HTTP/2 puts a frame header (9 bytes) in front of a payload, TLS a record header (5) in front of
-// that and a content type and tag (17) behind: all of it is written into the room of the buffer that
-// the payload was received in, so that a relayed byte is never copied.
+// that and a content type and tag (17) behind: all of it is written into the room of the buffer
+// that the payload was received in, so that a relayed byte is never copied.
 
 #include <cstddef>
 #include <cstdint>

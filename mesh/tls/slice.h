@@ -1,9 +1,9 @@
 #pragma once
 // Slice: received bytes, and what keeps them alive.
 //
-// A tunnel's ciphertext arrives in 64 KiB buffers; records are opened in place, and what HTTP/2 finds
-// in them is handed on as slices of the same memory. The buffer returns to its pool with the last
-// slice, so whoever keeps a small slice for long copies it first (Slice::copy_of).
+// A tunnel's ciphertext arrives in 64 KiB buffers; records are opened in place, and what HTTP/2
+// finds in them is handed on as slices of the same memory. The buffer returns to its pool with the
+// last slice, so whoever keeps a small slice for long copies it first (Slice::copy_of).
 
 #include <cstddef>
 #include <cstring>

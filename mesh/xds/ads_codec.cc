@@ -53,7 +53,8 @@ Result<DeltaResponse> decode_response(std::string_view bytes) {
     response.resources.push_back({.name = std::move(*resource.mutable_name()),
                                   .version = std::move(*resource.mutable_version()),
                                   .type_url = std::move(*any.mutable_type_url()),
-                                  .bytes = std::move(*any.mutable_value())});
+                                  .bytes = std::move(*any.mutable_value()),
+                                  .has_ttl = resource.has_ttl()});
   }
   response.removed.assign(std::make_move_iterator(message.mutable_removed_resources()->begin()),
                           std::make_move_iterator(message.mutable_removed_resources()->end()));
@@ -65,7 +66,7 @@ std::string encode(const DeltaResponse& response) {
   message.set_system_version_info(response.system_version);
   message.set_type_url(response.type_url);
   message.set_nonce(response.nonce);
-  for (const WireResource& resource : response.resources) {
+  for (const RawResource& resource : response.resources) {
     wire::Resource& to = *message.add_resources();
     to.set_name(resource.name);
     to.set_version(resource.version);

@@ -38,17 +38,18 @@ struct DeltaRequest {
   std::vector<std::string> subscribe{};
   std::vector<std::string> unsubscribe{};
   std::vector<std::pair<std::string, std::string>> initial_versions{};  // name, version; sorted
-  std::string response_nonce{};                                         // empty: not an answer
+  std::string response_nonce{};  // empty: not an answer
   std::optional<std::string> error{};  // a NACK; what is wrong, naming resource and field
   friend bool operator==(const DeltaRequest&, const DeltaRequest&) = default;
 };
 
-struct WireResource {
+struct RawResource {
   std::string name{};
   std::string version{};
-  std::string type_url{};  // of the Any
+  std::string type_url{};  // of the Any; must be the response's
   std::string bytes{};     // of the Any
-  friend bool operator==(const WireResource&, const WireResource&) = default;
+  bool has_ttl = false;    // it asks to be forgotten after a time, which we do not do
+  friend bool operator==(const RawResource&, const RawResource&) = default;
 };
 
 // envoy.service.discovery.v3.DeltaDiscoveryResponse
@@ -56,7 +57,7 @@ struct DeltaResponse {
   std::string system_version{};
   std::string type_url{};
   std::string nonce{};
-  std::vector<WireResource> resources{};
+  std::vector<RawResource> resources{};
   std::vector<std::string> removed{};
   friend bool operator==(const DeltaResponse&, const DeltaResponse&) = default;
 };

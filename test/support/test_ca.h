@@ -18,8 +18,8 @@ inline constexpr tls::WallSeconds kTestNow{std::chrono::seconds(1767225600)};
 enum class Eku : std::uint8_t { kBoth, kClient, kServer, kNone };
 
 struct LeafOptions {
-  std::vector<std::string> uris{};  // URI SANs
-  std::vector<std::string> names{};   // DNS SANs
+  std::vector<std::string> uris{};       // URI SANs
+  std::vector<std::string> names{};      // DNS SANs
   std::vector<std::string> addresses{};  // IP SANs
   tls::WallSeconds not_before = kTestNow - std::chrono::minutes(1);
   tls::WallSeconds not_after = kTestNow + std::chrono::hours(24);
@@ -41,7 +41,8 @@ class TestCa {
   tls::Credentials issue(const LeafOptions& options) const;
   // The common case: one URI SAN. `now` is the middle of its validity for LeafOptions' defaults.
   tls::Credentials issue(const std::string& spiffe_uri) const;
-  // Answers a signing request as the CA service does: leaf, then the root. PEM. `now` decides validity.
+  // Answers a signing request as the CA service does: leaf, then the root. PEM. `now` decides
+  // validity.
   std::vector<std::string> sign_request(const std::string& csr_pem, tls::WallSeconds now,
                                         std::chrono::seconds lifetime) const;
 
