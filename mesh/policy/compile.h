@@ -56,8 +56,7 @@ struct PolicyDraft {
   std::vector<RuleDraft> rules = {};
   // What the decoder could not understand; not empty makes the policy unusable.
   std::string problem = {};
-  // The scope that an unusable policy of unknown scope denies: kNamespace, and kGlobal when the
-  // policy is in a root namespace.
+  // What an unusable policy denies if `scope` is none of the three and there was no earlier version.
   Scope scope_if_unknown = Scope::kNamespace;
 };
 

@@ -82,11 +82,14 @@ struct Policy {
   std::string ns = {};
   std::string name = {};
   Scope scope = Scope::kNamespace;
+  // False: the scope is a guess, because an unusable policy did not say. If there was an earlier
+  // version of the policy, the Catalog takes that one's scope instead.
+  bool scope_known = true;
   Action action = Action::kDeny;
   bool dry_run = false;  // evaluated and logged, decides nothing
   std::vector<Rule> any_of = {};
   // Not empty: the policy could not be understood, `any_of` is empty, and whatever is in its scope
-  // is denied (unless it is a dry run). Names the field: "rules[0].clauses[1]…: an address of 3 bytes".
+  // is denied (unless it is a dry run). Names the field: "rules[0].clauses[1]…: port 70000".
   std::string problem = {};
 
   bool usable() const { return problem.empty(); }

@@ -32,8 +32,8 @@ class PolicyIndex {
   const Policy* unusable() const { return unusable_; }
   bool has_allow() const { return has_allow_; }
   bool has_dry_run() const { return has_dry_run_; }
-  // The first that applies; null if none does. Cost: policies whose rules demand a namespace, a
-  // principal or a service account by name are met only by callers of that name.
+  // The first that applies; null if none does. Cost: a policy whose rules all demand a name
+  // (namespace, principal, service account) or a port is met only by connections of that name or port.
   const Policy* first_deny(const Connection& connection) const;
   const Policy* first_allow(const Connection& connection) const;
 
@@ -45,6 +45,7 @@ class PolicyIndex {
         by_namespace;
     std::unordered_map<std::string, std::vector<std::uint32_t>, TextHash, std::equal_to<>>
         by_principal;
+    std::unordered_map<std::uint16_t, std::vector<std::uint32_t>> by_port;
   };
   void add(ByCaller& to, std::uint32_t position);
   const Policy* first(const ByCaller& among, const Connection& connection) const;

@@ -92,7 +92,8 @@ class Directory {
   // that holds `at` and that `asker` may see, one of its own namespace, else of preferred_ns, else a
   // canonical one, else the first by key.
   const Service* find_service_at(const AddressView& at, const Asker& asker) const;
-  // What a connection to `at` means: a refusal before all, a service before a workload.
+  // What a connection to `at` means. The longest block that holds it counts; of equally long ones a
+  // refusal before a service before a workload (which is a block of one address).
   Found find(const AddressView& at, const Asker& asker) const;
 
   // The members of a service, healthy or not, in no particular order; also of a service that is
@@ -180,8 +181,11 @@ class Directory {
     std::vector<std::uint32_t> v6 = std::vector<std::uint32_t>(129);
   };
 
-  template <class F>
-  void for_each_block_holding(const AddressView& at, const PrefixLengths& lengths, F&& visit) const;
+  struct ServiceAt {
+    const Service* service = nullptr;
+    unsigned length = 0;  // of the block
+  };
+  ServiceAt service_at(const AddressView& at, const Asker& asker) const;
 
   std::uint64_t version_ = 0;
   bool addresses_complete_ = false;
@@ -189,7 +193,7 @@ class Directory {
 
   TextMap<WorkloadPtr> workloads_;                 // by uid
   Map<NetworkAddress, Workloads> by_address_;      // best first
-  TextMap<Workloads> by_name_;                     // by "namespace/name"
+  Map<ServiceKey, Workloads> by_name_;             // by namespace and name; best first
   Map<ServiceKey, ServicePtr> services_;
   TextMap<Services> by_hostname_;
   Map<Vip, Services> by_vip_;                      // by key

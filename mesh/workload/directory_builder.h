@@ -31,11 +31,11 @@ class DirectoryBuilder {
   DirectoryPtr build() &&;
 
  private:
-  void forget(const Workload& workload);
-  void forget(const Service& service);
-  void forget_refusal(std::string_view resource);
-  void count_block(std::shared_ptr<const Directory::PrefixLengths>& lengths, const net::Cidr& block,
-                   int change);
+  void add(const WorkloadPtr& workload);
+  void add(const ServicePtr& service);
+  void drop(const WorkloadPtr& workload);
+  void drop(const ServicePtr& service);
+  void drop_refusal(std::string_view resource);
 
   Directory next_;
 };
