@@ -1,0 +1,28 @@
+#pragma once
+// `weft lab …`: what each subcommand does. Each returns the program's exit code, and has printed
+// its own errors.
+
+#include <string>
+#include <vector>
+
+#include "cli/lab/options.h"
+
+namespace mesh::cli::lab {
+
+struct StopOptions {
+  std::string lab;
+  std::string program;
+  bool kill = false;  // SIGKILL instead of SIGTERM
+};
+
+int up(UpOptions options, bool foreground);
+int down(const std::string& lab, bool all);
+int list(bool json);
+int status(const std::string& lab, bool json);
+int logs(const std::string& lab, const std::string& name, bool follow);
+int exec(const std::string& lab, const std::string& where, const std::vector<std::string>& command);
+int apply(const std::string& lab, const std::vector<std::string>& files);
+int remove(const std::string& lab, const std::vector<std::string>& what, const std::string& file);
+int program(const std::string& op, const StopOptions& options);  // stop, start, restart
+
+}  // namespace mesh::cli::lab
