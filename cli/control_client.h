@@ -11,9 +11,9 @@
 namespace mesh::cli {
 
 struct ControlTarget {
-  std::string url;    // http://ADDRESS:15014
-  std::string token;  // of the debug pages
-  std::string netns;  // name of the namespace to ask from; "" is the caller's
+  std::string url = "";    // http://ADDRESS:15014
+  std::string token = "";  // of the debug pages
+  std::string netns = "";  // name of the namespace to ask from; "" is the caller's
 };
 
 // The control server of a lab, or at `url` with the token in a file.
@@ -27,12 +27,12 @@ Outcome<std::string> control_get(const ControlTarget& target, const std::string&
 Outcome<std::vector<std::string>> control_problems(const ControlTarget& target);
 
 struct NodeSync {
-  std::string node;
+  std::string node = "";
   bool connected = false;
   std::uint64_t acked = 0;
   int pending = 0;  // answers outstanding
   int pods = 0;     // enrolled pods there
-  std::string last_nack;
+  std::string last_nack = "";
 };
 
 struct Sync {

@@ -9,14 +9,14 @@
 namespace mesh::cli {
 
 struct HttpRequest {
-  std::string url;            // the host is an IP literal
-  std::string bearer_token;   // "" sends none
+  std::string url = "";            // the host is an IP literal
+  std::string bearer_token = "";   // "" sends none
   std::chrono::milliseconds timeout{3000};
 };
 
 struct HttpAnswer {
   int status = 0;
-  std::string body;
+  std::string body = "";
 };
 
 // Errors: no answer; an answer of any status is a value. Limits: 64 MiB of body.

@@ -68,13 +68,17 @@ void add_inspection(CLI::App& labs, Session& session) {
   logs->callback([=, &session] { session.code = lab::logs(session.lab, *name, *follow); });
 
   auto where = std::make_shared<std::string>();
-  auto words = std::make_shared<std::vector<std::string>>();
   CLI::App* exec = labs.add_subcommand("exec", "run a command inside a pod: exec POD -- COMMAND");
   add_lab_choice(*exec, session);
   exec->add_option("where", *where, "a pod, a node, or link")->required();
-  exec->add_option("command", *words, "the command")->required();
-  exec->positionals_at_end();
-  exec->callback([=, &session] { session.code = lab::exec(session.lab, *where, *words); });
+  exec->prefix_command();  // what follows belongs to the command, dashes too
+  exec->footer("The exit code is the command's; 126 and 127 when it cannot be run.");
+  exec->callback([=, &session] {
+    std::vector<std::string> words = exec->remaining();
+    if (!words.empty() && words[0] == "--") words.erase(words.begin());
+    if (words.empty()) throw CLI::RequiredError("a command");
+    session.code = lab::exec(session.lab, *where, words);
+  });
 }
 
 void add_changes(CLI::App& labs, Session& session) {

@@ -10,12 +10,12 @@
 namespace mesh::cli::lab {
 
 struct AgentPod {
-  std::string uid;
-  std::string name;
-  std::string ns;
-  std::string service_account;
-  std::vector<std::string> ips;
-  std::string netns;  // path of its network namespace; its descriptor is sent along
+  std::string uid = "";
+  std::string name = "";
+  std::string ns = "";
+  std::string service_account = "";
+  std::vector<std::string> ips = {};
+  std::string netns = "";  // path of its network namespace; its descriptor is sent along
 };
 
 // Returns when capture is attached and, if a ztunnel is connected, it has taken the pod.

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
@@ -282,7 +283,9 @@ int remove(const std::string& lab, const std::vector<std::string>& what, const s
     objects = *std::move(documents);
   } else if (what.size() == 2) {
     const std::size_t slash = what[1].find('/');
-    Document object{.kind = what[0], .name = what[1]};
+    Document object;
+    object.kind = what[0];
+    object.name = what[1];
     if (slash != std::string::npos) {
       object.ns = what[1].substr(0, slash);
       object.name = what[1].substr(slash + 1);

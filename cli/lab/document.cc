@@ -71,7 +71,7 @@ std::string text_of(const Json& object, const char* key) {
 struct Chunk {
   int line = 1;
   int line_count = 0;
-  std::string text;
+  std::string text = "";
 };
 
 // "---" at the start of a line separates documents.

@@ -15,10 +15,10 @@ struct Document {
   std::string file;
   int line = 1;        // of the document's first line in the file
   int line_count = 0;  // lines of text, separators not counted
-  std::string kind;
-  std::string ns;  // "" when the object names none
-  std::string name;
-  std::string json;  // the whole object
+  std::string kind = "";
+  std::string ns = "";  // "" when the object names none
+  std::string name = "";
+  std::string json = "";  // the whole object
 };
 
 // Empty documents are left out. Limits: 4 MiB a file, 10 000 documents.

@@ -140,7 +140,9 @@ void Kubelet::begin(const Pod& pod) {
   run->record.name = pod.name;
   run->record.uid = new_uid();
   run->record.phase = "Pending";
-  for (const Container& spec : run->pod.containers) run->containers.push_back({.spec = &spec});
+  for (const Container& spec : run->pod.containers) {
+    run->containers.emplace_back().spec = &spec;
+  }
   PodRun& begun = *run;
   pods_[pod.key()] = std::move(run);
   try_start(begun);

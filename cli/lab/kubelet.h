@@ -51,7 +51,7 @@ class Kubelet {
  private:
   struct ContainerRun {
     const Container* spec = nullptr;
-    std::string cgroup;
+    std::string cgroup = "";
     pid_t pid = 0;
     int quick_ends = 0;
     bool finished = false;  // ended, and not to be restarted

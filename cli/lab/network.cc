@@ -114,15 +114,15 @@ Outcome<Done> inside_netns(const std::string& name, const std::function<Outcome<
 }
 
 std::string link_batch(const LinkPlan& plan) {
-  std::string text = "link add link type bridge mcast_snooping 0\n";
+  std::string text = "link add name link0 type bridge mcast_snooping 0\n";
   for (std::size_t i = 0; i < plan.node_netns.size(); ++i) {
     const std::string name = uplink(static_cast<int>(i) + 1);
     text += "link add " + name + " type veth peer name eth0 netns " + plan.node_netns[i] + "\n";
-    text += "link set " + name + " master link up\n";
+    text += "link set " + name + " master link0 up\n";
   }
-  text += "link set link up\n";
-  text += std::string("addr add ") + kControlAddress + "/24 dev link\n";
-  text += std::string("addr add ") + kControlAddress6 + "/64 dev link nodad\n";
+  text += "link set link0 up\n";
+  text += std::string("addr add ") + kControlAddress + "/24 dev link0\n";
+  text += std::string("addr add ") + kControlAddress6 + "/64 dev link0 nodad\n";
   for (std::size_t i = 0; i < plan.node_netns.size(); ++i) {
     const int node = static_cast<int>(i) + 1;
     const auto via = node_addresses(node);

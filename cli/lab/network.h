@@ -2,7 +2,7 @@
 // The lab's network: namespaces under /run/netns, a bridge as the link between the nodes, and a
 // veth pair for each pod. Made by iproute2 in batches.
 //
-// The link's namespace holds bridge "link" and control; each node's namespace has "eth0" on it and
+// The link's namespace holds bridge "link0" and control; each node's namespace has "eth0" on it and
 // routes its own pods and, over the link, the others'. Nothing is connected to the host.
 
 #include <functional>
@@ -24,17 +24,17 @@ Outcome<Done> remove_netns(const std::string& name);
 Outcome<Done> inside_netns(const std::string& name, const std::function<Outcome<Done>()>& action);
 
 struct LinkPlan {
-  std::string netns;                     // of the link
-  std::vector<std::string> node_netns;   // node N is node_netns[N-1]
+  std::string netns = "";                     // of the link
+  std::vector<std::string> node_netns = {};   // node N is node_netns[N-1]
 };
 Outcome<Done> connect_nodes(const LinkPlan& plan);
 
 struct PodLink {
-  std::string node_netns;
-  std::string pod_netns;
-  std::string interface;  // the node's end
-  std::string gateway;    // node_pod_gateway()
-  std::vector<std::string> addresses;
+  std::string node_netns = "";
+  std::string pod_netns = "";
+  std::string interface = "";  // the node's end
+  std::string gateway = "";    // node_pod_gateway()
+  std::vector<std::string> addresses = {};
 };
 // Makes the pair; the pod's end is eth0.
 Outcome<Done> connect_pod(const PodLink& link);

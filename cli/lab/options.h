@@ -7,13 +7,13 @@
 namespace mesh::cli::lab {
 
 struct UpOptions {
-  std::string source;                // the folder of manifests
-  std::string name;                  // of the lab
+  std::string source = "";                // the folder of manifests
+  std::string name = "";                  // of the lab
   bool mesh = true;                  // false: network and pods only, to compare with
-  std::string certificate_lifetime;  // "" leaves control's default
-  std::vector<std::string> control_flags;  // passed on as they are
-  std::vector<std::string> agent_flags;
-  std::vector<std::string> ztunnel_flags;
+  std::string certificate_lifetime = "";  // "" leaves control's default
+  std::vector<std::string> control_flags = {};  // passed on as they are
+  std::vector<std::string> agent_flags = {};
+  std::vector<std::string> ztunnel_flags = {};
 };
 
 }  // namespace mesh::cli::lab

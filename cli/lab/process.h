@@ -14,18 +14,18 @@ namespace mesh::cli::lab {
 
 // Where a process runs. Empty fields mean "as the caller".
 struct Place {
-  std::string cgroup;       // path of the group's folder
-  std::string netns;        // path of the network namespace
-  std::string resolv_conf;  // shown to the process as /etc/resolv.conf
-  std::string hosts;        // shown to the process as /etc/hosts
-  std::string working_dir;
+  std::string cgroup = "";       // path of the group's folder
+  std::string netns = "";        // path of the network namespace
+  std::string resolv_conf = "";  // shown to the process as /etc/resolv.conf
+  std::string hosts = "";        // shown to the process as /etc/hosts
+  std::string working_dir = "";
 };
 
 struct Launch {
   Place place;
-  std::vector<std::string> argv;  // argv[0] is looked up in PATH
-  std::vector<std::string> env;   // NAME=VALUE, beside PATH, HOME, LANG
-  std::string log;                // stdout and stderr are appended here; stdin is /dev/null
+  std::vector<std::string> argv = {};  // argv[0] is looked up in PATH
+  std::vector<std::string> env = {};   // NAME=VALUE, beside PATH, HOME, LANG
+  std::string log = "";                // stdout and stderr are appended here; stdin is /dev/null
 };
 
 // Starts it in a session of its own. Errors name the step that failed: the program is not found,

@@ -54,8 +54,8 @@ class Programs {
     bool wanted = false;
     int restarts = 0;
     int quick_ends = 0;
-    Clock::time_point started;
-    std::optional<Clock::time_point> restart_at;
+    Clock::time_point started{};
+    std::optional<Clock::time_point> restart_at{};
   };
   Program* find(const std::string& name);
   const Program* find(const std::string& name) const;
