@@ -14,6 +14,7 @@
 
 #include "mesh/policy/policy.h"
 #include "mesh/workload/delta.h"
+#include "mesh/xds/ads_message.h"
 
 namespace mesh::xds {
 
@@ -22,24 +23,17 @@ inline constexpr std::string_view kWorkloadType = "type.googleapis.com/istio.wor
 inline constexpr std::string_view kAuthorizationType =
     "type.googleapis.com/istio.security.Authorization";
 
-// A resource of a discovery response: Resource.name, and type_url and value of its Any. Borrows.
-struct RawResource {
-  std::string_view name = {};
-  std::string_view type_url = {};
-  std::string_view bytes = {};
-};
-
 struct DecodeOptions {
   // Namespaces whose policies may be global. An unusable policy of unknown scope denies everybody
   // if it is in one of these, else its own namespace.
   std::vector<std::string> root_namespaces = {"istio-system", "weft-system"};
 };
 
-// One complaint. `where` is a field path: "services[\"shop/web\"].ports[1].target_port".
+// What is wrong with a resource, after the path of its field:
+// "services[\"shop/web\"].ports[1].target_port: port 70000".
 struct Complaint {
   std::string resource = {};
-  std::string where = {};
-  std::string what = {};
+  std::string problem = {};
 };
 
 struct Decoded {
