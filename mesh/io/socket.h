@@ -116,8 +116,9 @@ class Listener {
   std::unique_ptr<Impl> impl_;
 };
 
-// A UDP socket. With `transparent`, `local` of each datagram is the address that was dialled, and
-// send_to() may speak from any address (IP_PKTINFO / IPV6_PKTINFO and IP_TRANSPARENT).
+// A UDP socket. `local` of each datagram is the address and port that were dialled, which with
+// `transparent` need not be ours; send_to() may then speak from any IP address. The port it speaks
+// from is always the one it is bound to: to answer from another, open one bound there.
 class DatagramSocket {
  public:
   struct Impl;

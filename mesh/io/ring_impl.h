@@ -1,0 +1,52 @@
+#pragma once
+// What a Ring is made of above the back end. Internal to mesh/io.
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "mesh/io/backend.h"
+#include "mesh/io/buffer_pool.h"
+#include "mesh/io/ring.h"
+#include "mesh/io/timer_heap.h"
+
+namespace mesh::io {
+
+struct Ring::Impl {
+  explicit Impl(const RingOptions& given);
+  ~Impl();
+
+  // One turn: messages, due timers, coroutines that are ready.
+  void turn();
+  // Nothing to wait for: something can run already.
+  bool has_work() const noexcept;
+  // The main task is done, and nobody awaits anything.
+  bool finished() const noexcept;
+  void start(Task<void> main);
+
+  void resume_soon(internal::Resumption& resumption) noexcept;
+  void post(std::move_only_function<void()> action);
+  BufferPool& pool(BufferClass kind) noexcept { return pools[static_cast<std::size_t>(kind)]; }
+
+  RingOptions options;
+  TimePoint now{};
+  TimerHeap timers;
+  std::array<BufferPool, kBufferClasses> pools;
+  std::unique_ptr<internal::Backend> backend;
+  unsigned parked = 0;  // operations armed ahead of whoever will want their result
+  bool running = false;
+
+ private:
+  void run_ready();
+  void run_inbox();
+
+  internal::Resumption* ready_first_ = nullptr;
+  internal::Resumption* ready_last_ = nullptr;
+  std::atomic<bool> inbox_filled_ = false;
+  std::mutex inbox_mutex_;
+  std::vector<std::move_only_function<void()>> inbox_;
+};
+
+}  // namespace mesh::io

@@ -1,0 +1,165 @@
+#include "mesh/io/socket.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "mesh/io/await_operation.h"
+#include "mesh/io/receiver.h"
+#include "mesh/io/socket_impl.h"
+#include "mesh/io/timer.h"
+
+namespace mesh::io {
+
+using internal::AwaitOperation;
+using internal::CloseHow;
+using internal::Opcode;
+using internal::Submission;
+
+Socket Socket::Impl::make(Ring& ring, int handle) {
+  return Socket(std::make_unique<Impl>(ring, handle));
+}
+
+// A peer that still had bytes for us to read learns that they were not (RFC 2525, 2.17), also
+// when we hold them and the kernel does not.
+void Socket::Impl::retire(std::unique_ptr<Impl> impl) noexcept {
+  if (impl == nullptr) return;
+  if (impl->receiver.has_unread()) impl->close_how = CloseHow::kReset;
+  impl->retired = true;
+  if (impl->receiver.stop(*impl)) {
+    impl->close();
+  } else {
+    impl.release();  // on_receiver_stopped() deletes it
+  }
+}
+
+void Socket::Impl::on_receiver_stopped() noexcept {
+  if (!retired) return;
+  close();
+  delete this;
+}
+
+void Socket::Impl::close() noexcept { backend().close(handle, close_how); }
+
+Socket::Socket(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Socket::Socket(Socket&&) noexcept = default;
+Socket& Socket::operator=(Socket&& other) noexcept {
+  if (this != &other) Impl::retire(std::exchange(impl_, std::move(other.impl_)));
+  return *this;
+}
+Socket::~Socket() { Impl::retire(std::move(impl_)); }
+
+Task<Result<Buffer>> Socket::recv_buffer(BufferClass kind) { return impl_->receiver.receive(kind); }
+std::optional<Buffer> Socket::take_ready() noexcept { return impl_->receiver.take_ready(); }
+Task<Result<std::size_t>> Socket::recv(std::span<std::byte> into) {
+  return impl_->receiver.receive_into(into);
+}
+
+Task<Result<Done>> Socket::send_all(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    if (impl_->aborted) co_return failed(Reason::kCancelled, "send");
+    const Submission send{.opcode = Opcode::kSend,
+                          .handle = impl_->handle,
+                          .memory = const_cast<std::byte*>(bytes.data()),
+                          .length = bytes.size()};
+    CO_TRY(const std::size_t sent, co_await AwaitOperation(impl_->ring, "send", send));
+    bytes = bytes.subspan(sent);
+  }
+  co_return Done{};
+}
+
+// At most kAtOnce pieces a kernel operation.
+Task<Result<Done>> Socket::send_all(std::span<const std::span<const std::byte>> pieces) {
+  static constexpr std::size_t kAtOnce = 16;
+  std::array<iovec, kAtOnce> vectors;
+  std::size_t skip = 0;  // bytes of the first piece that are sent
+  while (!pieces.empty()) {
+    if (impl_->aborted) co_return failed(Reason::kCancelled, "send");
+    std::size_t count = 0;
+    for (; count < std::min(kAtOnce, pieces.size()); ++count) {
+      vectors[count] = {const_cast<std::byte*>(pieces[count].data()), pieces[count].size()};
+    }
+    vectors[0].iov_base = static_cast<std::byte*>(vectors[0].iov_base) + skip;
+    vectors[0].iov_len -= skip;
+    msghdr message{};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = count;
+    const Submission send{
+        .opcode = Opcode::kSendGather, .handle = impl_->handle, .memory = &message};
+    CO_TRY(std::size_t sent, co_await AwaitOperation(impl_->ring, "send", send));
+    sent += skip;
+    while (!pieces.empty() && sent >= pieces.front().size()) {
+      sent -= pieces.front().size();
+      pieces = pieces.subspan(1);
+    }
+    skip = sent;
+  }
+  co_return Done{};
+}
+
+Result<Done> Socket::finish_sending() noexcept {
+  if (impl_->aborted) return failed(Reason::kCancelled, "shutdown");
+  return impl_->backend().finish_sending(impl_->handle);
+}
+
+void Socket::reset() noexcept {
+  if (std::exchange(impl_->aborted, true)) return;
+  impl_->close_how = CloseHow::kReset;
+  impl_->backend().abort(impl_->handle);
+  impl_->receiver.stop(*impl_);
+}
+
+net::SocketAddress Socket::local_address() const noexcept {
+  return impl_->backend().local_address(impl_->handle);
+}
+net::SocketAddress Socket::peer_address() const noexcept {
+  return impl_->backend().peer_address(impl_->handle);
+}
+
+Task<Result<Done>> Socket::wait_hang_up() {
+  unsigned events = POLLRDHUP | POLLHUP | POLLERR;
+  for (;;) {
+    if (impl_->aborted) co_return Done{};
+    const Submission poll{.opcode = Opcode::kPoll, .handle = impl_->handle, .flags = events};
+    CO_TRY(const std::size_t seen, co_await AwaitOperation(impl_->ring, "wait for hang-up", poll));
+    if ((seen & (POLLHUP | POLLERR)) != 0) co_return Done{};
+    const bool empty =
+        !impl_->receiver.has_unread() && impl_->backend().readable(impl_->handle).value_or(0) == 0;
+    if (empty) co_return Done{};
+    events &= ~static_cast<unsigned>(POLLRDHUP);  // a half-close behind unread bytes
+  }
+}
+
+Task<Result<Socket>> connect(Ring& ring, ConnectOptions options) {
+  internal::Backend& backend = *ring.impl().backend;
+  const internal::SocketSpec spec{.type = internal::SocketType::kStream,
+                                  .bind = {options.from.value_or(net::IpAddress()), 0},
+                                  .bind_source = options.from.has_value(),
+                                  .family_v6 = options.to.ip.is_v6(),
+                                  .transparent = options.from.has_value(),
+                                  .mark = options.mark,
+                                  .netns = options.netns};
+  CO_TRY(const int handle, backend.open_socket(spec));
+  Socket socket = Socket::Impl::make(ring, handle);
+
+  sockaddr_storage address;
+  const socklen_t length = options.to.to_sockaddr(address);
+  CancelScope* outer = co_await current_cancel();
+  internal::Deadline deadline(ring, options.deadline, outer);
+  const Submission connect{
+      .opcode = Opcode::kConnect, .handle = handle, .memory = &address, .length = length};
+  const auto connected = co_await AwaitOperation(ring, "connect", connect, &deadline.scope);
+  if (connected) co_return socket;
+  const bool stopped = connected.error().reason == Reason::kCancelled;
+  if (stopped && deadline.passed() && (outer == nullptr || !outer->requested())) {
+    co_return failed(Reason::kTimedOut, "connect");
+  }
+  co_return std::unexpected(connected.error());
+}
+
+}  // namespace mesh::io

@@ -1,0 +1,65 @@
+#pragma once
+// The io_uring back end's data.
+
+#include <liburing.h>
+
+#include <array>
+#include <cstdint>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "mesh/io/backend.h"
+#include "mesh/io/descriptor.h"
+
+namespace mesh::io::internal {
+
+// A ring of provided buffers, with a memory of its order: a bundle's completion names only its
+// first buffer.
+struct ProvidedRing {
+  io_uring_buf_ring* ring = nullptr;
+  unsigned mask = 0;
+  unsigned tail = 0;
+  std::size_t payload = 0;
+  std::vector<std::uint16_t> order;     // by position: the id
+  std::vector<std::uint32_t> position;  // by id: where it was provided last
+};
+
+struct Backend::State {
+  explicit State(Ring::Impl& owner) noexcept : ring(owner) {}
+  ~State();
+
+  Result<Done> set_up(const RingOptions& options);
+  io_uring_sqe* next_sqe() noexcept;
+  void prepare(io_uring_sqe* sqe, const Submission& submission) noexcept;
+  void prepare_receive_buffer(io_uring_sqe* sqe, const Submission& submission) noexcept;
+  void start(Operation& operation, const Submission& submission) noexcept;
+  void submit_delayed() noexcept;
+  void wait() noexcept;
+  void reap() noexcept;
+  void arm_wake() noexcept;
+  std::span<const std::uint16_t> filled_buffers(const io_uring_cqe& cqe, BufferClass kind) noexcept;
+
+  Ring::Impl& ring;
+  io_uring uring{};
+  bool uring_open = false;
+  unsigned in_flight = 0;
+  std::thread::id thread = std::this_thread::get_id();
+  Descriptor wake_event;
+  std::uint64_t wake_count = 0;
+  std::array<ProvidedRing, kBufferClasses> provided;
+  std::vector<std::uint16_t> filled;
+  std::vector<std::pair<Operation*, Submission>> delayed;
+  std::array<std::uint64_t, 32> random_words{};
+  std::size_t random_left = 0;
+};
+
+// What was probed; see kernel_features.cc.
+struct UringFeatures {
+  bool receive_bundle = false;
+  bool multishot_limit = false;
+  bool no_iowait = false;
+};
+const UringFeatures& uring_features();
+
+}  // namespace mesh::io::internal
