@@ -1,0 +1,62 @@
+#pragma once
+// The agent socket's messages: one JSON object a packet, both ways.
+//
+//   {"op":"add","uid","name","namespace","serviceAccount","ips":[...]} with the descriptor of the
+//     pod's network namespace; optional "netnsPath": where it can be found again after a restart
+//   {"op":"del","uid"}  {"op":"list"}  {"op":"connections","uid"}  {"op":"end-connections","uid"}
+//   {"op":"status"}     {"op":"shutdown","detach":true|false}
+//   -> {"ok":true,...} or {"ok":false,"error":"..."}
+//
+// Limits: 16 KiB a request, 8 levels of nesting, 253 bytes a name, 16 addresses. A member we do not
+// know is an error: a caller that means something by it must not believe it was heard.
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ebpf/pod.h"
+#include "ebpf/shared.h"
+
+namespace mesh::ebpf {
+
+inline constexpr std::size_t kRequestBytesMax = 16 * 1024;
+inline constexpr std::size_t kListedConnectionsMax = 1000;
+
+enum class Operation { kAdd, kDel, kList, kConnections, kEndConnections, kStatus, kShutdown };
+
+struct AgentRequest {
+  Operation operation = Operation::kStatus;
+  PodInfo pod = {};  // kAdd: everything; kDel, kConnections, kEndConnections: the uid
+  bool detach = false;
+};
+
+// The request, or what is wrong with it, in words for its sender. Never throws.
+std::expected<AgentRequest, std::string> parse_request(std::string_view text);
+
+struct PodStatus {
+  const PodInfo* pod = nullptr;
+  std::uint64_t older_connections = 0;
+  std::span<const std::uint64_t> counters;  // by weft_outcome; zeros are left out
+};
+
+std::string format_error(std::string_view error);
+std::string format_ok();
+std::string format_added(bool ztunnel_knows);
+std::string format_list(std::span<const PodStatus> pods, std::size_t ztunnels);
+// At most kListedConnectionsMax of them; "total" says how many there are.
+std::string format_connections(std::span<const weft_connection> connections);
+std::string format_ended(unsigned connections);
+
+struct AgentStatus {
+  std::string node;
+  std::size_t pods = 0;
+  std::size_t ztunnels = 0;
+  std::string attach;  // "tcx" or "clsact"
+};
+std::string format_status(const AgentStatus& status);
+
+}  // namespace mesh::ebpf

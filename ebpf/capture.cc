@@ -1,0 +1,188 @@
+#include "ebpf/capture.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+
+#include "ebpf/netlink.h"
+
+namespace mesh::ebpf {
+namespace {
+
+constexpr AttachPoint kSteer{
+    .ifindex = WEFT_LOOPBACK_IFINDEX, .direction = Direction::kIngress, .program = "weft_steer"};
+
+AttachPoint egress_of(unsigned ifindex) {
+  return {.ifindex = ifindex, .direction = Direction::kEgress, .program = "weft_egress"};
+}
+
+AttachPoint inbound_of(unsigned ifindex) {
+  return {.ifindex = ifindex, .direction = Direction::kIngress, .program = "weft_inbound"};
+}
+
+// A thing done in another namespace, with its result.
+template <class T>
+Result<T> inside(const net::NetworkNamespace& netns, const std::function<Result<T>()>& action) {
+  std::optional<Result<T>> outcome;
+  TRY_DO(netns.run([&] { outcome.emplace(action()); }));
+  return std::move(*outcome);
+}
+
+void store(const net::IpAddress& ip, std::uint32_t* words) {
+  std::memcpy(words, ip.bytes().data(), ip.bytes().size());
+}
+
+// Of the interfaces, the one that has a pod address: there, packets must carry one as their source.
+Result<unsigned> primary_interface(const std::vector<net::IpAddress>& pod) {
+  TRY(const std::vector<InterfaceAddress> all, list_addresses());
+  for (const InterfaceAddress& each : all)
+    if (each.ifindex != WEFT_LOOPBACK_IFINDEX && std::ranges::count(pod, each.ip) > 0)
+      return each.ifindex;
+  return failed(Reason::kUnreachable, "find the interface with the pod's address");
+}
+
+Result<weft_pod> describe(const CaptureOptions& options) {
+  weft_pod pod{};
+  if (options.addresses.empty()) return failed(Reason::kMalformed, "pod without an address");
+  for (const net::IpAddress& ip : options.addresses) {
+    std::uint32_t& count = ip.is_v4() ? pod.v4_count : pod.v6_count;
+    if (count == WEFT_ADDRESSES) return failed(Reason::kTooLarge, "addresses of a pod");
+    store(ip, ip.is_v4() ? &pod.v4[count] : pod.v6[count]);
+    ++count;
+  }
+  if (options.probe_v4) store(*options.probe_v4, &pod.probe_v4);
+  if (options.probe_v6) store(*options.probe_v6, pod.probe_v6);
+  TRY(pod.primary_ifindex, primary_interface(options.addresses));
+  return pod;
+}
+
+Result<std::vector<Link>> ethernet_links() {
+  TRY(std::vector<Link> links, list_links());
+  std::erase_if(links, [](const Link& link) { return link.loopback || !link.ethernet; });
+  return links;
+}
+
+}  // namespace
+
+Result<Capture> Capture::establish(const net::NetworkNamespace& netns, CaptureOptions options,
+                                   ExemptCgroups& exempt) {
+  return inside<Capture>(netns, [&] { return establish_here(options, exempt); });
+}
+
+Result<Capture> Capture::establish_here(const CaptureOptions& options, ExemptCgroups& exempt) {
+  TRY(const weft_pod pod, describe(options));
+  Attacher attacher(options.attach);
+  attacher.made_clsact() = options.made_clsact;
+
+  // A former agent's programs: their maps are kept, so that captured connections stay captured.
+  KeptMaps kept;
+  TRY(const std::optional<std::uint32_t> former, attacher.find(egress_of(pod.primary_ifindex)));
+  if (former) {
+    TRY(kept, maps_of_program(*former));
+    if (kept.exempt_cgroups) TRY_DO(exempt.add_all_of(kept.exempt_cgroups.get()));
+  }
+  TRY(Programs programs, Programs::load(pod, exempt, kept));
+  Capture capture(std::move(programs), std::move(attacher), options.saved_settings);
+
+  Result<Done> outcome = install_routing(capture.saved_settings_);
+  if (outcome) {
+    const auto attached = capture.attach_all();
+    if (!attached) outcome = std::unexpected(attached.error());
+  }
+  if (outcome && !former && options.keep_older_connections)
+    outcome = capture.programs_.mark_older();
+  if (outcome) return capture;
+  // What a former agent had in force stays so.
+  if (!former) {
+    static_cast<void>(capture.detach_all());
+    static_cast<void>(remove_routing(capture.saved_settings_));
+  }
+  return std::unexpected(outcome.error());
+}
+
+Result<Done> Capture::attach(const AttachPoint& point) {
+  const int program = point.direction == Direction::kEgress           ? programs_.egress()
+                      : point.ifindex == WEFT_LOOPBACK_IFINDEX ? programs_.steer()
+                                                               : programs_.inbound();
+  return attacher_.attach(point, program);
+}
+
+Result<unsigned> Capture::attach_all() {
+  TRY(const std::vector<Link> links, ethernet_links());
+  // Steering first: what egress redirects finds its way from the first packet on.
+  TRY_DO(attach(kSteer));
+  unsigned places = 1;
+  for (const Link& link : links) {
+    TRY_DO(attach(egress_of(link.ifindex)));
+    TRY_DO(attach(inbound_of(link.ifindex)));
+    places += 2;
+  }
+  return places;
+}
+
+Result<Done> Capture::detach_all() {
+  TRY(const std::vector<Link> links, ethernet_links());
+  Result<Done> outcome = Done{};
+  const auto detach = [&](const AttachPoint& point) {
+    if (const auto done = attacher_.detach(point); !done) outcome = done;
+  };
+  for (const Link& link : links) {
+    detach(inbound_of(link.ifindex));
+    detach(egress_of(link.ifindex));
+  }
+  detach(kSteer);
+  return outcome;
+}
+
+Result<std::vector<weft_connection>> Capture::marked(weft_socket mark) {
+  TRY(std::vector<weft_connection> connections, programs_.list_marked());
+  std::erase_if(connections, [mark](const weft_connection& each) { return each.mark != mark; });
+  return connections;
+}
+
+Result<unsigned> Capture::end_marked(weft_socket mark) {
+  TRY(const std::vector<weft_connection> connections, marked(mark));
+  for (const weft_connection& connection : connections) TRY_DO(destroy_socket(connection));
+  return static_cast<unsigned>(connections.size());
+}
+
+Result<std::vector<weft_connection>> Capture::older(const net::NetworkNamespace& netns) {
+  return inside<std::vector<weft_connection>>(netns, [&] { return marked(WEFT_SOCKET_OLDER); });
+}
+
+Result<unsigned> Capture::end_older(const net::NetworkNamespace& netns) {
+  return inside<unsigned>(netns, [&] { return end_marked(WEFT_SOCKET_OLDER); });
+}
+
+Result<unsigned> Capture::mend(const net::NetworkNamespace& netns) {
+  return inside<unsigned>(netns, [&]() -> Result<unsigned> {
+    TRY(const std::vector<Link> links, ethernet_links());
+    std::vector<AttachPoint> points{kSteer};
+    for (const Link& link : links) {
+      points.push_back(egress_of(link.ifindex));
+      points.push_back(inbound_of(link.ifindex));
+    }
+    unsigned mended = 0;
+    for (const AttachPoint& point : points) {
+      TRY(const std::optional<std::uint32_t> attached, attacher_.find(point));
+      if (attached) continue;
+      TRY_DO(attach(point));
+      ++mended;
+    }
+    if (mended > 0) TRY_DO(install_routing(saved_settings_));
+    return mended;
+  });
+}
+
+Result<Done> Capture::remove(const net::NetworkNamespace& netns) {
+  return inside<Done>(netns, [&]() -> Result<Done> {
+    // Left alone, a captured connection's next bytes would leave as plaintext.
+    const auto ended = end_marked(WEFT_SOCKET_CAPTURED);
+    Result<Done> outcome = detach_all();
+    if (const auto routing = remove_routing(saved_settings_); !routing) outcome = routing;
+    if (!ended) return std::unexpected(ended.error());
+    return outcome;
+  });
+}
+
+}  // namespace mesh::ebpf

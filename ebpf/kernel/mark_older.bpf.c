@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Marks the connections that a pod has when it is enrolled, so that they go on undisturbed.
+ *
+ * A TCP socket iterator, run once in the pod's namespace right after the other programs have been
+ * attached. A connection that was opened in between is captured already, and stays so. */
+
+#include "iterator.h"
+
+SEC("iter/tcp")
+int weft_mark_older(struct bpf_iter__tcp *context)
+{
+	__u32 older = WEFT_SOCKET_OLDER;
+	struct tcp_sock *tcp = connected_socket(context);
+
+	if (tcp)
+		bpf_sk_storage_get(&sockets, tcp, &older, BPF_SK_STORAGE_GET_F_CREATE);
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";

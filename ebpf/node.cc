@@ -1,0 +1,328 @@
+#include "ebpf/node.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "ebpf/node_log.h"
+
+namespace mesh::ebpf {
+namespace {
+
+std::string describe(const PodInfo& pod) { return pod.ns + "/" + pod.name + " (" + pod.uid + ")"; }
+
+std::string in_words(std::string_view what, const Error& error) {
+  return std::string(what) + ": " + explain(error);
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<Node>, std::string> Node::start(NodeOptions options) {
+  auto exempt = ExemptCgroups::create();
+  if (!exempt) return std::unexpected(in_words("cannot use BPF", exempt.error()));
+  // Loaded once for nothing: a kernel that refuses the programs says so now and not at a pod.
+  if (const auto trial = Programs::load(weft_pod{}, *exempt, KeptMaps{}); !trial)
+    return std::unexpected(in_words("the kernel refuses the programs", trial.error()));
+  std::unique_ptr<Node> node(new Node(std::move(options), *std::move(exempt)));
+  const auto stored = node->store_.load();
+  if (!stored) return std::unexpected(stored.error());
+  for (const StoredPod& pod : *stored)
+    if (const auto taken = node->take_up(pod); !taken)
+      log_error("pod " + describe(pod.info) + " is given up: " + taken.error());
+  node->take_up_cgroups();
+  if (const auto saved = node->save(); !saved) return std::unexpected(saved.error());
+  return node;
+}
+
+std::expected<void, std::string> Node::take_up(const StoredPod& stored) {
+  auto netns = find_namespace(stored);
+  if (!netns) return std::unexpected("its network namespace is gone");
+  CaptureOptions options = capture_options(stored.info);
+  options.keep_older_connections = false;
+  options.saved_settings = stored.saved_settings;
+  options.made_clsact = stored.made_clsact;
+  auto capture = Capture::establish(*netns, std::move(options), exempt_);
+  if (!capture) return std::unexpected(explain(capture.error()));
+  log_info("pod " + describe(stored.info) + " taken up again");
+  pods_.emplace(stored.info.uid, Pod{.info = stored.info,
+                                     .netns = *std::move(netns),
+                                     .cookie = stored.netns_cookie,
+                                     .capture = *std::move(capture)});
+  return {};
+}
+
+// A former agent's exempt cgroups came with its pods' maps; keep those that still live.
+void Node::take_up_cgroups() {
+  for (const std::uint64_t id : exempt_.list()) {
+    auto cgroup = find_cgroup(id);
+    if (cgroup && is_populated(*cgroup))
+      cgroups_.emplace(id, *std::move(cgroup));
+    else
+      exempt_.remove(id);
+  }
+}
+
+void Node::handle(AgentRequest request, std::vector<UniqueFd> descriptors, OnReply reply) {
+  switch (request.operation) {
+    case Operation::kAdd:
+      return add(std::move(request.pod), std::move(descriptors), std::move(reply));
+    case Operation::kDel:
+      return del(request.pod.uid, std::move(reply));
+    case Operation::kList:
+      return reply(list());
+    case Operation::kConnections:
+      return reply(connections(request.pod.uid));
+    case Operation::kEndConnections:
+      return reply(end_connections(request.pod.uid));
+    case Operation::kStatus:
+      return reply(format_status(
+          {.node = options_.name,
+           .pods = pods_.size(),
+           .ztunnels = ztunnels_.size(),
+           .attach = options_.attach == AttachKind::kTcx ? "tcx" : "clsact"}));
+    case Operation::kShutdown:
+      if (request.detach) detach_all();
+      should_stop_ = true;
+      return reply(format_ok());
+  }
+}
+
+std::expected<net::NetworkNamespace, std::string> Node::namespace_of(
+    std::vector<UniqueFd> descriptors) const {
+  if (descriptors.size() != 1)
+    return std::unexpected("add takes one descriptor, that of the pod's network namespace; got " +
+                           std::to_string(descriptors.size()));
+  auto netns = net::NetworkNamespace::adopt(descriptors.front().release());
+  if (!netns) return std::unexpected("the descriptor is no network namespace");
+  const auto own = net::NetworkNamespace::current();
+  if (own && own->inode() == netns->inode())
+    return std::unexpected("the namespace is the node's own: such pods cannot be in the mesh");
+  return *std::move(netns);
+}
+
+std::expected<void, std::string> Node::check_room(const PodInfo& info, std::uint64_t cookie) {
+  for (const auto& [uid, pod] : pods_)
+    if (uid != info.uid && pod.cookie == cookie)
+      return std::unexpected("the namespace is enrolled as pod " + describe(pod.info));
+  if (pods_.size() >= options_.pods_max && !pods_.contains(info.uid))
+    return std::unexpected("the limit of " + std::to_string(options_.pods_max) +
+                           " pods a node is reached (--max-pods)");
+  return {};
+}
+
+void Node::add(PodInfo info, std::vector<UniqueFd> descriptors, OnReply reply) {
+  auto netns = namespace_of(std::move(descriptors));
+  if (!netns) return reply(format_error(netns.error()));
+  const std::string uid = info.uid;
+  const std::string described = describe(info);
+  if (const auto enrolled = enrol(std::move(info), *std::move(netns)); !enrolled) {
+    log_error("pod " + described + " cannot be enrolled: " + enrolled.error());
+    return reply(format_error(enrolled.error()));
+  }
+  log_info("pod " + described + " enrolled");
+  tell_newest(pods_.at(uid), std::move(reply));
+}
+
+std::expected<void, std::string> Node::enrol(PodInfo info, net::NetworkNamespace netns) {
+  const auto cookie = cookie_of(netns);
+  if (!cookie) return std::unexpected(explain(cookie.error()));
+  if (auto room = check_room(info, *cookie); !room) return room;
+  CaptureOptions options = capture_options(info);
+  Pod* known = find(info.uid);
+  if (known != nullptr && known->cookie == *cookie) {
+    options.saved_settings = known->capture.saved_settings();
+    options.made_clsact = known->capture.made_clsact();
+  }
+  auto capture = Capture::establish(netns, std::move(options), exempt_);
+  if (!capture) return std::unexpected(explain(capture.error()));
+  Pod pod{.info = std::move(info),
+          .netns = std::move(netns),
+          .cookie = *cookie,
+          .capture = *std::move(capture)};
+  const std::string uid = pod.info.uid;
+  if (known == nullptr) {
+    pods_.emplace(uid, std::move(pod));
+  } else {
+    std::swap(*known, pod);
+    // Under the same uid in another namespace: the pod has moved, and leaves nothing behind.
+    if (pod.cookie != *cookie) static_cast<void>(pod.capture.remove(pod.netns));
+  }
+  if (auto saved = save(); !saved) {
+    Pod& unsaved = pods_.at(uid);
+    static_cast<void>(unsaved.capture.remove(unsaved.netns));
+    pods_.erase(uid);
+    return saved;
+  }
+  return {};
+}
+
+void Node::tell_newest(const Pod& pod, OnReply reply) {
+  if (ztunnels_.empty()) return reply(format_added(false));
+  const std::string described = describe(pod.info);
+  ztunnels_.back()->add(
+      pod.info, pod.netns.fd(), [described, reply = std::move(reply)](const ZdsAnswer& answer) {
+        if (answer.kind == ZdsAnswer::Kind::kAcked) return reply(format_added(true));
+        log_warning("ztunnel did not take pod " + described + ": " + answer.error);
+        if (answer.kind == ZdsAnswer::Kind::kLost) return reply(format_added(false));
+        reply(format_error("the pod is captured, but ztunnel refused it: " + answer.error));
+      });
+}
+
+void Node::del(const std::string& uid, OnReply reply) {
+  Pod* pod = find(uid);
+  if (pod == nullptr) return reply(format_ok());
+  if (pod->leaving) return reply(format_error("the pod is being removed already"));
+  // ztunnels first: until they let go, the pod's traffic stays captured.
+  pod->leaving = true;
+  if (ztunnels_.empty()) return finish_del(uid, reply);
+  const auto waiting = std::make_shared<std::size_t>(ztunnels_.size());
+  for (const auto& ztunnel : ztunnels_)
+    ztunnel->del(uid, [this, uid, waiting, reply](const ZdsAnswer& answer) {
+      if (answer.kind != ZdsAnswer::Kind::kAcked)
+        log_warning("ztunnel did not confirm that pod " + uid + " is gone: " + answer.error);
+      if (--*waiting == 0) finish_del(uid, reply);
+    });
+}
+
+void Node::finish_del(const std::string& uid, const OnReply& reply) {
+  Pod* pod = find(uid);
+  if (pod == nullptr) return reply(format_ok());
+  const auto removed = pod->capture.remove(pod->netns);
+  log_info("pod " + describe(pod->info) + " removed");
+  pods_.erase(uid);
+  const auto saved = save();
+  if (!removed) return reply(format_error(in_words("capture was not fully removed", removed.error())));
+  reply(saved ? format_ok() : format_error(saved.error()));
+}
+
+std::string Node::list() {
+  std::vector<std::array<std::uint64_t, WEFT_OUTCOMES>> counters;
+  counters.reserve(pods_.size());
+  std::vector<PodStatus> statuses;
+  for (auto& [uid, pod] : pods_) {
+    counters.push_back(pod.capture.counters());
+    const auto older = pod.capture.older(pod.netns);
+    statuses.push_back({.pod = &pod.info,
+                        .older_connections = older ? older->size() : 0,
+                        .counters = counters.back()});
+  }
+  return format_list(statuses, ztunnels_.size());
+}
+
+std::string Node::connections(const std::string& uid) {
+  Pod* pod = find(uid);
+  if (pod == nullptr) return format_error("no pod with uid " + uid + " is enrolled");
+  const auto older = pod->capture.older(pod->netns);
+  if (!older) return format_error(explain(older.error()));
+  return format_connections(*older);
+}
+
+std::string Node::end_connections(const std::string& uid) {
+  Pod* pod = find(uid);
+  if (pod == nullptr) return format_error("no pod with uid " + uid + " is enrolled");
+  const auto ended = pod->capture.end_older(pod->netns);
+  if (!ended) return format_error(explain(ended.error()));
+  log_info("pod " + describe(pod->info) + ": " + std::to_string(*ended) +
+           " connections older than its enrolment ended");
+  return format_ended(*ended);
+}
+
+void Node::add_ztunnel(Peer peer) {
+  const std::string name = "ztunnel (process " + std::to_string(peer.pid) + ")";
+  auto cgroup = cgroup_of_process(peer.pid);
+  if (!cgroup)
+    return log_error(name + " refused: " + explain(cgroup.error()) +
+                     "; the agent must see the node's processes and cgroup v2");
+  if (cgroup->root)
+    return log_error(name +
+                     " refused: it is in the root cgroup, with everything else; give it its own");
+  if (const auto added = exempt_.add(cgroup->id); !added)
+    return log_error(name + " refused: " + explain(added.error()));
+  const std::uint64_t id = cgroup->id;
+  cgroups_.insert_or_assign(id, *std::move(cgroup));
+  auto session = std::make_unique<ZdsSession>(std::move(peer.socket), name, Clock::now());
+  cgroup_of_[session.get()] = id;
+  for (const auto& [uid, pod] : pods_) {
+    if (pod.leaving) continue;
+    session->add(pod.info, pod.netns.fd(), [described = describe(pod.info)](const auto& answer) {
+      if (answer.kind != ZdsAnswer::Kind::kAcked)
+        log_warning("ztunnel did not take pod " + described + ": " + answer.error);
+    });
+  }
+  session->snapshot_sent([name, pods = pods_.size()](const ZdsAnswer& answer) {
+    if (answer.kind == ZdsAnswer::Kind::kAcked)
+      log_info(name + " has all " + std::to_string(pods) + " pods");
+  });
+  log_info(name + " connected");
+  ztunnels_.push_back(std::move(session));
+}
+
+void Node::end_ztunnel(const ZdsSession* session, const std::string& why) {
+  const auto found = std::ranges::find(ztunnels_, session, &std::unique_ptr<ZdsSession>::get);
+  if (found == ztunnels_.end()) return;
+  log_info(session->name() + " disconnected: " + why);
+  const std::unique_ptr<ZdsSession> ended = std::move(*found);
+  ztunnels_.erase(found);
+  cgroup_of_.erase(session);
+}
+
+void Node::audit() {
+  for (auto& [uid, pod] : pods_) {
+    if (pod.leaving) continue;
+    const auto mended = pod.capture.mend(pod.netns);
+    if (mended && *mended > 0)
+      log_warning("pod " + describe(pod.info) + ": programs were missing in " +
+                  std::to_string(*mended) + " places; attached again");
+    if (!mended && !pod.ailing)
+      log_error("pod " + describe(pod.info) + " cannot be checked: " + explain(mended.error()));
+    pod.ailing = !mended;
+  }
+  std::erase_if(cgroups_, [this](const auto& each) {
+    const bool in_use = std::ranges::any_of(
+        cgroup_of_, [&](const auto& session) { return session.second == each.first; });
+    if (in_use || is_populated(each.second)) return false;
+    exempt_.remove(each.first);
+    log_info("cgroup " + each.second.path + " is no longer exempt: its ztunnel is gone");
+    return true;
+  });
+}
+
+void Node::detach_all() {
+  for (auto& [uid, pod] : pods_) {
+    for (const auto& ztunnel : ztunnels_) {
+      ztunnel->del(uid, [](const ZdsAnswer&) {});
+      static_cast<void>(ztunnel->advance(Clock::now()));
+    }
+    if (const auto removed = pod.capture.remove(pod.netns); !removed)
+      log_error("pod " + describe(pod.info) + ": " + explain(removed.error()));
+    else
+      log_info("pod " + describe(pod.info) + " removed");
+  }
+  pods_.clear();
+  if (const auto saved = save(); !saved) log_error(saved.error());
+}
+
+CaptureOptions Node::capture_options(const PodInfo& info) const {
+  return {.addresses = info.ips,
+          .probe_v4 = options_.probe_v4,
+          .probe_v6 = options_.probe_v6,
+          .attach = options_.attach};
+}
+
+std::expected<void, std::string> Node::save() {
+  std::vector<StoredPod> stored;
+  for (const auto& [uid, pod] : pods_)
+    stored.push_back({.info = pod.info,
+                      .netns_inode = pod.netns.inode(),
+                      .netns_cookie = pod.cookie,
+                      .saved_settings = pod.capture.saved_settings(),
+                      .made_clsact = pod.capture.made_clsact()});
+  return store_.save(stored);
+}
+
+Node::Pod* Node::find(const std::string& uid) {
+  const auto found = pods_.find(uid);
+  return found == pods_.end() ? nullptr : &found->second;
+}
+
+}  // namespace mesh::ebpf

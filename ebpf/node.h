@@ -1,0 +1,99 @@
+#pragma once
+// The node: its enrolled pods, the ztunnels connected to it, and what has to happen between them.
+//
+// Single-threaded; every call returns without waiting for a peer. What takes a ztunnel's answer
+// reports through a callback, later, and exactly once.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ebpf/agent_message.h"
+#include "ebpf/capture.h"
+#include "ebpf/cgroup.h"
+#include "ebpf/pod_store.h"
+#include "ebpf/seqpacket.h"
+#include "ebpf/zds_session.h"
+
+namespace mesh::ebpf {
+
+struct NodeOptions {
+  std::string name;
+  std::string state_directory;
+  std::size_t pods_max = 512;
+  AttachKind attach = AttachKind::kTcx;
+  std::optional<net::IpAddress> probe_v4 = {};
+  std::optional<net::IpAddress> probe_v6 = {};
+};
+
+// Called once with the text of the answer.
+using OnReply = std::function<void(std::string)>;
+
+class Node {
+ public:
+  // Takes up the pods that a former agent of this node left in force.
+  // Errors: in words, with what to do.
+  static std::expected<std::unique_ptr<Node>, std::string> start(NodeOptions options);
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  void handle(AgentRequest request, std::vector<UniqueFd> descriptors, OnReply reply);
+
+  // A new ZDS connection. Refused, with a log line, unless its cgroup can be told and exempted.
+  void add_ztunnel(Peer peer);
+  std::vector<std::unique_ptr<ZdsSession>>& ztunnels() { return ztunnels_; }
+  void end_ztunnel(const ZdsSession* session, const std::string& why);
+
+  // Once a second: mends what was detached, forgets cgroups of ztunnels that are gone.
+  void audit();
+
+  bool should_stop() const { return should_stop_; }
+  // Takes capture away from every pod.
+  void detach_all();
+
+ private:
+  struct Pod {
+    PodInfo info;
+    net::NetworkNamespace netns;
+    std::uint64_t cookie = 0;
+    Capture capture;
+    bool ailing = false;  // its last audit failed, and that was logged
+    bool leaving = false;
+  };
+
+  explicit Node(NodeOptions options, ExemptCgroups exempt)
+      : options_(std::move(options)),
+        store_(options_.state_directory),
+        exempt_(std::move(exempt)) {}
+  std::expected<void, std::string> take_up(const StoredPod& stored);
+  void take_up_cgroups();
+
+  void add(PodInfo info, std::vector<UniqueFd> descriptors, OnReply reply);
+  std::expected<void, std::string> enrol(PodInfo info, net::NetworkNamespace netns);
+  std::expected<net::NetworkNamespace, std::string> namespace_of(
+      std::vector<UniqueFd> descriptors) const;
+  std::expected<void, std::string> check_room(const PodInfo& info, std::uint64_t cookie);
+  void tell_newest(const Pod& pod, OnReply reply);
+  void del(const std::string& uid, OnReply reply);
+  void finish_del(const std::string& uid, const OnReply& reply);
+  std::string list();
+  std::string connections(const std::string& uid);
+  std::string end_connections(const std::string& uid);
+  CaptureOptions capture_options(const PodInfo& info) const;
+  std::expected<void, std::string> save();
+  Pod* find(const std::string& uid);
+
+  NodeOptions options_;
+  PodStore store_;
+  ExemptCgroups exempt_;
+  std::map<std::string, Pod> pods_;  // by uid
+  std::vector<std::unique_ptr<ZdsSession>> ztunnels_;  // the newest last
+  std::map<std::uint64_t, Cgroup> cgroups_;            // of ztunnels, by id
+  std::map<const ZdsSession*, std::uint64_t> cgroup_of_;
+  bool should_stop_ = false;
+};
+
+}  // namespace mesh::ebpf
