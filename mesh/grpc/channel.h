@@ -2,8 +2,8 @@
 // Channel: gRPC calls to one server, over one HTTP/2 connection with TLS. Client role, for the main
 // thread's ring of ztunnel and waypoint; no grpc++.
 //
-// The server is verified by its name (or IP) against the roots of a file, which is read again at each
-// connect. There is no plaintext mode.
+// The server is verified by its name (or IP) against the roots of a file, which is read again at
+// each connect. There is no plaintext mode.
 
 #include <chrono>
 #include <cstdint>

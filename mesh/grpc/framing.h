@@ -21,16 +21,17 @@ std::string frame_message(std::string_view message);
 
 // Cuts a stream of bytes into messages.
 //
-// Limits: a message announced larger than `message_max` is kTooLarge as soon as its prefix is there.
-// Memory grows with the bytes that have arrived, never with a length that was only announced.
+// Limits: a message announced larger than `message_max` is kTooLarge as soon as its prefix is
+// there. Memory grows with the bytes that have arrived, never with a length that was only
+// announced.
 class MessageReader {
  public:
   explicit MessageReader(std::size_t message_max = kMessageMaxDefault) : max_(message_max) {}
 
   // Takes what it needs from the front of `bytes` (which shrinks): up to the end of one message, or
   // everything. The message when one is complete; none when more bytes are needed.
-  // Errors: kTooLarge; kMalformed for a compressed message (we accept identity only). After an error
-  // the reader is spent.
+  // Errors: kTooLarge; kMalformed for a compressed message (we accept identity only). After an
+  // error the reader is spent.
   Result<std::optional<std::string>> feed(std::span<const std::byte>& bytes);
 
   // Nothing of a message has arrived: the stream may end here.

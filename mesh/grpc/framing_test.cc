@@ -61,7 +61,11 @@ TEST_CASE("a message above the limit is refused at its prefix") {
 
 TEST_CASE("a length that is only announced takes no memory") {
   MessageReader reader;
-  REQUIRE(read_all(reader, std::string_view("\0\x0c\x00\x00\x00" "ab", 7), 7));
+  REQUIRE(read_all(reader,
+                   std::string_view("\0\x0c\x00\x00\x00"
+                                    "ab",
+                                    7),
+                   7));
   CHECK(reader.held() == 2);
 }
 

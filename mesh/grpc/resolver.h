@@ -1,6 +1,7 @@
 #pragma once
 // Turning the host of a control plane's address into IP addresses: a literal, /etc/hosts, or the
-// name servers of /etc/resolv.conf, asked over mesh/io's datagram sockets (so also in a simulation).
+// name servers of /etc/resolv.conf, asked over mesh/io's datagram sockets (so also in a
+// simulation).
 
 #include <string>
 #include <string_view>

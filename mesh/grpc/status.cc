@@ -48,13 +48,19 @@ std::string_view status_code_name(StatusCode code) {
 
 Error Status::error(const char* during) const {
   switch (code) {
-    case StatusCode::kCancelled: return {.reason = Reason::kPeerReset, .during = during};
-    case StatusCode::kDeadlineExceeded: return {.reason = Reason::kTimedOut, .during = during};
-    case StatusCode::kUnavailable: return {.reason = Reason::kPeerClosed, .during = during};
-    case StatusCode::kResourceExhausted: return {.reason = Reason::kExhausted, .during = during};
+    case StatusCode::kCancelled:
+      return {.reason = Reason::kPeerReset, .during = during};
+    case StatusCode::kDeadlineExceeded:
+      return {.reason = Reason::kTimedOut, .during = during};
+    case StatusCode::kUnavailable:
+      return {.reason = Reason::kPeerClosed, .during = during};
+    case StatusCode::kResourceExhausted:
+      return {.reason = Reason::kExhausted, .during = during};
     case StatusCode::kPermissionDenied:
-    case StatusCode::kUnauthenticated: return {.reason = Reason::kDenied, .during = during};
-    default: return {.reason = Reason::kProtocol, .during = during};
+    case StatusCode::kUnauthenticated:
+      return {.reason = Reason::kDenied, .during = during};
+    default:
+      return {.reason = Reason::kProtocol, .during = during};
   }
 }
 
@@ -86,15 +92,21 @@ std::string decode_message(std::string_view text) {
 
 StatusCode status_of_http(unsigned http_status) {
   switch (http_status) {
-    case 400: return StatusCode::kInternal;
-    case 401: return StatusCode::kUnauthenticated;
-    case 403: return StatusCode::kPermissionDenied;
-    case 404: return StatusCode::kUnimplemented;
+    case 400:
+      return StatusCode::kInternal;
+    case 401:
+      return StatusCode::kUnauthenticated;
+    case 403:
+      return StatusCode::kPermissionDenied;
+    case 404:
+      return StatusCode::kUnimplemented;
     case 429:
     case 502:
     case 503:
-    case 504: return StatusCode::kUnavailable;
-    default: return StatusCode::kUnknown;
+    case 504:
+      return StatusCode::kUnavailable;
+    default:
+      return StatusCode::kUnknown;
   }
 }
 
@@ -119,11 +131,16 @@ Status status_of_trailers(std::span<const HeaderView> trailers, unsigned http_st
 Status status_of_reset(std::uint32_t h2_error_code) {
   const std::string text = "stream reset, code " + std::to_string(h2_error_code);
   switch (h2_error_code) {
-    case 7: return {StatusCode::kUnavailable, text};          // REFUSED_STREAM
-    case 8: return {StatusCode::kCancelled, text};            // CANCEL
-    case 11: return {StatusCode::kResourceExhausted, text};   // ENHANCE_YOUR_CALM
-    case 12: return {StatusCode::kPermissionDenied, text};    // INADEQUATE_SECURITY
-    default: return {StatusCode::kInternal, text};
+    case 7:
+      return {StatusCode::kUnavailable, text};  // REFUSED_STREAM
+    case 8:
+      return {StatusCode::kCancelled, text};  // CANCEL
+    case 11:
+      return {StatusCode::kResourceExhausted, text};  // ENHANCE_YOUR_CALM
+    case 12:
+      return {StatusCode::kPermissionDenied, text};  // INADEQUATE_SECURITY
+    default:
+      return {StatusCode::kInternal, text};
   }
 }
 

@@ -53,8 +53,8 @@ struct HeaderView {
   std::string_view value;
 };
 
-// "grpc-status" of trailers: decimal, 0 to 16. A number above is kUnknown (as gRPC asks); what is not
-// a number is none.
+// "grpc-status" of trailers: decimal, 0 to 16. A number above is kUnknown (as gRPC asks); what is
+// not a number is none.
 std::optional<StatusCode> parse_status_code(std::string_view text);
 
 // "grpc-message": percent-decoded; a broken escape stays as it is; bytes that a log line cannot

@@ -1,5 +1,6 @@
 #pragma once
-// Certificate: what one identity speaks with, complete and checked; immutable, shared by all threads.
+// Certificate: what one identity speaks with, complete and checked; immutable, shared by all
+// threads.
 
 #include <memory>
 
@@ -21,16 +22,17 @@ struct Certificate {
   std::shared_ptr<const tls::Context> client;
   std::shared_ptr<const tls::Context> server;
 
+  // When the first certificate of the chain, root included, expires.
+  io::WallTime not_after;
+
   io::WallTime not_before() const { return chain.leaf().not_before(); }
-  // When the first certificate of the chain expires.
-  io::WallTime not_after() const;
-  bool valid_at(io::WallTime when) const { return when < not_after(); }
+  bool valid_at(io::WallTime when) const { return when < not_after; }
 };
 
-// Checks what a CA answered for `id` and `key`: the leaf is for exactly that identity and that key, is
-// no CA, is valid at `now` (a notBefore up to kClockTolerance ahead is accepted: clocks differ), and
-// leads to one of the roots.
-// Errors: kMalformed, kTooLarge, kWrongIdentity, kExpired, kUntrusted.
+// Checks what a CA answered for `id` and `key`: the leaf is for exactly that identity and that key,
+// is no CA, is valid at `now` (a notBefore up to kClockTolerance ahead is accepted: clocks differ),
+// and leads to one of the roots. Errors: kMalformed, kTooLarge, kWrongIdentity, kExpired,
+// kUntrusted.
 inline constexpr io::Duration kClockTolerance = std::chrono::seconds(10);
 Result<std::shared_ptr<const Certificate>> make_certificate(const net::SpiffeId& id,
                                                             const tls::PrivateKey& key,

@@ -47,6 +47,14 @@ void CertificateSchedule::wanted_now(const net::SpiffeId& id, io::TimePoint now)
   if (entry.failures > 0) entry.due = std::min(entry.due, now + kWantedRetry);
 }
 
+void CertificateSchedule::observe(const net::SpiffeId& id, io::TimePoint now, io::Duration left) {
+  const auto known = entries_.find(id);
+  if (known == entries_.end()) return;
+  Entry& entry = known->second;
+  entry.expires = now + left;
+  if (entry.failures == 0 && entry.due > now + left / 2) entry.due = now;
+}
+
 std::optional<CertificateSchedule::Fetch> CertificateSchedule::next(io::TimePoint now) {
   if (running_.size() >= options_.concurrent_max) return std::nullopt;
   const net::SpiffeId* best_id = nullptr;

@@ -28,13 +28,17 @@ class CertificateSchedule {
   using Random = std::function<std::uint64_t()>;
   CertificateSchedule(ScheduleOptions options, Random random);
 
-  // A local user more of this identity. False: beyond identities_max. An identity that is new is due
-  // at once; a higher priority overtakes in the queue.
+  // A local user more of this identity. False: beyond identities_max. An identity that is new is
+  // due at once; a higher priority overtakes in the queue.
   bool add_user(const net::SpiffeId& id, Priority priority);
   // A user less; true when it was the last one, and the identity is forgotten.
   bool remove_user(const net::SpiffeId& id);
   // Somebody waits for it now: overtakes in the queue, and shortens a long wait between retries.
   void wanted_now(const net::SpiffeId& id, io::TimePoint now);
+
+  // What the certificate of `id` has left by the wall clock, looked at again: when that clock was set
+  // forward, a refresh planned for later than half of what is left is due at once.
+  void observe(const net::SpiffeId& id, io::TimePoint now, io::Duration left);
 
   // One request that was begun. The number tells it from a later one for the same identity.
   struct Fetch {
@@ -44,15 +48,15 @@ class CertificateSchedule {
   // The next fetch to begin at `now`: highest priority first, then first come. None when nothing is
   // due or concurrent_max run. Counts as begun until fetched() or failed().
   std::optional<Fetch> next(io::TimePoint now);
-  // When to call next() again, if nothing else happens. None: nothing is planned before a fetch ends
-  // or a user comes.
+  // When to call next() again, if nothing else happens. None: nothing is planned before a fetch
+  // ends or a user comes.
   std::optional<io::TimePoint> wake_at() const;
 
   // How a fetch ended. False: nobody wants it any more (its last user left). `life` is what
-  // the certificate has left now (not since its notBefore, which CAs put into the past). A refresh is
-  // planned for half of it, earlier by up to a tenth at random; a retry after retry_first, doubled each
-  // time up to retry_max, ±20 % at random, and never later than a quarter of what is left of the
-  // certificate in hand.
+  // the certificate has left now (not since its notBefore, which CAs put into the past). A refresh
+  // is planned for half of it, earlier by up to a tenth at random; a retry after retry_first,
+  // doubled each time up to retry_max, ±20 % at random, and never later than a quarter of what is
+  // left of the certificate in hand.
   bool fetched(const Fetch& fetch, io::TimePoint now, io::Duration life);
   bool failed(const Fetch& fetch, io::TimePoint now);
 

@@ -124,6 +124,18 @@ TEST_CASE("with a 30-second certificate in hand, five tries fit before it expire
   CHECK(tries >= 5);
 }
 
+TEST_CASE("when the wall clock is set forward, a refresh is due at once") {
+  CertificateSchedule schedule({}, lowest);
+  schedule.add_user(id("a"), Priority::kWarmup);
+  schedule.fetched(*schedule.next(at(0s)), at(0s), 24h);
+  for (const auto hour : {0h, 1h, 6h, 11h}) {
+    schedule.observe(id("a"), at(hour), 24h - hour);
+    CHECK(!schedule.next(at(hour)));
+  }
+  schedule.observe(id("a"), at(11h), 30min);
+  CHECK(schedule.next(at(11h)));
+}
+
 TEST_CASE("somebody waiting shortens a long wait between retries to a second") {
   CertificateSchedule schedule({}, no_jitter);
   schedule.add_user(id("a"), Priority::kWarmup);

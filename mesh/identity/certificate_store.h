@@ -1,7 +1,7 @@
 #pragma once
-// CertificateStore: one certificate for each identity that lives on this node, fetched, refreshed and
-// dropped. Lives on the main ring; workers hold a CertificateView each (certificate_view.h), which
-// the store's `publish` feeds.
+// CertificateStore: one certificate for each identity that lives on this node, fetched, refreshed
+// and dropped. Lives on the main ring; workers hold a CertificateView each (certificate_view.h),
+// which the store's `publish` feeds.
 //
 // An identity is one (trust domain, namespace, service account), however many pods have it. Its
 // certificate is asked for when its first pod comes and dropped when its last one leaves. When a
@@ -40,7 +40,7 @@ struct CertificateInfo {
   std::shared_ptr<const Certificate> certificate;  // or none
   std::size_t users = 0;
   unsigned failures = 0;  // in a row
-  std::string last_error;
+  std::string last_error{};
 };
 
 struct CertificateCounters {
@@ -56,8 +56,8 @@ struct StoreOptions {
 
 class CertificateStore {
  public:
-  // Called on the main ring when the certificate of `id` is new or replaced; with none when `id` was
-  // dropped. Post it to every worker's CertificateView.
+  // Called on the main ring when the certificate of `id` is new or replaced; with none when `id`
+  // was dropped. Post it to every worker's CertificateView.
   using Publish =
       std::function<void(const net::SpiffeId& id, std::shared_ptr<const Certificate> certificate)>;
   using Log = std::function<void(std::string_view line)>;

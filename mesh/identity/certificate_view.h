@@ -25,7 +25,8 @@ class CertificateView {
   // The certificate of `id` if it is valid now; otherwise none: do not speak.
   std::shared_ptr<const Certificate> find(const net::SpiffeId& id) const;
 
-  // Waits for one, for at most `limit`. Errors: kNoIdentity (dropped, or the time is up), kCancelled.
+  // Waits for one, for at most `limit`. Errors: kNoIdentity (dropped, or the time is up),
+  // kCancelled.
   io::Task<Result<std::shared_ptr<const Certificate>>> wait(net::SpiffeId id, io::Duration limit);
 
   std::size_t size() const;

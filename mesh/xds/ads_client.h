@@ -1,7 +1,7 @@
 #pragma once
 // AdsClient: keeps this node's Directory equal to what control says, for as long as the process
-// lives. One delta ADS stream over mesh/grpc, reconnected with backoff; the last good state stays in
-// force while there is none.
+// lives. One delta ADS stream over mesh/grpc, reconnected with backoff; the last good state stays
+// in force while there is none.
 
 #include <cstdint>
 #include <functional>
@@ -29,7 +29,7 @@ std::string_view termination_name(Termination termination);  // "ConnectionError
 
 struct AdsCounters {
   std::uint64_t terminations[kTerminationCount] = {};
-  std::uint64_t messages[kResourceTypeCount] = {};       // responses, by type
+  std::uint64_t messages[kResourceTypeCount] = {};  // responses, by type
   std::uint64_t message_bytes[kResourceTypeCount] = {};
   std::uint64_t nacks[kResourceTypeCount] = {};
   bool connected = false;
@@ -44,8 +44,8 @@ class AdsClient {
  public:
   // Gets every new Directory, in order, on the main ring. Posts it to every worker, and calls
   // applied() with its `sequence` when all of them use it.
-  using Publish =
-      std::function<void(std::shared_ptr<const workload::Directory> directory, std::uint64_t sequence)>;
+  using Publish = std::function<void(std::shared_ptr<const workload::Directory> directory,
+                                     std::uint64_t sequence)>;
   // One line for the log: connected, disconnected and why, rejected resources. Rate is bounded by
   // the backoff and the stream.
   enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn };

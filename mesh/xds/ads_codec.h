@@ -1,6 +1,6 @@
 #pragma once
-// The messages of delta ADS as protobuf bytes. This is the envelope: fields of it that we do not know
-// (control_plane, cache_control) are passed over; inside the resources decode.h refuses them.
+// The messages of delta ADS as protobuf bytes. This is the envelope: fields of it that we do not
+// know (control_plane, cache_control) are passed over; inside the resources decode.h refuses them.
 
 #include <string>
 #include <string_view>

@@ -38,7 +38,7 @@ struct DeltaRequest {
   std::vector<std::string> subscribe{};
   std::vector<std::string> unsubscribe{};
   std::vector<std::pair<std::string, std::string>> initial_versions{};  // name, version; sorted
-  std::string response_nonce{};  // empty: not an answer
+  std::string response_nonce{};                                         // empty: not an answer
   std::optional<std::string> error{};  // a NACK; what is wrong, naming resource and field
   friend bool operator==(const DeltaRequest&, const DeltaRequest&) = default;
 };
@@ -46,7 +46,7 @@ struct DeltaRequest {
 struct RawResource {
   std::string name{};
   std::string version{};
-  std::string type_url{};  // of the Any; must be the response's
+  std::string type_url{};  // of the Any
   std::string bytes{};     // of the Any
   bool has_ttl = false;    // it asks to be forgotten after a time, which we do not do
   friend bool operator==(const RawResource&, const RawResource&) = default;

@@ -1,5 +1,6 @@
 #include "mesh/xds/ads_state.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "mesh/base/check.h"
@@ -75,8 +76,7 @@ bool AdsState::can_receive() const {
   return unapplied_.size() + answers_.size() < options_.limits.unapplied_max;
 }
 
-Result<std::optional<Update>> AdsState::receive(const DeltaResponse& response,
-                                                ResourceSink& sink) {
+Result<std::optional<Update>> AdsState::receive(const DeltaResponse& response, ResourceSink& sink) {
   TRY_DO(receive_check(response));
   const std::optional<ResourceType> type = type_of_url(response.type_url);
   if (!type) {
@@ -92,21 +92,16 @@ Result<std::optional<Update>> AdsState::receive(const DeltaResponse& response,
   made_progress_ = true;
   PerType& state = of(*type);
   Update update{.sequence = ++last_sequence_, .control_version = response.system_version};
+  std::vector<Rejection> rejections = sink.take(*type, response.resources, response.removed);
+  update.removals = receive_removed(*type, response);
+  receive_versions(*type, response, rejections);
+  update.upserts =
+      response.resources.size() - std::min(rejections.size(), response.resources.size());
+
   NackText nack(options_.limits.error_bytes_max);
-  const NameSet contradicted = receive_removed(*type, response, sink, update);
-  for (const RawResource& resource : response.resources) {
-    const bool contradiction = contradicted.contains(resource.name);
-    const std::optional<std::string> error =
-        receive_resource(*type, response.type_url, resource, contradiction, sink);
-    if (!error) {
-      ++update.upserts;
-      continue;
-    }
-    nack.add(resource.name, *error);
-    if (update.rejections.size() < options_.limits.rejections_max) {
-      update.rejections.push_back({*type, shown(resource.name), *error});
-    }
-  }
+  for (const Rejection& rejection : rejections) nack.add(rejection.name, rejection.error);
+  rejections.resize(std::min(rejections.size(), options_.limits.rejections_max));
+  update.rejections = std::move(rejections);
 
   state.received = true;
   update.complete =
@@ -133,6 +128,13 @@ Result<Done> AdsState::receive_check(const DeltaResponse& response) const {
   if (response.resources.size() + response.removed.size() > limits.changes_max) {
     return failed(Reason::kTooLarge, "xds response");
   }
+  for (const RawResource& resource : response.resources) {
+    if (resource.name.empty()) return failed(Reason::kProtocol, "xds resource without a name");
+    if (resource.name.size() > limits.name_bytes_max ||
+        resource.version.size() > limits.version_bytes_max) {
+      return failed(Reason::kTooLarge, "xds resource");
+    }
+  }
   // The driver asks can_receive() before it reads.
   if (!can_receive()) return failed(Reason::kExhausted, "xds responses not applied");
   return Done{};
@@ -149,52 +151,26 @@ bool AdsState::exceeds_resources_max(ResourceType type, const DeltaResponse& res
   return versions.size() + added > max;
 }
 
-// Removals come first: an address may go from a removed workload to a new one in the same response.
-// A name that is sent and removed at once says nothing: it is not removed, and returned.
-AdsState::NameSet AdsState::receive_removed(ResourceType type, const DeltaResponse& response,
-                                            ResourceSink& sink, Update& update) {
-  NameSet contradicted;
-  if (response.removed.empty()) return contradicted;
-  NameSet sent;
-  for (const RawResource& resource : response.resources) sent.insert(resource.name);
-  for (const std::string& name : response.removed) {
-    if (name.empty()) continue;
-    if (sent.contains(name)) {
-      contradicted.insert(name);
-      continue;
-    }
-    // A name that is not held: a delete that overtook its add, or the answer to a subscription.
-    of(type).versions.erase(name);
-    sink.remove(type, name);
-    ++update.removals;
-  }
-  return contradicted;
+// How many of the removed names were held. The others: a delete that overtook its add, or the
+// answer to a subscription.
+std::size_t AdsState::receive_removed(ResourceType type, const DeltaResponse& response) {
+  std::size_t removals = 0;
+  for (const std::string& name : response.removed) removals += of(type).versions.erase(name);
+  return removals;
 }
 
-std::optional<std::string> AdsState::receive_resource(ResourceType type,
-                                                      std::string_view response_type,
-                                                      const RawResource& resource,
-                                                      bool contradiction, ResourceSink& sink) {
-  const AdsLimits& limits = options_.limits;
-  // Without a usable name there is nothing to refuse in its place either.
-  if (resource.name.empty()) return "a resource without a name";
-  if (resource.name.size() > limits.name_bytes_max) return "its name is too long";
-
-  std::optional<std::string> error;
-  if (resource.version.size() > limits.version_bytes_max) {
-    error = "version: too long";
-  } else if (resource.type_url != response_type) {
-    error = "resource: is of type " + shown(resource.type_url);
-  } else if (resource.has_ttl) {
-    error = "ttl: not supported";
-  } else if (contradiction) {
-    error = "sent and removed in one response";
-  } else {
-    error = sink.upsert(type, resource);
+// A name that was both removed and sent is there afterwards: so does the Directory see it.
+void AdsState::receive_versions(ResourceType type, const DeltaResponse& response,
+                                const std::vector<Rejection>& rejections) {
+  auto& versions = of(type).versions;
+  for (const RawResource& resource : response.resources) {
+    versions.insert_or_assign(resource.name, resource.version);
   }
-  of(type).versions.insert_or_assign(resource.name, error ? std::string() : resource.version);
-  if (error) sink.reject(type, resource.name, *error);
-  return error;
+  for (const Rejection& rejection : rejections) {
+    if (const auto held = versions.find(rejection.name); held != versions.end()) {
+      held->second.clear();
+    }
+  }
 }
 
 void AdsState::applied(std::uint64_t sequence) {

@@ -3,8 +3,8 @@
 // no I/O, no clock, no protobuf. ads_client.h drives it over gRPC, simulations drive it directly.
 //
 // One response becomes one Update. The good resources of a response are taken even when others are
-// bad; the bad ones are handed on as rejected (so that what they describe is refused, not unknown)
-// and named in the NACK. The answer, ACK or NACK, is sent only after the caller said applied(): an
+// bad; the bad ones are named in the NACK (and the sink sees to it that what they describe is
+// refused, not unknown). The answer, ACK or NACK, is sent only after the caller said applied(): an
 // ACK means "in force on every worker".
 
 #include <array>
@@ -15,6 +15,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,14 +26,14 @@
 namespace mesh::xds {
 
 struct AdsLimits {
-  std::size_t resources_max = 1'000'000;     // kept, per type
-  std::size_t changes_max = 1'000'000;       // resources and removals of one response
-  std::size_t name_bytes_max = 1024;         // of a resource; a longer one is rejected
-  std::size_t version_bytes_max = 256;       // of a resource, a snapshot or a nonce
-  std::size_t unapplied_max = 16;            // responses; can_receive() is false beyond
-  std::size_t error_bytes_max = 4096;        // of a NACK's text
-  std::size_t rejections_max = 64;           // listed of one response; all are counted and refused
-  std::size_t subscriptions_max = 16384;     // on demand, per type
+  std::size_t resources_max = 1'000'000;  // kept, per type
+  std::size_t changes_max = 1'000'000;    // resources and removals of one response
+  std::size_t name_bytes_max = 2048;      // of a resource
+  std::size_t version_bytes_max = 256;    // of a resource, a snapshot or a nonce
+  std::size_t unapplied_max = 16;         // responses; can_receive() is false beyond
+  std::size_t error_bytes_max = 4096;     // of a NACK's text
+  std::size_t rejections_max = 64;        // listed of one response; all are counted and refused
+  std::size_t subscriptions_max = 16384;  // on demand, per type
 };
 
 enum class AdsMode : std::uint8_t { kWildcard, kOnDemand };
@@ -57,18 +58,17 @@ struct Update {
   std::size_t upserts = 0;
   std::size_t removals = 0;
   std::vector<Rejection> rejections{};  // at most AdsLimits::rejections_max are listed
-  bool complete = false;  // with this one, both types have been received
+  bool complete = false;                // with this one, both types have been received
 };
 
-// Takes the resources of a response one at a time, before its Update is published.
+// Takes what a response holds, before its Update is published.
 class ResourceSink {
  public:
   virtual ~ResourceSink() = default;
-  // Decodes and stages. The text says what is wrong, and names the field; the state machine then
-  // calls reject().
-  virtual std::optional<std::string> upsert(ResourceType type, const RawResource& resource) = 0;
-  virtual void reject(ResourceType type, std::string_view name, std::string_view error) = 0;
-  virtual void remove(ResourceType type, std::string_view name) = 0;
+  // Decodes and stages: first the removals, then the resources. Returns a complaint about each
+  // resource that was not understood; the others are taken.
+  virtual std::vector<Rejection> take(ResourceType type, std::span<const RawResource> resources,
+                                      std::span<const std::string> removed) = 0;
 };
 
 class AdsState {
@@ -83,9 +83,9 @@ class AdsState {
   // False when too many responses are not applied yet: read no further until applied().
   bool can_receive() const;
 
-  // Takes a response: hands what it removes and then what it holds to `sink`, and returns the Update
-  // to publish; none when there is nothing to publish (a type we did not ask for: it is NACKed).
-  // Errors: kProtocol (no nonce), kTooLarge (beyond a limit): it cannot be answered, leave the
+  // Takes a response: hands what it holds and removes to `sink`, and returns the Update to publish;
+  // none when there is nothing to publish (a type we did not ask for: it is NACKed). Errors:
+  // kProtocol (no nonce, or a resource without a name), kTooLarge (beyond a limit): leave the
   // stream. Nothing was changed.
   Result<std::optional<Update>> receive(const DeltaResponse& response, ResourceSink& sink);
 
@@ -112,8 +112,8 @@ class AdsState {
 
  private:
   struct PerType {
-    // Name to version. An empty version: it was rejected. It is still told to the next server, which
-    // then sends it again, or says that it is gone.
+    // Name to version. An empty version: it was rejected. It is still told to the next server,
+    // which then sends it again, or says that it is gone.
     std::map<std::string, std::string, std::less<>> versions;
     std::set<std::string, std::less<>> subscribed;
     std::vector<std::string> to_subscribe;
@@ -134,13 +134,10 @@ class AdsState {
 
   PerType& of(ResourceType type) { return types_[static_cast<std::size_t>(type)]; }
   const PerType& of(ResourceType type) const { return types_[static_cast<std::size_t>(type)]; }
-  using NameSet = std::set<std::string_view>;
   Result<Done> receive_check(const DeltaResponse& response) const;
-  NameSet receive_removed(ResourceType type, const DeltaResponse& response, ResourceSink& sink,
-                          Update& update);
-  std::optional<std::string> receive_resource(ResourceType type, std::string_view response_type,
-                                              const RawResource& resource, bool contradiction,
-                                              ResourceSink& sink);
+  std::size_t receive_removed(ResourceType type, const DeltaResponse& response);
+  void receive_versions(ResourceType type, const DeltaResponse& response,
+                        const std::vector<Rejection>& rejections);
   bool exceeds_resources_max(ResourceType type, const DeltaResponse& response) const;
   DeltaRequest first_request(ResourceType type);
 
