@@ -302,6 +302,40 @@ int remove(const std::string& lab, const std::vector<std::string>& what, const s
   return code;
 }
 
+int names(const std::string& lab, const std::string& what) {
+  if (what == "labs") {
+    for (const std::string& name : lab_names()) std::printf("%s\n", name.c_str());
+    return 0;
+  }
+  const auto record = find_lab(lab);
+  if (!record) return 1;
+  if (what != "exec") {
+    for (const ProgramRecord& one : record->programs) std::printf("%s\n", one.name.c_str());
+  }
+  if (what != "exec" && what != "logs") return 0;
+  for (const PodRecord& pod : record->pods) std::printf("%s\n", pod.key().c_str());
+  if (what == "exec") {
+    for (const NodeRecord& node : record->nodes) std::printf("%s\n", node.name.c_str());
+    std::printf("link\n");
+  }
+  return 0;
+}
+
+int demo(const std::string& folder, const std::vector<std::string>& arguments) {
+  const std::string script = folder + "/demo.py";
+  if (!exists(script)) return failed_with(folder + " has no demo (demo.py)");
+  std::error_code error;
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  ::setenv("WEFT", self.c_str(), 1);
+  std::vector<std::string> words = {"python3", script};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  ::execvp(argv[0], argv.data());
+  return failed_with("python3: not found");
+}
+
 int program(const std::string& op, const StopOptions& options) {
   const auto record = find_lab(options.lab);
   if (!record) return failed_with(record.error());
