@@ -20,7 +20,7 @@ void add_cases(const CLI::App& command, const std::string& path, std::string& ca
   cases += "    \"" + path + "\") words=\"" + words + "\" ;;\n";
 }
 
-constexpr const char* kBashHead = R"(# weft completion for bash: source <(weft completion bash)
+constexpr const char* kBashHead = R"sh(# weft completion for bash: source <(weft completion bash)
 _weft() {
   local current="${COMP_WORDS[COMP_CWORD]}" path="" words="" word i
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -28,13 +28,13 @@ _weft() {
     [ "$word" = "--" ] && { COMPREPLY=($(compgen -c -- "$current")); return; }
     case "$word" in -*) continue ;; esac
     case "${path:+$path }$word" in
-)";
-constexpr const char* kBashMiddle = R"() path="${path:+$path }$word" ;;
+)sh";
+constexpr const char* kBashMiddle = R"sh() path="${path:+$path }$word" ;;
     esac
   done
   case "$path" in
-)";
-constexpr const char* kBashTail = R"(  esac
+)sh";
+constexpr const char* kBashTail = R"sh(  esac
   case "$path" in
     "lab exec"|"lab logs"|"lab stop"|"lab start"|"lab restart")
       words="$words $(weft lab names "${path#lab }" 2>/dev/null)" ;;
@@ -46,7 +46,7 @@ constexpr const char* kBashTail = R"(  esac
   esac
 }
 complete -F _weft weft
-)";
+)sh";
 
 void add_paths(const CLI::App& command, const std::string& path, std::string& list) {
   for (const CLI::App* sub : command.get_subcommands([](const CLI::App*) { return true; })) {

@@ -213,6 +213,10 @@ int main(int argc, char** argv) {
   add_up(*labs, session);
   add_inspection(*labs, session);
   add_changes(*labs, session);
+  add_demo(*labs, session);
+  add_ztunnel_config(weft, session);
+  add_questions(weft, session);
+  add_self(weft, session);
   // Behind "--" stands somebody else's command line; it is not for the parser.
   char** const dashes = std::find_if(argv, argv + argc, [](const char* word) {
     return std::string_view(word) == "--";

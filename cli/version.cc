@@ -9,7 +9,7 @@
 #include "cli/lab/cgroup.h"
 #include "cli/lab/files.h"
 #include "cli/table.h"
-#include "mesh/io/features.h"
+#include "mesh/io/kernel_features.h"
 
 namespace mesh::cli {
 namespace {
