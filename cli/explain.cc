@@ -38,7 +38,8 @@ void print_lines(const Json& answer, const char* key) {
     if (line.is_string()) {
       std::printf("  %s\n", line.get<std::string>().c_str());
     } else {
-      const std::string policy = text(line, "policy").empty() ? text(line, "name") : text(line, "policy");
+      const std::string policy =
+          text(line, "policy").empty() ? text(line, "name") : text(line, "policy");
       const std::string why = text(line, "why").empty() ? text(line, "reason") : text(line, "why");
       const std::string rule = text(line, "rule");
       std::printf("  %s%s%s%s: %s\n", policy.c_str(),
@@ -67,10 +68,10 @@ int explain(const Session& session, const std::string& from, const std::string& 
   if (!question) return complain(question.error());
   const auto control = control_target(session);
   if (!control) return complain(control.error());
-  const auto body = control_get(
-      *control, "/debug/explain?from=" + url_encoded(question->from) +
-                    "&to=" + url_encoded(full_host(question->from, question->to)) +
-                    "&port=" + std::to_string(question->port));
+  const auto body =
+      control_get(*control, "/debug/explain?from=" + url_encoded(question->from) +
+                                "&to=" + url_encoded(full_host(question->from, question->to)) +
+                                "&port=" + std::to_string(question->port));
   if (!body) return complain(body.error());
   const Json answer = Json::parse(*body, nullptr, /*allow_exceptions=*/false);
   if (!answer.is_object()) return complain("/debug/explain: not what was expected");

@@ -65,7 +65,8 @@ void add_inspection(CLI::App& labs, Session& session) {
   add_lab_choice(*logs, session);
   logs->add_option("name", *name, "a pod, control, NODE/agent, NODE/ztunnel, or lab")->required();
   logs->add_flag("-f,--follow", *follow, "stay and show what comes");
-  logs->callback([name, follow, &session] { session.code = lab::logs(session.lab, *name, *follow); });
+  logs->callback(
+      [name, follow, &session] { session.code = lab::logs(session.lab, *name, *follow); });
 
   auto where = std::make_shared<std::string>();
   CLI::App* exec = labs.add_subcommand("exec", "run a command inside a pod: exec POD -- COMMAND");
@@ -92,7 +93,8 @@ void add_changes(CLI::App& labs, Session& session) {
   add_lab_choice(*remove, session);
   remove->add_option("what", *what, "KIND [NAMESPACE/]NAME")->expected(0, 2);
   remove->add_option("-f,--file", *file, "a manifest");
-  remove->callback([what, file, &session] { session.code = lab::remove(session.lab, *what, *file); });
+  remove->callback(
+      [what, file, &session] { session.code = lab::remove(session.lab, *what, *file); });
 
   for (const char* op : {"stop", "start", "restart"}) {
     auto options = std::make_shared<lab::StopOptions>();
@@ -129,7 +131,8 @@ void add_demo(CLI::App& labs, Session& session) {
 
 void add_control_choice(CLI::App& command, Session& session) {
   add_lab_choice(command, session);
-  command.add_option("--control", session.control, "ask this server (http://ADDRESS:15014) instead");
+  command.add_option("--control", session.control,
+                     "ask this server (http://ADDRESS:15014) instead");
   command.add_option("--token-file", session.token_file, "its debug token");
   add_output(command, session);
 }
@@ -163,7 +166,8 @@ void add_questions(CLI::App& weft, Session& session) {
 
   auto from = std::make_shared<std::string>();
   auto target = std::make_shared<std::string>();
-  CLI::App* why = weft.add_subcommand("explain", "would FROM reach TO:PORT, and which rule decides");
+  CLI::App* why =
+      weft.add_subcommand("explain", "would FROM reach TO:PORT, and which rule decides");
   why->add_option("from", *from, "NAMESPACE/POD, or a pod's name")->required();
   why->add_option("target", *target, "HOST:PORT, ADDRESS:PORT or NAMESPACE/POD:PORT")->required();
   add_control_choice(*why, session);
@@ -175,7 +179,8 @@ void add_questions(CLI::App& weft, Session& session) {
       weft.add_subcommand("wait", "until every node with enrolled pods has the current version");
   wait->add_option("--timeout", *timeout, "as 30s, 2m")->capture_default_str();
   add_control_choice(*wait, session);
-  wait->footer("Exit code 0: everywhere; 3: the timeout passed, and the nodes that lack it are named.");
+  wait->footer(
+      "Exit code 0: everywhere; 3: the timeout passed, and the nodes that lack it are named.");
   wait->callback([timeout, &session] {
     const auto limit = parse_duration(*timeout);
     session.code = limit ? wait_for_mesh(session, *limit) : complain(limit.error());
@@ -194,9 +199,8 @@ void add_self(CLI::App& weft, Session& session) {
   completion->add_option("shell", *shell, "bash or zsh")
       ->required()
       ->check(CLI::IsMember({"bash", "zsh"}));
-  completion->callback([shell, &weft] {
-    std::fputs(completion_script(weft, *shell).c_str(), stdout);
-  });
+  completion->callback(
+      [shell, &weft] { std::fputs(completion_script(weft, *shell).c_str(), stdout); });
 }
 
 }  // namespace
@@ -205,8 +209,9 @@ int main(int argc, char** argv) {
   CLI::App weft("weft: the command line of the Weft service mesh", "weft");
   weft.set_version_flag("--version", "weft " WEFT_VERSION);
   weft.require_subcommand(1);
-  weft.footer("Exit codes: 0 done; 1 failed, and said why; 2 the command line was not understood;\n"
-              "3 timed out (wait); 4 refused (explain). `lab exec` answers with its command's.");
+  weft.footer(
+      "Exit codes: 0 done; 1 failed, and said why; 2 the command line was not understood;\n"
+      "3 timed out (wait); 4 refused (explain). `lab exec` answers with its command's.");
   Session session;
   CLI::App* labs = weft.add_subcommand("lab", "a mesh on this machine, from a folder of manifests");
   labs->require_subcommand(1);
@@ -218,9 +223,8 @@ int main(int argc, char** argv) {
   add_questions(weft, session);
   add_self(weft, session);
   // Behind "--" stands somebody else's command line; it is not for the parser.
-  char** const dashes = std::find_if(argv, argv + argc, [](const char* word) {
-    return std::string_view(word) == "--";
-  });
+  char** const dashes = std::find_if(
+      argv, argv + argc, [](const char* word) { return std::string_view(word) == "--"; });
   if (dashes != argv + argc) session.command.assign(dashes + 1, argv + argc);
   try {
     weft.parse(static_cast<int>(dashes - argv), argv);

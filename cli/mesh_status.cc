@@ -46,8 +46,8 @@ int proxy_status(const Session& session) {
     const nlohmann::json all = {{"version", sync->version}, {"nodes", nodes}};
     std::printf("%s\n", all.dump(2).c_str());
   } else {
-    std::printf("control has version %llu\n\n%s",
-                static_cast<unsigned long long>(sync->version), table(rows).c_str());
+    std::printf("control has version %llu\n\n%s", static_cast<unsigned long long>(sync->version),
+                table(rows).c_str());
   }
   return kOk;
 }

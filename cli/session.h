@@ -21,8 +21,8 @@ struct Session {
   int code = kOk;
   std::string lab = "";
   std::string output = "table";
-  std::string control = "";            // http://ADDRESS:15014, instead of a lab's
-  std::string token_file = "";         // for it
+  std::string control = "";               // http://ADDRESS:15014, instead of a lab's
+  std::string token_file = "";            // for it
   std::vector<std::string> command = {};  // what stands behind "--"
 
   bool json() const { return output == "json"; }

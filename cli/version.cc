@@ -33,15 +33,25 @@ std::vector<Row> kernel_rows(const std::string& release) {
   const bool reuseport = kernel >= std::pair(6, 6);
   const bool tcx = kernel >= std::pair(6, 6);
   return {
-      {.name = "linux 6.1", .what_for = "the floor", .available = kernel >= std::pair(6, 1),
+      {.name = "linux 6.1",
+       .what_for = "the floor",
+       .available = kernel >= std::pair(6, 1),
        .used = true},
-      {.name = "btf", .what_for = "eBPF programs that fit every kernel (CO-RE)",
-       .available = lab::exists("/sys/kernel/btf/vmlinux"), .used = true},
-      {.name = "cgroup2", .what_for = "telling ztunnel's sockets from a pod's",
-       .available = lab::cgroup_root().has_value(), .used = true},
-      {.name = "sk_assign reuseport", .what_for = "several workers, two ztunnels at once",
-       .available = reuseport, .used = reuseport},
-      {.name = "tcx", .what_for = "capture beside other tc programs", .available = tcx,
+      {.name = "btf",
+       .what_for = "eBPF programs that fit every kernel (CO-RE)",
+       .available = lab::exists("/sys/kernel/btf/vmlinux"),
+       .used = true},
+      {.name = "cgroup2",
+       .what_for = "telling ztunnel's sockets from a pod's",
+       .available = lab::cgroup_root().has_value(),
+       .used = true},
+      {.name = "sk_assign reuseport",
+       .what_for = "several workers, two ztunnels at once",
+       .available = reuseport,
+       .used = reuseport},
+      {.name = "tcx",
+       .what_for = "capture beside other tc programs",
+       .available = tcx,
        .used = tcx},
   };
 }
@@ -76,7 +86,8 @@ int version(const Session& session, bool features) {
   if (!features) return kOk;
   std::vector<std::vector<std::string>> cells = {{"FEATURE", "THERE", "USED", "WHAT FOR"}};
   for (const Row& row : rows) {
-    cells.push_back({row.name, row.available ? "yes" : "no", row.used ? "yes" : "no", row.what_for});
+    cells.push_back(
+        {row.name, row.available ? "yes" : "no", row.used ? "yes" : "no", row.what_for});
   }
   std::printf("\n%s", table(cells).c_str());
   return kOk;

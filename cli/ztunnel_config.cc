@@ -31,7 +31,8 @@ std::string joined(const Json& list) {
   std::string result;
   if (!list.is_array()) return result;
   for (const Json& item : list) {
-    result += (result.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : item.dump());
+    result +=
+        (result.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : item.dump());
   }
   return result;
 }
@@ -109,11 +110,16 @@ void connection_rows(const Json& pod, Rows& rows) {
 
 const char* key_of(DumpPart part) {
   switch (part) {
-    case DumpPart::kWorkload: return "workloads";
-    case DumpPart::kService: return "services";
-    case DumpPart::kPolicy: return "policies";
-    case DumpPart::kCertificate: return "certificates";
-    case DumpPart::kConnections: return "workloadState";
+    case DumpPart::kWorkload:
+      return "workloads";
+    case DumpPart::kService:
+      return "services";
+    case DumpPart::kPolicy:
+      return "policies";
+    case DumpPart::kCertificate:
+      return "certificates";
+    case DumpPart::kConnections:
+      return "workloadState";
   }
   return "";
 }
@@ -141,9 +147,8 @@ std::vector<std::string> heading(DumpPart part) {
 }
 
 Outcome<std::string> fetch_dump(const std::string& address) {
-  TRY(const HttpAnswer answer,
-      http_get({.url = "http://" + address + "/config_dump",
-                .timeout = std::chrono::milliseconds(10000)}));
+  TRY(const HttpAnswer answer, http_get({.url = "http://" + address + "/config_dump",
+                                         .timeout = std::chrono::milliseconds(10000)}));
   if (answer.status != 200) return problem("ztunnel answered " + std::to_string(answer.status));
   return answer.body;
 }
@@ -182,11 +187,21 @@ Outcome<Rows> dump_rows(DumpPart part, const std::string& dump) {
   Rows rows = {heading(part)};
   for (const Json& item : content) {  // an array, or an object's values
     switch (part) {
-      case DumpPart::kWorkload: workload_row(item, rows); break;
-      case DumpPart::kService: service_row(item, rows); break;
-      case DumpPart::kPolicy: policy_row(item, rows); break;
-      case DumpPart::kCertificate: certificate_rows(item, rows); break;
-      case DumpPart::kConnections: connection_rows(item, rows); break;
+      case DumpPart::kWorkload:
+        workload_row(item, rows);
+        break;
+      case DumpPart::kService:
+        service_row(item, rows);
+        break;
+      case DumpPart::kPolicy:
+        policy_row(item, rows);
+        break;
+      case DumpPart::kCertificate:
+        certificate_rows(item, rows);
+        break;
+      case DumpPart::kConnections:
+        connection_rows(item, rows);
+        break;
     }
   }
   return rows;

@@ -84,8 +84,8 @@ Outcome<UpOptions> checked(UpOptions options) {
   if (error) return problem(options.source + ": " + error.message());
   options.source = source.string();
   if (options.name.empty()) options.name = source.filename().string();
-  const bool plain = options.name.find_first_not_of(
-                         "abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+  const bool plain =
+      options.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
   if (!plain || options.name.empty() || options.name.size() > 30 || options.name[0] == '-') {
     return problem("the lab's name \"" + options.name +
                    "\" must be 1 to 30 of a-z, 0-9 and '-'; choose one with --name");
@@ -119,7 +119,8 @@ int up(UpOptions options, bool foreground) {
   auto ready = checked(std::move(options));
   if (!ready) return failed_with(ready.error());
   int pipe[2];
-  if (::pipe2(pipe, O_CLOEXEC) != 0) return failed_with("pipe: " + std::string(std::strerror(errno)));
+  if (::pipe2(pipe, O_CLOEXEC) != 0)
+    return failed_with("pipe: " + std::string(std::strerror(errno)));
   struct sigaction action{};
   action.sa_handler = on_interrupt;
   ::sigaction(SIGINT, &action, nullptr);
@@ -182,9 +183,10 @@ int status(const std::string& lab, bool json) {
     std::fputs(to_json(*record).c_str(), stdout);
     return 0;
   }
-  std::printf("lab %s: %s (%s)\n\n", record->name.c_str(),
-              is_alive(*record) ? record->state.c_str() : "crashed; take it down with weft lab down",
-              record->folder.c_str());
+  std::printf(
+      "lab %s: %s (%s)\n\n", record->name.c_str(),
+      is_alive(*record) ? record->state.c_str() : "crashed; take it down with weft lab down",
+      record->folder.c_str());
   std::vector<std::vector<std::string>> rows = {{"PROGRAM", "STATE", "PID", "RESTARTS"}};
   for (const ProgramRecord& program : record->programs) {
     rows.push_back({program.name, program.state, std::to_string(program.pid),
@@ -341,9 +343,8 @@ int program(const std::string& op, const StopOptions& options) {
   if (!record) return failed_with(record.error());
   auto socket = PacketSocket::connect_to(record->socket());
   if (!socket) return failed_with(socket.error());
-  const Json request = {{"op", op},
-                        {"program", options.program},
-                        {"signal", options.kill ? "KILL" : "TERM"}};
+  const Json request = {
+      {"op", op}, {"program", options.program}, {"signal", options.kill ? "KILL" : "TERM"}};
   if (const auto sent = socket->send(request.dump()); !sent) return failed_with(sent.error());
   const auto reply = socket->receive(kProgramAnswerWithin);
   if (!reply) return failed_with(reply.error());

@@ -108,8 +108,9 @@ std::string place(const std::string& file, int line, const std::string& what) {
 }  // namespace
 
 bool is_manifest_name(std::string_view file_name) {
-  return !file_name.starts_with(".") && (file_name.ends_with(".yaml") ||
-                                         file_name.ends_with(".yml") || file_name.ends_with(".json"));
+  return !file_name.starts_with(".") &&
+         (file_name.ends_with(".yaml") || file_name.ends_with(".yml") ||
+          file_name.ends_with(".json"));
 }
 
 Outcome<std::vector<Document>> parse_documents(const std::string& file, std::string_view text) {
