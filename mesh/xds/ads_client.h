@@ -1,7 +1,7 @@
 #pragma once
 // AdsClient: keeps this node's Directory equal to what control says, for as long as the process
-// lives. One delta ADS stream over mesh/grpc, reconnected with backoff; the last good state stays in
-// force while there is none.
+// lives. One delta ADS stream over mesh/grpc, reconnected with backoff; the last good state stays
+// in force while there is none.
 
 #include <cstdint>
 #include <functional>
@@ -11,11 +11,14 @@
 
 #include "mesh/base/result.h"
 #include "mesh/grpc/channel.h"
+#include "mesh/io/event.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/task.h"
-#include "mesh/workload/directory.h"
 #include "mesh/xds/ads_state.h"
-#include "mesh/xds/decode.h"
+
+namespace mesh::workload {
+class Directory;
+}
 
 namespace mesh::xds {
 
@@ -28,45 +31,48 @@ struct AdsCounters {
   std::uint64_t terminations[kTerminationCount] = {};
   std::uint64_t messages[kResourceTypeCount] = {};  // responses, by type
   std::uint64_t message_bytes[kResourceTypeCount] = {};
-  std::uint64_t nacks[kResourceTypeCount] = {};  // responses that were answered with a NACK
-  bool connected = false;                        // a stream is open
+  std::uint64_t nacks[kResourceTypeCount] = {};
+  bool connected = false;
 };
 
 struct AdsClientOptions {
   grpc::ChannelOptions channel;
   AdsOptions ads;
-  DecodeOptions decode;
 };
 
 class AdsClient {
  public:
   // Gets every new Directory, in order, on the main ring. Posts it to every worker, and calls
-  // applied() with its `sequence` when all of them use it. May call applied() at once.
-  using Publish = std::function<void(workload::DirectoryPtr directory, std::uint64_t sequence)>;
-  // One line for the log: connected, disconnected and why, rejected resources.
+  // applied() with its `sequence` when all of them use it.
+  using Publish = std::function<void(std::shared_ptr<const workload::Directory> directory,
+                                     std::uint64_t sequence)>;
+  // One line for the log: connected, disconnected and why, rejected resources. Rate is bounded by
+  // the backoff and the stream.
   enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn };
   using Log = std::function<void(LogLevel level, std::string_view line)>;
 
   AdsClient(io::Ring& ring, AdsClientOptions options, Publish publish, Log log);
-  ~AdsClient();  // after run() has ended
+  ~AdsClient();
 
   // Runs until cancelled.
   io::Task<void> run();
 
-  // Every worker uses the Directory that was published with this sequence (and all before it).
+  // Every worker uses the Directory that was published with this sequence.
   void applied(std::uint64_t sequence);
 
   // The first responses of both types are applied: the node may carry traffic.
-  bool complete() const;
-  std::string_view control_version() const;
-  const AdsCounters& counters() const;
-  const AdsState& state() const;
+  bool complete() const { return state_.complete(); }
+  std::string_view control_version() const { return state_.control_version(); }
+  const AdsCounters& counters() const { return counters_; }
+  const AdsState& state() const { return state_; }
 
-  // On demand mode only. Errors: kExhausted, kTooLarge.
+  // On demand mode only. Errors: kExhausted.
   Result<Done> subscribe(ResourceType type, std::string name);
 
  private:
   struct Impl;
+  AdsState state_;
+  AdsCounters counters_;
   std::unique_ptr<Impl> impl_;
 };
 
