@@ -22,7 +22,8 @@ Outcome<HttpAnswer> http_get(const HttpRequest& request) {
   HttpAnswer answer;
   curl_slist* headers = nullptr;
   if (!request.bearer_token.empty()) {
-    headers = ::curl_slist_append(headers, ("Authorization: Bearer " + request.bearer_token).c_str());
+    headers =
+        ::curl_slist_append(headers, ("Authorization: Bearer " + request.bearer_token).c_str());
   }
   ::curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   ::curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);

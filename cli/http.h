@@ -9,8 +9,8 @@
 namespace mesh::cli {
 
 struct HttpRequest {
-  std::string url = "";            // the host is an IP literal
-  std::string bearer_token = "";   // "" sends none
+  std::string url = "";           // the host is an IP literal
+  std::string bearer_token = "";  // "" sends none
   std::chrono::milliseconds timeout{3000};
 };
 

@@ -1,7 +1,10 @@
 #include "ebpf/capture.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 #include "ebpf/netlink.h"
@@ -82,7 +85,7 @@ Result<Capture> Capture::establish_here(const CaptureOptions& options, ExemptCgr
     if (kept.exempt_cgroups) TRY_DO(exempt.add_all_of(kept.exempt_cgroups.get()));
   }
   TRY(Programs programs, Programs::load(pod, exempt, kept));
-  Capture capture(std::move(programs), std::move(attacher), options.saved_settings);
+  Capture capture(std::move(programs), pod, std::move(attacher), options.saved_settings);
 
   Result<Done> outcome = install_routing(capture.saved_settings_);
   if (outcome) {
@@ -134,24 +137,49 @@ Result<Done> Capture::detach_all() {
   return outcome;
 }
 
-Result<std::vector<weft_connection>> Capture::marked(weft_socket mark) {
-  TRY(std::vector<weft_connection> connections, programs_.list_marked());
-  std::erase_if(connections, [mark](const weft_connection& each) { return each.mark != mark; });
+// Does the connection stay in the pod? Such a one is never captured, and nobody's concern.
+bool Capture::is_local(const weft_connection& connection) const {
+  const auto* bytes = reinterpret_cast<const std::byte*>(connection.remote);
+  const auto ip = net::IpAddress::from_bytes({bytes, connection.family == AF_INET ? 4u : 16u});
+  if (!ip) return false;
+  const net::IpAddress remote = ip->unmapped();
+  if (remote.is_loopback()) return true;
+  std::uint32_t words[4]{};
+  store(remote, words);
+  if (remote.is_v4()) return std::ranges::count(std::span(pod_.v4, pod_.v4_count), words[0]) > 0;
+  return std::ranges::any_of(std::span(pod_.v6, pod_.v6_count),
+                             [&](const auto& own) { return std::ranges::equal(own, words); });
+}
+
+Result<std::vector<weft_connection>> Capture::older_here() {
+  TRY(std::vector<weft_connection> connections, programs_.list_sockets());
+  std::erase_if(connections, [this](const weft_connection& each) {
+    return each.mark != WEFT_SOCKET_OLDER || is_local(each);
+  });
   return connections;
 }
 
-Result<unsigned> Capture::end_marked(weft_socket mark) {
-  TRY(const std::vector<weft_connection> connections, marked(mark));
-  for (const weft_connection& connection : connections) TRY_DO(destroy_socket(connection));
-  return static_cast<unsigned>(connections.size());
+// Those that the pod dialled, and those that ztunnel dialled for a client.
+Result<Done> Capture::end_captured() {
+  TRY(const std::vector<weft_connection> connections, programs_.list_sockets());
+  for (const weft_connection& each : connections) {
+    const bool through_ztunnel =
+        each.mark == WEFT_SOCKET_CAPTURED || each.mark == WEFT_SOCKET_UNMARKED;
+    if (through_ztunnel && !is_local(each)) TRY_DO(destroy_socket(each));
+  }
+  return Done{};
 }
 
 Result<std::vector<weft_connection>> Capture::older(const net::NetworkNamespace& netns) {
-  return inside<std::vector<weft_connection>>(netns, [&] { return marked(WEFT_SOCKET_OLDER); });
+  return inside<std::vector<weft_connection>>(netns, [&] { return older_here(); });
 }
 
 Result<unsigned> Capture::end_older(const net::NetworkNamespace& netns) {
-  return inside<unsigned>(netns, [&] { return end_marked(WEFT_SOCKET_OLDER); });
+  return inside<unsigned>(netns, [&]() -> Result<unsigned> {
+    TRY(const std::vector<weft_connection> connections, older_here());
+    for (const weft_connection& each : connections) TRY_DO(destroy_socket(each));
+    return static_cast<unsigned>(connections.size());
+  });
 }
 
 Result<unsigned> Capture::mend(const net::NetworkNamespace& netns) {
@@ -177,11 +205,10 @@ Result<unsigned> Capture::mend(const net::NetworkNamespace& netns) {
 Result<Done> Capture::remove(const net::NetworkNamespace& netns) {
   return inside<Done>(netns, [&]() -> Result<Done> {
     // Left alone, a captured connection's next bytes would leave as plaintext.
-    const auto ended = end_marked(WEFT_SOCKET_CAPTURED);
+    const auto ended = end_captured();
     Result<Done> outcome = detach_all();
     if (const auto routing = remove_routing(saved_settings_); !routing) outcome = routing;
-    if (!ended) return std::unexpected(ended.error());
-    return outcome;
+    return ended ? outcome : ended;
   });
 }
 

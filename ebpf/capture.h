@@ -54,7 +54,8 @@ class Capture {
   // places had to be mended.
   Result<unsigned> mend(const net::NetworkNamespace& netns);
 
-  // Ends captured connections, then takes away everything: programs, rules, routes, settings.
+  // Ends the connections that ran through ztunnel, then takes away everything: programs, rules,
+  // routes, settings.
   Result<Done> remove(const net::NetworkNamespace& netns);
 
   // What only this object knows and a successor needs.
@@ -62,18 +63,22 @@ class Capture {
   const std::vector<unsigned>& made_clsact() const { return attacher_.made_clsact(); }
 
  private:
-  Capture(Programs programs, Attacher attacher, std::vector<SavedSetting> saved)
+  Capture(Programs programs, const weft_pod& pod, Attacher attacher,
+          std::vector<SavedSetting> saved)
       : programs_(std::move(programs)),
+        pod_(pod),
         attacher_(std::move(attacher)),
         saved_settings_(std::move(saved)) {}
   static Result<Capture> establish_here(const CaptureOptions& options, ExemptCgroups& exempt);
   Result<unsigned> attach_all();
   Result<Done> detach_all();
   Result<Done> attach(const AttachPoint& point);
-  Result<std::vector<weft_connection>> marked(weft_socket mark);
-  Result<unsigned> end_marked(weft_socket mark);
+  bool is_local(const weft_connection& connection) const;
+  Result<std::vector<weft_connection>> older_here();
+  Result<Done> end_captured();
 
   Programs programs_;
+  weft_pod pod_;
   Attacher attacher_;
   std::vector<SavedSetting> saved_settings_;
 };

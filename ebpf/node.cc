@@ -129,6 +129,8 @@ std::expected<void, std::string> Node::enrol(PodInfo info, net::NetworkNamespace
   if (auto room = check_room(info, *cookie); !room) return room;
   CaptureOptions options = capture_options(info);
   Pod* known = find(info.uid);
+  if (known != nullptr && known->leaving)
+    return std::unexpected("a pod of that uid is being removed; try again");
   if (known != nullptr && known->cookie == *cookie) {
     options.saved_settings = known->capture.saved_settings();
     options.made_clsact = known->capture.made_clsact();

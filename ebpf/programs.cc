@@ -161,9 +161,9 @@ Result<Done> Programs::mark_older() {
   return run_iterator(skeleton_->progs.weft_mark_older, nullptr);
 }
 
-Result<std::vector<weft_connection>> Programs::list_marked() {
+Result<std::vector<weft_connection>> Programs::list_sockets() {
   std::vector<std::byte> bytes;
-  TRY_DO(run_iterator(skeleton_->progs.weft_list_marked, &bytes));
+  TRY_DO(run_iterator(skeleton_->progs.weft_list_sockets, &bytes));
   std::vector<weft_connection> connections(bytes.size() / sizeof(weft_connection));
   if (!connections.empty())
     std::memcpy(connections.data(), bytes.data(), connections.size() * sizeof(weft_connection));

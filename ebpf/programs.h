@@ -64,7 +64,7 @@ class Programs {
 
   // Run in the calling thread's namespace.
   Result<Done> mark_older();
-  Result<std::vector<weft_connection>> list_marked();
+  Result<std::vector<weft_connection>> list_sockets();
 
   // One value an outcome, summed over the CPUs.
   std::array<std::uint64_t, WEFT_OUTCOMES> counters() const;

@@ -35,14 +35,15 @@ struct weft_pod {
 	__u32 probe_v6[4];
 };
 
-/* What a socket of the pod is; in socket storage, set once. A socket without one was made by
- * ztunnel's own connection to the application, and may speak to ztunnel only. */
+/* What a socket of the pod is; kept in socket storage. */
 enum weft_socket {
+	WEFT_SOCKET_UNMARKED = 0,	/* accepted by the application: ztunnel is its peer, nobody else */
 	WEFT_SOCKET_CAPTURED = 1,	/* its connection goes through ztunnel, or nowhere */
 	WEFT_SOCKET_OLDER = 2,		/* connected before the pod was enrolled */
+	WEFT_SOCKET_ZTUNNEL = 3,	/* only in lists: ztunnel's own, known by its cgroup */
 };
 
-/* One marked socket, as the iterator writes it. */
+/* One connected socket, as the iterator writes it. */
 struct weft_connection {
 	__u64 cookie;
 	__u32 family;		/* AF_INET or AF_INET6 */

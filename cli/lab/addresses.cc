@@ -43,7 +43,8 @@ void PodAddresses::give_back(const std::vector<std::string>& addresses) {
 
 Outcome<std::string> ServiceAddresses::take_v4() {
   for (int i = 0; i < kServicesMax; ++i) {
-    std::string address = "10.96." + std::to_string(1 + i / 250) + "." + std::to_string(1 + i % 250);
+    std::string address =
+        "10.96." + std::to_string(1 + i / 250) + "." + std::to_string(1 + i % 250);
     if (used_.insert(address).second) return address;
   }
   return problem("every service address is in use");

@@ -21,9 +21,10 @@ Outcome<Json> call(const std::string& path, const Json& request, int fd = -1) {
   if (!answer.is_object()) return problem(path + ": an answer that is not JSON");
   if (answer.value("ok", false)) return answer;
   const auto error = answer.find("error");
-  return problem(path + ": " + (error != answer.end() && error->is_string()
-                                    ? error->get<std::string>()
-                                    : std::string("refused without a reason")));
+  return problem(path + ": " +
+                 (error != answer.end() && error->is_string()
+                      ? error->get<std::string>()
+                      : std::string("refused without a reason")));
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,8 +84,8 @@ Outcome<UpOptions> checked(UpOptions options) {
   if (error) return problem(options.source + ": " + error.message());
   options.source = source.string();
   if (options.name.empty()) options.name = source.filename().string();
-  const bool plain = options.name.find_first_not_of(
-                         "abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+  const bool plain =
+      options.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
   if (!plain || options.name.empty() || options.name.size() > 30 || options.name[0] == '-') {
     return problem("the lab's name \"" + options.name +
                    "\" must be 1 to 30 of a-z, 0-9 and '-'; choose one with --name");
@@ -98,26 +97,16 @@ Outcome<UpOptions> checked(UpOptions options) {
   return options;
 }
 
-// The supervisor holds the lock until nothing is left of the lab, the lock's own file included; so
-// the wait is on the open file.
-bool wait_until_free(int lock) {
-  const auto deadline = std::chrono::steady_clock::now() + kDownWithin;
-  while (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
-    if (std::chrono::steady_clock::now() >= deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return true;
-}
-
 Outcome<Done> take_down(const Record& record) {
+  if (!is_alive(record)) return tear_down(record);
+  ::kill(record.supervisor, SIGTERM);
+  const auto deadline = std::chrono::steady_clock::now() + kDownWithin;
+  while (is_alive(record) && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
   if (is_alive(record)) {
-    const int lock = ::open(record.lock().c_str(), O_RDONLY | O_CLOEXEC);
-    ::kill(record.supervisor, SIGTERM);
-    if (lock >= 0 && !wait_until_free(lock)) {
-      ::kill(record.supervisor, SIGKILL);
-      wait_until_free(lock);
-    }
-    if (lock >= 0) ::close(lock);
+    ::kill(record.supervisor, SIGKILL);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
   // Usually nothing is left to do; lab.json is gone then.
   if (const auto still = read_record(record.name)) return tear_down(*still);
@@ -130,7 +119,8 @@ int up(UpOptions options, bool foreground) {
   auto ready = checked(std::move(options));
   if (!ready) return failed_with(ready.error());
   int pipe[2];
-  if (::pipe2(pipe, O_CLOEXEC) != 0) return failed_with("pipe: " + std::string(std::strerror(errno)));
+  if (::pipe2(pipe, O_CLOEXEC) != 0)
+    return failed_with("pipe: " + std::string(std::strerror(errno)));
   struct sigaction action{};
   action.sa_handler = on_interrupt;
   ::sigaction(SIGINT, &action, nullptr);
@@ -193,9 +183,10 @@ int status(const std::string& lab, bool json) {
     std::fputs(to_json(*record).c_str(), stdout);
     return 0;
   }
-  std::printf("lab %s: %s (%s)\n\n", record->name.c_str(),
-              is_alive(*record) ? record->state.c_str() : "crashed; take it down with weft lab down",
-              record->folder.c_str());
+  std::printf(
+      "lab %s: %s (%s)\n\n", record->name.c_str(),
+      is_alive(*record) ? record->state.c_str() : "crashed; take it down with weft lab down",
+      record->folder.c_str());
   std::vector<std::vector<std::string>> rows = {{"PROGRAM", "STATE", "PID", "RESTARTS"}};
   for (const ProgramRecord& program : record->programs) {
     rows.push_back({program.name, program.state, std::to_string(program.pid),
@@ -313,14 +304,47 @@ int remove(const std::string& lab, const std::vector<std::string>& what, const s
   return code;
 }
 
+int names(const std::string& lab, const std::string& what) {
+  if (what == "labs") {
+    for (const std::string& name : lab_names()) std::printf("%s\n", name.c_str());
+    return 0;
+  }
+  const auto record = find_lab(lab);
+  if (!record) return 1;
+  if (what != "exec") {
+    for (const ProgramRecord& one : record->programs) std::printf("%s\n", one.name.c_str());
+  }
+  if (what != "exec" && what != "logs") return 0;
+  for (const PodRecord& pod : record->pods) std::printf("%s\n", pod.key().c_str());
+  if (what == "exec") {
+    for (const NodeRecord& node : record->nodes) std::printf("%s\n", node.name.c_str());
+    std::printf("link\n");
+  }
+  return 0;
+}
+
+int demo(const std::string& folder, const std::vector<std::string>& arguments) {
+  const std::string script = folder + "/demo.py";
+  if (!exists(script)) return failed_with(folder + " has no demo (demo.py)");
+  std::error_code error;
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe", error).string();
+  ::setenv("WEFT", self.c_str(), 1);
+  std::vector<std::string> words = {"python3", script};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  ::execvp(argv[0], argv.data());
+  return failed_with("python3: not found");
+}
+
 int program(const std::string& op, const StopOptions& options) {
   const auto record = find_lab(options.lab);
   if (!record) return failed_with(record.error());
   auto socket = PacketSocket::connect_to(record->socket());
   if (!socket) return failed_with(socket.error());
-  const Json request = {{"op", op},
-                        {"program", options.program},
-                        {"signal", options.kill ? "KILL" : "TERM"}};
+  const Json request = {
+      {"op", op}, {"program", options.program}, {"signal", options.kill ? "KILL" : "TERM"}};
   if (const auto sent = socket->send(request.dump()); !sent) return failed_with(sent.error());
   const auto reply = socket->receive(kProgramAnswerWithin);
   if (!reply) return failed_with(reply.error());

@@ -23,6 +23,10 @@ int logs(const std::string& lab, const std::string& name, bool follow);
 int exec(const std::string& lab, const std::string& where, const std::vector<std::string>& command);
 int apply(const std::string& lab, const std::vector<std::string>& files);
 int remove(const std::string& lab, const std::vector<std::string>& what, const std::string& file);
+// The names that completion offers: "labs", "exec", "logs", or programs for anything else.
+int names(const std::string& lab, const std::string& what);
+// Runs DIR/demo.py with $WEFT set to this program.
+int demo(const std::string& folder, const std::vector<std::string>& arguments);
 int program(const std::string& op, const StopOptions& options);  // stop, start, restart
 
 }  // namespace mesh::cli::lab

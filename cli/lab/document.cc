@@ -41,12 +41,19 @@ Json scalar_to_json(const YAML::Node& node) {
   return text;
 }
 
-Json to_json(const YAML::Node& node, int depth) {
-  if (depth > kDepthMax) throw YAML::RepresentationException(node.Mark(), "nested too deeply");
+// What made an object unreadable, and on which line of its text.
+struct Complaint {
+  std::string what;
+  int line = 0;
+};
+
+Json to_json(const YAML::Node& node, int depth, Complaint& complaint) {
+  if (depth > kDepthMax) complaint = {.what = "nested too deeply", .line = node.Mark().line};
+  if (!complaint.what.empty()) return nullptr;
   if (node.IsScalar()) return scalar_to_json(node);
   if (node.IsSequence()) {
     Json list = Json::array();
-    for (const auto& item : node) list.push_back(to_json(item, depth + 1));
+    for (const auto& item : node) list.push_back(to_json(item, depth + 1, complaint));
     return list;
   }
   if (node.IsMap()) {
@@ -54,9 +61,9 @@ Json to_json(const YAML::Node& node, int depth) {
     for (const auto& item : node) {
       const std::string key = item.first.as<std::string>();
       if (object.contains(key)) {
-        throw YAML::RepresentationException(item.first.Mark(), "key \"" + key + "\" appears twice");
+        complaint = {.what = "key \"" + key + "\" appears twice", .line = item.first.Mark().line};
       }
-      object[key] = to_json(item.second, depth + 1);
+      object[key] = to_json(item.second, depth + 1, complaint);
     }
     return object;
   }
@@ -101,8 +108,9 @@ std::string place(const std::string& file, int line, const std::string& what) {
 }  // namespace
 
 bool is_manifest_name(std::string_view file_name) {
-  return !file_name.starts_with(".") && (file_name.ends_with(".yaml") ||
-                                         file_name.ends_with(".yml") || file_name.ends_with(".json"));
+  return !file_name.starts_with(".") &&
+         (file_name.ends_with(".yaml") || file_name.ends_with(".yml") ||
+          file_name.ends_with(".json"));
 }
 
 Outcome<std::vector<Document>> parse_documents(const std::string& file, std::string_view text) {
@@ -113,7 +121,11 @@ Outcome<std::vector<Document>> parse_documents(const std::string& file, std::str
       const YAML::Node node = YAML::Load(chunk.text);
       if (!node.IsDefined() || node.IsNull()) continue;
       if (!node.IsMap()) return problem(place(file, chunk.line, "not an object"));
-      const Json object = to_json(node, 0);
+      Complaint complaint;
+      const Json object = to_json(node, 0, complaint);
+      if (!complaint.what.empty()) {
+        return problem(place(file, chunk.line + complaint.line, complaint.what));
+      }
       Document document{.file = file, .line = chunk.line, .line_count = chunk.line_count};
       document.kind = text_of(object, "kind");
       if (const auto metadata = object.find("metadata");

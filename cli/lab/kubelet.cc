@@ -120,7 +120,8 @@ void Kubelet::reconcile_enrolment(const Contents& contents) {
     if (run->stage != Stage::kRunning || pod == contents.pods.end()) continue;
     const auto mode = namespace_modes_.find(run->pod.ns);
     const bool enrolled =
-        record_.mesh && is_enrolled(pod->second, mode == namespace_modes_.end() ? "" : mode->second);
+        record_.mesh &&
+        is_enrolled(pod->second, mode == namespace_modes_.end() ? "" : mode->second);
     if (enrolled == run->record.enrolled && enrolled == run->told) continue;
     run->record.enrolled = enrolled;
     if (enrolled) {
@@ -180,9 +181,10 @@ Outcome<Done> Kubelet::schedule(PodRun& run) {
   if (node.empty()) {  // the node with the fewest pods
     std::map<std::string, int> load;
     for (const auto& [key, other] : pods_) ++load[other->record.node];
-    node = std::min_element(record_.nodes.begin(), record_.nodes.end(),
-                            [&](const auto& a, const auto& b) { return load[a.name] < load[b.name]; })
-               ->name;
+    node =
+        std::min_element(record_.nodes.begin(), record_.nodes.end(),
+                         [&](const auto& a, const auto& b) { return load[a.name] < load[b.name]; })
+            ->name;
   }
   const auto addresses = pod_addresses_.find(node);
   if (addresses == pod_addresses_.end()) return problem("spec.nodeName: no node named " + node);
@@ -190,8 +192,8 @@ Outcome<Done> Kubelet::schedule(PodRun& run) {
   record.node = node;
   run.interface_number = last_octet(record.addresses[0]);
   const auto mode = namespace_modes_.find(run.pod.ns);
-  record.enrolled = record_.mesh &&
-                    is_enrolled(run.pod, mode == namespace_modes_.end() ? "" : mode->second);
+  record.enrolled =
+      record_.mesh && is_enrolled(run.pod, mode == namespace_modes_.end() ? "" : mode->second);
   return Done{};
 }
 
@@ -350,7 +352,8 @@ std::optional<Kubelet::Clock::time_point> Kubelet::tick(Clock::time_point now) {
     }
     if (run->probe_at && *run->probe_at <= now) probe(*run, now);
     if (run->stage == Stage::kEnding) {
-      const bool empty = std::ranges::all_of(run->containers, [](const auto& c) { return c.pid == 0; });
+      const bool empty =
+          std::ranges::all_of(run->containers, [](const auto& c) { return c.pid == 0; });
       if (empty || *run->kill_at <= now) over.push_back(run.get());
     }
     earliest(next, run->retry_at);
@@ -428,79 +431,6 @@ void Kubelet::finish_end(PodRun& run) {
   log_("pod " + key + " has ended");
   pods_.erase(key);
   publish();
-}
-
-void Kubelet::write_status(PodRun& run) {
-  if (run.stage == Stage::kEnding) return;
-  const NodeRecord* node = record_.node(run.record.node);
-  const std::string text = with_status(
-      run.pod, {.uid = run.record.uid,
-                .node = run.record.node,
-                .host_ip = node == nullptr ? "" : node->addresses[0],
-                .ips = run.record.addresses,
-                .phase = run.record.phase,
-                .ready = run.record.ready,
-                .restarts = run.record.restarts});
-  const std::string path = pod_file(record_.manifests(), run.pod.ns, run.pod.name);
-  if (!exists(path)) return;  // deleted meanwhile; the next reconcile ends it
-  if (auto written = write_file(path, text); !written) return log_(written.error());
-  run.written = text;
-  changed_ = true;
-}
-
-// Pods outside the mesh have no DNS proxy; the names of services lead them straight to a pod. The
-// file is written in place, because the pods see its inode.
-void Kubelet::write_hosts() {
-  std::string names;
-  for (const auto& [service_key, service] : services_) {
-    for (const auto& [key, run] : pods_) {
-      if (run->pod.ns != service.ns || !run->record.ready || !selects(service, run->pod)) continue;
-      const std::string full = service.name + "." + service.ns;
-      for (const std::string& address : run->record.addresses) {
-        names += address + " " + full + ".svc.cluster.local " + full + ".svc " + full + " " +
-                 service.name + "\n";
-      }
-      break;
-    }
-  }
-  for (const auto& [key, run] : pods_) {
-    if (run->record.netns.empty() || run->record.hosts.empty()) continue;
-    std::string text = "127.0.0.1 localhost\n::1 localhost\n";
-    text += run->record.addresses[0] + " " + run->pod.name + "\n";
-    if (!run->record.enrolled) text += names;
-    std::FILE* file = std::fopen(run->record.hosts.c_str(), "we");
-    if (file == nullptr) continue;
-    std::fwrite(text.data(), 1, text.size(), file);
-    std::fclose(file);
-  }
-}
-
-void Kubelet::publish() {
-  record_.pods.clear();
-  for (const auto& [key, run] : pods_) {
-    run->record.pids.clear();
-    for (const ContainerRun& container : run->containers) {
-      if (container.pid != 0) run->record.pids.push_back(container.pid);
-    }
-    record_.pods.push_back(run->record);
-  }
-  changed_ = true;
-}
-
-bool Kubelet::all_ready() const {
-  return std::ranges::all_of(pods_, [](const auto& entry) {
-    return entry.second->record.ready || entry.second->record.phase == "Succeeded";
-  });
-}
-
-std::string Kubelet::not_ready() const {
-  std::string text;
-  for (const auto& [key, run] : pods_) {
-    if (run->record.ready || run->record.phase == "Succeeded") continue;
-    text += (text.empty() ? "" : "; ") + key + " (" + run->record.phase +
-            (run->record.message.empty() ? "" : ": " + run->record.message) + ")";
-  }
-  return text;
 }
 
 }  // namespace mesh::cli::lab

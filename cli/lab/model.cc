@@ -86,8 +86,9 @@ Outcome<Container> read_container(const Document& document, const Json& object) 
   TRY(const auto arguments, strings(document, at(object, "args"), "spec.containers[].args"));
   container.command.insert(container.command.end(), arguments.begin(), arguments.end());
   if (at(object, "command").empty()) {
-    return wrong(document, "spec.containers[].command: missing (a lab runs the command on the "
-                           "host's file system and ignores the image)");
+    return wrong(document,
+                 "spec.containers[].command: missing (a lab runs the command on the "
+                 "host's file system and ignores the image)");
   }
   for (const Json& variable : at(object, "env")) {
     container.env[text(variable, "name")] = text(variable, "value");
@@ -166,8 +167,7 @@ Outcome<Service> read_service(const Document& document) {
   Service service;
   service.ns = document.ns.empty() ? "default" : document.ns;
   service.name = document.name;
-  service.wants_address =
-      text(spec, "clusterIP") != "None" && text(spec, "type") != "ExternalName";
+  service.wants_address = text(spec, "clusterIP") != "None" && text(spec, "type") != "ExternalName";
   TRY(const auto families, strings(document, at(spec, "ipFamilies"), "spec.ipFamilies"));
   const std::string policy = text(spec, "ipFamilyPolicy", "SingleStack");
   const bool first_v6 = !families.empty() && families[0] == "IPv6";
@@ -196,9 +196,8 @@ std::string with_status(const Pod& pod, const PodStatus& status) {
   const char* ready = status.ready ? "True" : "False";
   Json containers = Json::array();
   for (const Container& container : pod.containers) {
-    containers.push_back({{"name", container.name},
-                          {"ready", status.ready},
-                          {"restartCount", status.restarts}});
+    containers.push_back(
+        {{"name", container.name}, {"ready", status.ready}, {"restartCount", status.restarts}});
   }
   object["status"] = {{"phase", status.phase},
                       {"hostIP", status.host_ip},
@@ -236,8 +235,7 @@ std::string node_object(const std::string& name, const std::vector<std::string>&
       {"apiVersion", "v1"},
       {"kind", "Node"},
       {"metadata", {{"name", name}, {"labels", {{"kubernetes.io/hostname", name}}}}},
-      {"status",
-       {{"addresses", list}, {"conditions", {{{"type", "Ready"}, {"status", "True"}}}}}}};
+      {"status", {{"addresses", list}, {"conditions", {{{"type", "Ready"}, {"status", "True"}}}}}}};
   return object.dump(2) + "\n";
 }
 

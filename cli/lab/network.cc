@@ -158,8 +158,8 @@ Outcome<Done> connect_nodes(const LinkPlan& plan) {
 }
 
 std::string pod_node_batch(const PodLink& link) {
-  std::string text = "link add " + link.interface + " type veth peer name eth0 netns " +
-                     link.pod_netns + "\n";
+  std::string text =
+      "link add " + link.interface + " type veth peer name eth0 netns " + link.pod_netns + "\n";
   text += "link set " + link.interface + " up\n";
   text += "addr add " + link.gateway + "/32 dev " + link.interface + "\n";
   text += "addr add fe80::1/64 dev " + link.interface + " nodad\n";

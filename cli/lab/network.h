@@ -24,8 +24,8 @@ Outcome<Done> remove_netns(const std::string& name);
 Outcome<Done> inside_netns(const std::string& name, const std::function<Outcome<Done>()>& action);
 
 struct LinkPlan {
-  std::string netns = "";                     // of the link
-  std::vector<std::string> node_netns = {};   // node N is node_netns[N-1]
+  std::string netns = "";                    // of the link
+  std::vector<std::string> node_netns = {};  // node N is node_netns[N-1]
 };
 Outcome<Done> connect_nodes(const LinkPlan& plan);
 

@@ -28,8 +28,8 @@ Outcome<sockaddr_un> address_of(const std::string& path) {
 Outcome<PacketSocket> PacketSocket::connect_to(const std::string& path) {
   TRY(const sockaddr_un address, address_of(path));
   PacketSocket socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  if (socket.fd_ < 0 || ::connect(socket.fd_, reinterpret_cast<const sockaddr*>(&address),
-                                  sizeof address) != 0) {
+  if (socket.fd_ < 0 ||
+      ::connect(socket.fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return problem_with_errno("connect to " + path);
   }
   return socket;
@@ -85,8 +85,8 @@ Outcome<Done> PacketSocket::send(const std::string& packet, int passed_fd) {
 Outcome<std::string> PacketSocket::receive(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   for (;;) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd wait{.fd = fd_, .events = POLLIN, .revents = 0};
     const int ready = ::poll(&wait, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
     if (ready < 0 && errno == EINTR) continue;

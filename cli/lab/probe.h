@@ -11,7 +11,7 @@ namespace mesh::cli::lab {
 struct ProbeTarget {
   std::string netns = "";    // name of the pod's network namespace
   std::string address = "";  // the pod's own
-  Place place{};          // for exec
+  Place place{};             // for exec
 };
 
 // Cost: blocks for at most one second, whatever timeoutSeconds says.

@@ -93,9 +93,9 @@ Outcome<Done> Programs::add(const std::string& name, const std::string& executab
 
 Outcome<Done> Programs::add_control() {
   const std::string state = record_.control_state();
-  std::vector<std::string> arguments = {"--manifests", record_.manifests(), "--state", state,
-                                        "--tokens",    state + "/tokens",   "--san",   kControlAddress,
-                                        "--san",       kControlAddress6};
+  std::vector<std::string> arguments = {
+      "--manifests", record_.manifests(), "--state", state,           "--tokens", state + "/tokens",
+      "--san",       kControlAddress,     "--san",   kControlAddress6};
   if (!options_.certificate_lifetime.empty()) {
     arguments.insert(arguments.end(), {"--certificate-lifetime", options_.certificate_lifetime});
   }
@@ -113,21 +113,18 @@ Outcome<Done> Programs::add_node(const NodeRecord& node) {
   TRY_DO(write_file(folder + "/resolv.conf", std::string("nameserver ") + kControlAddress + "\n"));
   Place place{.netns = netns_path(node.netns), .resolv_conf = folder + "/resolv.conf"};
   place.cgroup = record_.cgroup + "/" + node.name + "/agent";
-  std::vector<std::string> agent = {"--node",   node.name,         "--zds-socket", node.zds_socket,
-                                    "--socket", node.agent_socket, "--state",      folder + "/agent"};
+  std::vector<std::string> agent = {"--node",        node.name,        "--zds-socket",
+                                    node.zds_socket, "--socket",       node.agent_socket,
+                                    "--state",       folder + "/agent"};
   agent.insert(agent.end(), options_.agent_flags.begin(), options_.agent_flags.end());
   TRY_DO(add(node.name + "/agent", "weft-agent", std::move(agent), place, {}));
   place.cgroup = record_.cgroup + "/" + node.name + "/ztunnel";
-  std::vector<std::string> ztunnel = {"--xds-address",
-                                      std::string("https://") + kControlAddress + ":15012",
-                                      "--root-cert",
-                                      record_.control_state() + "/ca/root-cert.pem",
-                                      "--token",
-                                      token,
-                                      "--zds-socket",
-                                      node.zds_socket,
-                                      "--node",
-                                      node.name};
+  std::vector<std::string> ztunnel = {
+      "--xds-address", std::string("https://") + kControlAddress + ":15012",
+      "--root-cert",   record_.control_state() + "/ca/root-cert.pem",
+      "--token",       token,
+      "--zds-socket",  node.zds_socket,
+      "--node",        node.name};
   ztunnel.insert(ztunnel.end(), options_.ztunnel_flags.begin(), options_.ztunnel_flags.end());
   return add(node.name + "/ztunnel", "weft-ztunnel", std::move(ztunnel), place,
              {"INSTANCE_IP=" + node.addresses[0], "POD_NAME=ztunnel-" + node.name,
@@ -232,7 +229,7 @@ void Programs::publish() {
   record_.programs.clear();
   for (const Program& program : programs_) {
     record_.programs.push_back({.name = program.name,
-                                .state = program.pid != 0      ? "running"
+                                .state = program.pid != 0     ? "running"
                                          : program.restart_at ? "waiting"
                                                               : "stopped",
                                 .pid = program.pid,

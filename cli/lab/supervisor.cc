@@ -120,9 +120,9 @@ Outcome<Done> Supervisor::make_run_folder() {
     return problem(list);
   }
   folder_fd_ = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-  if (folder_fd_ < 0 || ::inotify_add_watch(folder_fd_, record_.manifests().c_str(),
-                                            IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM |
-                                                IN_DELETE) < 0) {
+  if (folder_fd_ < 0 ||
+      ::inotify_add_watch(folder_fd_, record_.manifests().c_str(),
+                          IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE) < 0) {
     return problem_with_errno("watch " + record_.manifests());
   }
   auto socket = PacketSocket::listen_at(record_.socket());
@@ -196,8 +196,9 @@ Outcome<Done> Supervisor::start_program(const std::string& name, seconds within)
         ended = !programs_->is_running(name);
         return ended || programs_->is_ready(name);
       },
-      within, name + " did not become ready (its log: " + record_.log_of(name) + ")\n" +
-                  tail(record_.log_of(name), 8)));
+      within,
+      name + " did not become ready (its log: " + record_.log_of(name) + ")\n" +
+          tail(record_.log_of(name), 8)));
   if (ended) return problem(programs_->last_words());
   say(name + " is ready after " + seconds_since(start));
   return Done{};

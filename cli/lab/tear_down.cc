@@ -25,7 +25,8 @@ void ask_to_end(const Record& record) {
     }
   };
   for (const PodRecord& pod : record.pods) {
-    if (!pod.cgroup.empty()) [[maybe_unused]] const auto killed = kill_cgroup(pod.cgroup);
+    if (!pod.cgroup.empty()) [[maybe_unused]]
+      const auto killed = kill_cgroup(pod.cgroup);
   }
   for (const NodeRecord& node : record.nodes) {
     ask(record.cgroup + "/" + node.name + "/ztunnel");

@@ -42,11 +42,10 @@ static __always_inline int inbound_connected(struct bpf_sock *known)
 
 static __always_inline int inbound_new(struct __sk_buff *skb, struct packet *packet)
 {
-	bool hbone = destination_port(packet) == bpf_htons(WEFT_PORT_HBONE);
 	struct bpf_sock *listener;
 	long err;
 
-	listener = find_listener(skb, packet, hbone ? WEFT_PORT_HBONE : WEFT_PORT_INBOUND);
+	listener = find_listener(skb, packet, WEFT_PORT_INBOUND);
 	if (!listener)
 		return verdict(WEFT_INBOUND_NO_ZTUNNEL);
 	if (listener->state != BPF_TCP_LISTEN || !is_ztunnels(listener)) {
@@ -55,13 +54,22 @@ static __always_inline int inbound_new(struct __sk_buff *skb, struct packet *pac
 	}
 	err = bpf_sk_assign(skb, listener, 0);
 	bpf_sk_release(listener);
-	if (err)
-		return verdict(WEFT_INBOUND_REFUSED);
-	return verdict(hbone ? WEFT_INBOUND_HBONE : WEFT_INBOUND_ASSIGNED);
+	return verdict(err ? WEFT_INBOUND_REFUSED : WEFT_INBOUND_ASSIGNED);
+}
+
+/* A new connection to ztunnel's own port: the kernel finds the listener by itself. `listener` is the
+ * one it will find, and its reference is taken over. */
+static __always_inline int inbound_hbone(struct bpf_sock *listener)
+{
+	bool of_ztunnel = is_ztunnels(listener);
+
+	bpf_sk_release(listener);
+	return verdict(of_ztunnel ? WEFT_INBOUND_HBONE : WEFT_INBOUND_NOT_ZTUNNEL);
 }
 
 static __always_inline int inbound_tcp(struct __sk_buff *skb, struct packet *packet)
 {
+	bool hbone = destination_port(packet) == bpf_htons(WEFT_PORT_HBONE);
 	struct bpf_sock *known;
 
 	/* Nobody outside has the pod's address; a packet that says so means to join a connection
@@ -72,8 +80,11 @@ static __always_inline int inbound_tcp(struct __sk_buff *skb, struct packet *pac
 		return verdict(WEFT_INBOUND_PROBE);
 	known = bpf_skc_lookup_tcp(skb, &packet->tuple, tuple_size(packet), BPF_F_CURRENT_NETNS, 0);
 	if (!known)
-		return inbound_new(skb, packet);
-	if (known->state == BPF_TCP_LISTEN || (known->state == BPF_TCP_TIME_WAIT && packet->syn)) {
+		return hbone ? verdict(WEFT_INBOUND_NO_ZTUNNEL) : inbound_new(skb, packet);
+	if (known->state == BPF_TCP_LISTEN && hbone)
+		return inbound_hbone(known);
+	/* TIME_WAIT keeps no ports from being used again; on 15008 the kernel sees to that. */
+	if (known->state == BPF_TCP_LISTEN || (known->state == BPF_TCP_TIME_WAIT && packet->syn && !hbone)) {
 		bpf_sk_release(known);
 		return inbound_new(skb, packet);
 	}

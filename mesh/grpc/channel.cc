@@ -156,7 +156,7 @@ const Status& Call::status() const { return impl_->reader.status(); }
 
 struct Channel::Impl final : h2::Events {
   Impl(io::Ring& r, ChannelOptions o)
-      : ring(r), options(std::move(o)), attempt_done(r) {}
+      : ring(r), options(std::move(o)), turn_over(r) {}
 
   io::Ring& ring;
   ChannelOptions options;
@@ -166,8 +166,10 @@ struct Channel::Impl final : h2::Events {
   bool alive = false;                  // it runs and takes calls
   Error last_error{.reason = Reason::kPeerClosed, .during = kDuring};
   std::map<h2::StreamId, Call::Impl*> calls;
-  bool connecting = false;
-  io::Event attempt_done;
+  // connect() and close() take turns.
+  enum class Busy : std::uint8_t { kNo, kConnecting, kClosing };
+  Busy busy = Busy::kNo;
+  io::Event turn_over;
   Result<Done> attempt_result = Done{};
 
   io::Task<Result<Done>> connect_now();
@@ -204,19 +206,19 @@ const ChannelCounters& Channel::counters() const {
 // Several calls may want the connection at once; one of them makes it, the others take its result.
 io::Task<Result<Done>> Channel::connect() {
   Impl& self = *impl_;
-  if (self.alive) co_return Done{};
-  if (self.connecting) {
-    CO_TRY_DO(co_await self.attempt_done.wait());
-    co_return self.attempt_result;
+  while (self.busy != Impl::Busy::kNo) {
+    const bool attempt = self.busy == Impl::Busy::kConnecting;
+    CO_TRY_DO(co_await self.turn_over.wait());
+    if (attempt) co_return self.attempt_result;
   }
-  self.connecting = true;
-  self.attempt_done.reset();
-  self.attempt_result =
-      co_await io::with_deadline(self.ring, self.options.connect_deadline, "grpc connect",
-                                 self.connect_now());
+  if (self.alive) co_return Done{};
+  self.busy = Impl::Busy::kConnecting;
+  self.turn_over.reset();
+  self.attempt_result = co_await io::with_deadline(self.ring, self.options.connect_deadline,
+                                                   "grpc connect", self.connect_now());
   ++(self.attempt_result ? self.counters.connects : self.counters.connect_failures);
-  self.connecting = false;
-  self.attempt_done.set();
+  self.busy = Impl::Busy::kNo;
+  self.turn_over.set();
   co_return self.attempt_result;
 }
 
@@ -293,7 +295,17 @@ io::Task<void> Channel::Impl::stop() {
   transport.reset();
 }
 
-io::Task<void> Channel::close() { co_await impl_->stop(); }
+// Not cancelled from outside: whoever closes is often being cancelled himself.
+io::Task<void> Channel::close() {
+  Impl& self = *impl_;
+  io::CancelScope unhurried;
+  while (self.busy != Impl::Busy::kNo) co_await self.turn_over.wait().under(unhurried);
+  self.busy = Impl::Busy::kClosing;
+  self.turn_over.reset();
+  co_await self.stop().under(unhurried);
+  self.busy = Impl::Busy::kNo;
+  self.turn_over.set();
+}
 
 io::Task<Result<Call>> Channel::start(std::string_view path, std::optional<io::Duration> deadline) {
   Impl& self = *impl_;

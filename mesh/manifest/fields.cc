@@ -84,6 +84,13 @@ void Fields::error(std::string_view key, std::string message) {
   report_->error(value == nullptr ? line_ : value->line, path_of(key), std::move(message));
 }
 
+void Fields::error(std::string_view key, std::size_t item, std::string message) {
+  const Value* list = peek(key);
+  const bool there = list != nullptr && item < list->items.size();
+  report_->error(there ? list->items[item].line : line_,
+                 path_of(key) + "[" + std::to_string(item) + "]", std::move(message));
+}
+
 void Fields::finish() {
   if (!report_->strict || map_ == nullptr) return;
   for (std::size_t i = 0; i < map_->keys.size(); ++i) {
@@ -186,10 +193,12 @@ Labels Fields::labels(std::string_view key) {
 
 std::vector<net::IpAddress> Fields::addresses(std::string_view key) {
   std::vector<net::IpAddress> addresses;
-  for (const std::string& text : texts(key)) {
+  const std::vector<std::string> listed = texts(key);
+  for (std::size_t i = 0; i < listed.size(); ++i) {
+    const std::string& text = listed[i];
     const auto address = net::IpAddress::parse(text);
     if (!address) {
-      error(key, "\"" + text.substr(0, 64) + "\" is not an IP address");
+      error(key, i, "\"" + text.substr(0, 64) + "\" is not an IP address");
     } else {
       addresses.push_back(*address);
     }

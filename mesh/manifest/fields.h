@@ -57,6 +57,8 @@ class Fields {
   void finish();
 
   void error(std::string_view key, std::string message);
+  // About one item of a list.
+  void error(std::string_view key, std::size_t item, std::string message);
   std::string path_of(std::string_view key) const;
   unsigned line() const { return line_; }
   const Value* value() const { return map_; }

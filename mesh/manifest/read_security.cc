@@ -18,14 +18,15 @@ bool is_pattern(std::string_view text) {
   return text.find('*') == std::string_view::npos;
 }
 
+std::string quoted(const std::string& text) { return "\"" + text.substr(0, 64) + "\""; }
+
 std::vector<std::string> patterns(Fields& fields, std::string_view key) {
   std::vector<std::string> texts = fields.texts(key);
   if (fields.present(key) && texts.empty()) fields.error(key, "is an empty list");
-  for (const std::string& text : texts) {
-    if (!is_pattern(text)) {
-      fields.error(key, "\"" + text.substr(0, 64) +
-                            "\" is not a pattern: text, with one * at its start or end at most");
-    }
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (is_pattern(texts[i])) continue;
+    fields.error(key, i, quoted(texts[i]) +
+                             " is not a pattern: text, with one * at its start or end at most");
   }
   return texts;
 }
@@ -33,9 +34,9 @@ std::vector<std::string> patterns(Fields& fields, std::string_view key) {
 // Principals are compared without their scheme, so one written with it would never match.
 std::vector<std::string> principals(Fields& fields, std::string_view key) {
   std::vector<std::string> texts = patterns(fields, key);
-  for (const std::string& text : texts) {
-    if (text.starts_with("spiffe://")) {
-      fields.error(key, "principals are written without spiffe://");
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (texts[i].starts_with("spiffe://")) {
+      fields.error(key, i, "principals are written without spiffe://");
     }
   }
   return texts;
@@ -50,7 +51,7 @@ std::vector<net::Cidr> blocks(Fields& fields, std::string_view key) {
     if (block) {
       blocks.push_back(*block);
     } else {
-      fields.error(key, "\"" + texts[i].substr(0, 64) + "\" is not an address block");
+      fields.error(key, i, quoted(texts[i]) + " is not an address block");
     }
   }
   return blocks;
@@ -60,12 +61,12 @@ std::vector<std::uint16_t> port_texts(Fields& fields, std::string_view key) {
   std::vector<std::uint16_t> ports;
   const std::vector<std::string> texts = fields.texts(key);
   if (fields.present(key) && texts.empty()) fields.error(key, "is an empty list");
-  for (const std::string& text : texts) {
-    const auto port = net::parse_port(text);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto port = net::parse_port(texts[i]);
     if (port) {
       ports.push_back(*port);
     } else {
-      fields.error(key, "\"" + text.substr(0, 64) + "\" is not a port, 1 to 65535");
+      fields.error(key, i, quoted(texts[i]) + " is not a port, 1 to 65535");
     }
   }
   return ports;
@@ -75,12 +76,13 @@ std::vector<std::uint16_t> port_texts(Fields& fields, std::string_view key) {
 std::vector<std::string> accounts(Fields& fields, std::string_view key) {
   std::vector<std::string> texts = fields.texts(key);
   if (fields.present(key) && texts.empty()) fields.error(key, "is an empty list");
-  for (const std::string& text : texts) {
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string& text = texts[i];
     const auto slash = text.find('/');
     const bool fits = !text.empty() && slash != 0 && text.find('*') == std::string::npos &&
                       (slash == std::string::npos ||
                        (slash + 1 < text.size() && text.find('/', slash + 1) == std::string::npos));
-    if (!fits) fields.error(key, "must be NAME or NAMESPACE/NAME, without *");
+    if (!fits) fields.error(key, i, "must be NAME or NAMESPACE/NAME, without *");
   }
   return texts;
 }

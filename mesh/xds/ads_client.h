@@ -1,7 +1,7 @@
 #pragma once
 // AdsClient: keeps this node's Directory equal to what control says, for as long as the process
-// lives. One delta ADS stream over mesh/grpc, reconnected with backoff; the last good state stays
-// in force while there is none.
+// lives. One delta ADS stream over mesh/grpc, reconnected with backoff; the last good state stays in
+// force while there is none.
 
 #include <cstdint>
 #include <functional>
@@ -11,14 +11,11 @@
 
 #include "mesh/base/result.h"
 #include "mesh/grpc/channel.h"
-#include "mesh/io/event.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/task.h"
+#include "mesh/workload/directory.h"
 #include "mesh/xds/ads_state.h"
-
-namespace mesh::workload {
-class Directory;
-}
+#include "mesh/xds/decode.h"
 
 namespace mesh::xds {
 
@@ -31,48 +28,45 @@ struct AdsCounters {
   std::uint64_t terminations[kTerminationCount] = {};
   std::uint64_t messages[kResourceTypeCount] = {};  // responses, by type
   std::uint64_t message_bytes[kResourceTypeCount] = {};
-  std::uint64_t nacks[kResourceTypeCount] = {};
-  bool connected = false;
+  std::uint64_t nacks[kResourceTypeCount] = {};  // responses that were answered with a NACK
+  bool connected = false;                        // a stream is open
 };
 
 struct AdsClientOptions {
   grpc::ChannelOptions channel;
   AdsOptions ads;
+  DecodeOptions decode;
 };
 
 class AdsClient {
  public:
   // Gets every new Directory, in order, on the main ring. Posts it to every worker, and calls
-  // applied() with its `sequence` when all of them use it.
-  using Publish = std::function<void(std::shared_ptr<const workload::Directory> directory,
-                                     std::uint64_t sequence)>;
-  // One line for the log: connected, disconnected and why, rejected resources. Rate is bounded by
-  // the backoff and the stream.
+  // applied() with its `sequence` when all of them use it. May call applied() at once.
+  using Publish = std::function<void(workload::DirectoryPtr directory, std::uint64_t sequence)>;
+  // One line for the log: connected, disconnected and why, rejected resources.
   enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn };
   using Log = std::function<void(LogLevel level, std::string_view line)>;
 
   AdsClient(io::Ring& ring, AdsClientOptions options, Publish publish, Log log);
-  ~AdsClient();
+  ~AdsClient();  // after run() has ended
 
   // Runs until cancelled.
   io::Task<void> run();
 
-  // Every worker uses the Directory that was published with this sequence.
+  // Every worker uses the Directory that was published with this sequence (and all before it).
   void applied(std::uint64_t sequence);
 
   // The first responses of both types are applied: the node may carry traffic.
-  bool complete() const { return state_.complete(); }
-  std::string_view control_version() const { return state_.control_version(); }
-  const AdsCounters& counters() const { return counters_; }
-  const AdsState& state() const { return state_; }
+  bool complete() const;
+  std::string_view control_version() const;
+  const AdsCounters& counters() const;
+  const AdsState& state() const;
 
-  // On demand mode only. Errors: kExhausted.
+  // On demand mode only. Errors: kExhausted, kTooLarge.
   Result<Done> subscribe(ResourceType type, std::string name);
 
  private:
   struct Impl;
-  AdsState state_;
-  AdsCounters counters_;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Lists the pod's marked sockets, captured ones and those older than its enrolment: one struct
- * weft_connection each.
+/* Lists the pod's connected TCP sockets, and what each of them is: one struct weft_connection each.
  *
  * A TCP socket iterator, run in the pod's namespace whenever somebody asks. */
 
 #include "iterator.h"
 
 SEC("iter/tcp")
-int weft_list_marked(struct bpf_iter__tcp *context)
+int weft_list_sockets(struct bpf_iter__tcp *context)
 {
 	struct tcp_sock *tcp = connected_socket(context);
 	struct weft_connection connection = {};
@@ -17,11 +16,12 @@ int weft_list_marked(struct bpf_iter__tcp *context)
 	if (!tcp)
 		return 0;
 	mark = bpf_sk_storage_get(&sockets, tcp, 0, 0);
-	if (!mark)
-		return 0;
+	if (mark)
+		connection.mark = *mark;
+	else if (is_ztunnels(tcp))
+		connection.mark = WEFT_SOCKET_ZTUNNEL;
 
 	common = (struct sock_common *)tcp;
-	connection.mark = *mark;
 	connection.cookie = bpf_get_socket_cookie(tcp);
 	connection.family = common->skc_family;
 	connection.state = common->skc_state;

@@ -1,0 +1,96 @@
+#include "cli/version.h"
+
+#include <sys/utsname.h>
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+
+#include "cli/lab/cgroup.h"
+#include "cli/lab/files.h"
+#include "cli/table.h"
+#include "mesh/io/kernel_features.h"
+
+namespace mesh::cli {
+namespace {
+
+struct Row {
+  std::string name;
+  std::string what_for;
+  bool available = false;
+  bool used = false;
+};
+
+std::pair<int, int> kernel_version(const std::string& release) {
+  int major = 0;
+  int minor = 0;
+  std::sscanf(release.c_str(), "%d.%d", &major, &minor);
+  return {major, minor};
+}
+
+std::vector<Row> kernel_rows(const std::string& release) {
+  const auto kernel = kernel_version(release);
+  const bool reuseport = kernel >= std::pair(6, 6);
+  const bool tcx = kernel >= std::pair(6, 6);
+  return {
+      {.name = "linux 6.1",
+       .what_for = "the floor",
+       .available = kernel >= std::pair(6, 1),
+       .used = true},
+      {.name = "btf",
+       .what_for = "eBPF programs that fit every kernel (CO-RE)",
+       .available = lab::exists("/sys/kernel/btf/vmlinux"),
+       .used = true},
+      {.name = "cgroup2",
+       .what_for = "telling ztunnel's sockets from a pod's",
+       .available = lab::cgroup_root().has_value(),
+       .used = true},
+      {.name = "sk_assign reuseport",
+       .what_for = "several workers, two ztunnels at once",
+       .available = reuseport,
+       .used = reuseport},
+      {.name = "tcx",
+       .what_for = "capture beside other tc programs",
+       .available = tcx,
+       .used = tcx},
+  };
+}
+
+}  // namespace
+
+int version(const Session& session, bool features) {
+  utsname system{};
+  ::uname(&system);
+  std::vector<Row> rows;
+  if (features) {
+    rows = kernel_rows(system.release);
+    for (const io::Feature& feature : io::features()) {
+      rows.push_back({.name = std::string(feature.name),
+                      .what_for = std::string(feature.what_for),
+                      .available = feature.available,
+                      .used = feature.used});
+    }
+  }
+  if (session.json()) {
+    nlohmann::json all = {{"version", WEFT_VERSION}, {"kernel", system.release}};
+    for (const Row& row : rows) {
+      all["features"].push_back({{"name", row.name},
+                                 {"whatFor", row.what_for},
+                                 {"available", row.available},
+                                 {"used", row.used}});
+    }
+    std::printf("%s\n", all.dump(2).c_str());
+    return kOk;
+  }
+  std::printf("weft %s on Linux %s\n", WEFT_VERSION, system.release);
+  if (!features) return kOk;
+  std::vector<std::vector<std::string>> cells = {{"FEATURE", "THERE", "USED", "WHAT FOR"}};
+  for (const Row& row : rows) {
+    cells.push_back(
+        {row.name, row.available ? "yes" : "no", row.used ? "yes" : "no", row.what_for});
+  }
+  std::printf("\n%s", table(cells).c_str());
+  return kOk;
+}
+
+}  // namespace mesh::cli

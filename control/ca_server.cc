@@ -1,0 +1,81 @@
+#include "control/ca_server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "ca.pb.h"
+
+namespace mesh::control {
+namespace {
+
+std::unexpected<RpcError> refuse(int code, std::string message) {
+  return std::unexpected(RpcError{code, std::move(message)});
+}
+
+}  // namespace
+
+CaServer::CaServer(Hub& hub, const CertificateAuthority& authority,
+                   std::chrono::seconds max_lifetime, std::function<void()> settle)
+    : hub_(hub), authority_(authority), max_lifetime_(max_lifetime), settle_(std::move(settle)) {}
+
+std::expected<net::SpiffeId, RpcError> CaServer::identity_of(std::string_view asked) const {
+  if (asked.empty()) {
+    return refuse(kPermissionDenied, "a node has no identity of its own: name one to impersonate");
+  }
+  const auto id = net::SpiffeId::parse(asked);
+  if (!id) return refuse(kInvalidArgument, "ImpersonatedIdentity is not a SPIFFE id");
+  if (id->trust_domain() != hub_.settings().trust_domain) {
+    return refuse(kPermissionDenied, "ImpersonatedIdentity is of another trust domain");
+  }
+  return *id;
+}
+
+bool CaServer::runs_there(const std::string& node, const net::SpiffeId& id) const {
+  const auto snapshot = hub_.snapshot();
+  return snapshot != nullptr &&
+         accounts_on(*snapshot->world, node).contains(id.ns() + "/" + id.service_account());
+}
+
+std::expected<std::string, RpcError> CaServer::create(const std::string& node,
+                                                      std::string_view request_bytes) {
+  const auto issue = [&]() -> std::expected<std::string, RpcError> {
+    istio::v1::auth::IstioCertificateRequest request;
+    if (!request.ParseFromArray(request_bytes.data(), static_cast<int>(request_bytes.size()))) {
+      return refuse(kInvalidArgument, "not an IstioCertificateRequest");
+    }
+    const auto& fields = request.metadata().fields();
+    const auto asked = fields.find("ImpersonatedIdentity");
+    const auto id = identity_of(asked == fields.end() ? std::string_view()
+                                                      : asked->second.string_value());
+    if (!id) return std::unexpected(id.error());
+    if (!runs_there(node, *id)) {
+      settle_();
+      if (hub_.snapshot() == nullptr) {
+        return refuse(kUnavailable, "the manifests have not been read without errors yet");
+      }
+      if (!runs_there(node, *id)) {
+        return refuse(kPermissionDenied, "no pod of " + id->ns() + "/" + id->service_account() +
+                                             " runs on " + node);
+      }
+    }
+    std::chrono::seconds lifetime = max_lifetime_;
+    if (request.validity_duration() > 0) {
+      lifetime = std::min(lifetime, std::chrono::seconds(request.validity_duration()));
+    }
+    const auto certificate = authority_.issue(request.csr(), *id, lifetime);
+    if (!certificate) {
+      const bool ours = certificate.error().reason == Reason::kSystem ||
+                        certificate.error().reason == Reason::kExpired;
+      return refuse(ours ? kInternal : kInvalidArgument, certificate.error().during);
+    }
+    istio::v1::auth::IstioCertificateResponse response;
+    response.add_cert_chain(*certificate);
+    response.add_cert_chain(authority_.root_pem());
+    return response.SerializeAsString();
+  };
+  auto result = issue();
+  hub_.count(result ? &Counters::certificates : &Counters::certificates_refused);
+  return result;
+}
+
+}  // namespace mesh::control

@@ -1,0 +1,51 @@
+#pragma once
+// Certificate authority: the root, kept in a folder, and the certificates signed with it. Uses
+// OpenSSL. Issuing says nothing about who may ask: that is ca_server.h.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mesh/base/result.h"
+#include "mesh/net/spiffe_id.h"
+
+namespace mesh::control {
+
+struct KeyPair {
+  std::string certificate_pem;
+  std::string key_pem;
+};
+
+// Threads: issuing from any.
+// Limits: a signing request of 16 KiB.
+class CertificateAuthority {
+ public:
+  // Opens FOLDER/root-cert.pem (0644) and root-key.pem (0600), or makes both when neither is there.
+  // Errors: kSystem (files), kMalformed (not a certificate and its key), kUntrusted (the key file
+  // can be read by others), kExpired.
+  static Result<std::unique_ptr<CertificateAuthority>> open(const std::string& folder,
+                                                            const std::string& trust_domain);
+  ~CertificateAuthority();
+
+  const std::string& root_pem() const { return root_pem_; }
+
+  // A certificate for the key of the PEM signing request and for `id`, whatever the request asks to
+  // be called: its only name is the URI. Valid from a little before now, for `lifetime`.
+  // Errors: kMalformed: not one signing request; kWrongIdentity: it asks for another name, to be an
+  // authority, or for a key that is not ECDSA on P-256.
+  Result<std::string> issue(const std::string& csr_pem, const net::SpiffeId& id,
+                            std::chrono::seconds lifetime) const;
+
+  // A key and certificate for a server of ours. `names` are DNS names and IP addresses.
+  Result<KeyPair> issue_server(const std::vector<std::string>& names) const;
+
+ private:
+  struct Impl;
+  explicit CertificateAuthority(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+  std::string root_pem_;
+};
+
+}  // namespace mesh::control

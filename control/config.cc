@@ -1,0 +1,132 @@
+#include "control/config.h"
+
+#include <charconv>
+#include <cstdlib>
+
+#include <CLI/CLI.hpp>
+
+#include "mesh/net/spiffe_id.h"
+
+namespace mesh::control {
+namespace {
+
+struct Flags {
+  std::string manifests, state, tokens;
+  std::string listen = "[::]:15012";
+  std::string debug_listen = "[::]:15014";
+  std::string lifetime = "24h";
+  std::string log_level = "info";
+  std::string log_format = "text";
+  std::vector<std::string> names;
+  Settings settings;
+};
+
+void declare(CLI::App& app, Flags& flags) {
+  app.set_version_flag("--version", "weft-control " WEFT_VERSION);
+  app.add_option("--manifests", flags.manifests, "Folder of manifests to serve")->required();
+  app.add_option("--state", flags.state, "Folder for the root key and other state")->required();
+  app.add_option("--listen", flags.listen, "Discovery and certificates: gRPC over TLS")
+      ->capture_default_str();
+  app.add_option("--debug-listen", flags.debug_listen, "Metrics and debug pages: HTTP")
+      ->capture_default_str();
+  app.add_option("--tokens", flags.tokens,
+                 "Folder with a file per node that holds its bearer token (default: STATE/tokens)");
+  app.add_option("--trust-domain", flags.settings.trust_domain, "Of the identities issued")
+      ->envname("TRUST_DOMAIN")
+      ->capture_default_str();
+  app.add_option("--cluster-id", flags.settings.cluster_id, "Name of this cluster")
+      ->envname("CLUSTER_ID")
+      ->capture_default_str();
+  app.add_option("--root-namespace", flags.settings.root_namespace,
+                 "Namespace whose policies are for the whole mesh")
+      ->capture_default_str();
+  app.add_option("--certificate-lifetime", flags.lifetime,
+                 "Longest life of a certificate: 30s, 5m, 24h")
+      ->capture_default_str();
+  app.add_option("--san", flags.names, "A further name or address of this server")
+      ->allow_extra_args(false);
+  app.add_option("--log-level", flags.log_level, "info, debug, …; or SCOPE=LEVEL,…")
+      ->envname("WEFT_LOG")
+      ->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "text or json")
+      ->envname("LOG_FORMAT")
+      ->capture_default_str();
+}
+
+std::unexpected<Leave> mistake(std::string text) {
+  return std::unexpected(Leave{1, "weft-control: " + std::move(text) + "\n"});
+}
+
+std::expected<Config, Leave> check(Flags flags) {
+  Config config;
+  const auto listen = net::SocketAddress::parse(flags.listen);
+  if (!listen) return mistake("--listen: \"" + flags.listen + "\" is not ADDRESS:PORT");
+  const auto debug_listen = net::SocketAddress::parse(flags.debug_listen);
+  if (!debug_listen) {
+    return mistake("--debug-listen: \"" + flags.debug_listen + "\" is not ADDRESS:PORT");
+  }
+  const auto lifetime = parse_duration(flags.lifetime);
+  if (!lifetime) {
+    return mistake("--certificate-lifetime: \"" + flags.lifetime + "\" is not like 30s, 5m or 24h");
+  }
+  if (!net::SpiffeId::make(flags.settings.trust_domain, "ns", "sa")) {
+    return mistake("--trust-domain: \"" + flags.settings.trust_domain + "\" is not a trust domain");
+  }
+  if (flags.log_format != "text" && flags.log_format != "json") {
+    return mistake("--log-format: must be text or json");
+  }
+  telemetry::LogFilter filter;
+  if (!filter.apply(flags.log_level)) {
+    return mistake("--log-level: \"" + flags.log_level + "\" is not a level");
+  }
+  config.manifests = std::move(flags.manifests);
+  config.state = std::move(flags.state);
+  config.tokens = flags.tokens.empty() ? config.state + "/tokens" : std::move(flags.tokens);
+  config.listen = *listen;
+  config.debug_listen = *debug_listen;
+  config.settings = std::move(flags.settings);
+  config.certificate_lifetime = *lifetime;
+  config.serving_names = {"localhost", "istiod.istio-system.svc", "weft-control.weft-system.svc",
+                          "127.0.0.1", "::1"};
+  for (std::string& name : flags.names) config.serving_names.push_back(std::move(name));
+  config.log_level = std::move(flags.log_level);
+  if (flags.log_format == "json") config.log_format = telemetry::LogFormat::kJson;
+  return config;
+}
+
+}  // namespace
+
+std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || value < 1) return {};
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  std::int64_t factor = 0;
+  if (unit.empty() || unit == "s") factor = 1;
+  if (unit == "m") factor = 60;
+  if (unit == "h") factor = 3600;
+  if (unit == "d") factor = 86400;
+  constexpr std::int64_t kMax = 10LL * 366 * 86400;
+  if (factor == 0 || value > kMax / factor) return {};
+  return std::chrono::seconds(value * factor);
+}
+
+std::expected<Config, Leave> read_config(int argc, const char* const* argv) {
+  Flags flags;
+  CLI::App app("Weft's control plane: serves a folder of manifests to the data planes.",
+               "weft-control");
+  declare(app, flags);
+  // CLI11 reports help, version and mistakes by exception; they end here.
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return std::unexpected(Leave{0, app.help()});
+  } catch (const CLI::CallForVersion&) {
+    return std::unexpected(Leave{0, "weft-control " WEFT_VERSION "\n"});
+  } catch (const CLI::ParseError& error) {
+    return mistake(std::string(error.what()) + " (see --help)");
+  }
+  return check(std::move(flags));
+}
+
+}  // namespace mesh::control

@@ -1,0 +1,39 @@
+#pragma once
+// Everything that weft-control can be told, read once from flags and environment.
+
+#include <chrono>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "control/world.h"
+#include "mesh/net/address.h"
+#include "mesh/telemetry/log.h"
+
+namespace mesh::control {
+
+struct Config {
+  std::string manifests;
+  std::string state;
+  std::string tokens;  // STATE/tokens unless said
+  net::SocketAddress listen;
+  net::SocketAddress debug_listen;
+  Settings settings;
+  std::chrono::seconds certificate_lifetime{24 * 3600};
+  std::vector<std::string> serving_names;  // of the certificate on `listen`, the usual ones too
+  telemetry::LogFormat log_format = telemetry::LogFormat::kText;
+  std::string log_level = "info";
+};
+
+// What to print and exit with, instead of running: help, version, or one line about a mistake.
+struct Leave {
+  int status = 1;
+  std::string text;
+};
+
+std::expected<Config, Leave> read_config(int argc, const char* const* argv);
+
+// "90", "30s", "5m", "24h", "7d"; 1 second to 10 years.
+std::optional<std::chrono::seconds> parse_duration(std::string_view text);
+
+}  // namespace mesh::control

@@ -1,0 +1,151 @@
+#include "control/debug_pages.h"
+
+#include <nlohmann/json.hpp>
+
+#include "control/tokens.h"
+#include "control/wire_json.h"
+
+namespace mesh::control {
+namespace {
+
+using nlohmann::json;
+
+HttpResponse json_page(const json& value) {
+  return {.body = value.dump(1, ' ', false, json::error_handler_t::replace) + "\n"};
+}
+
+HttpResponse text_page(int status, std::string text) {
+  return {.status = status, .content_type = "text/plain; charset=utf-8", .body = std::move(text)};
+}
+
+std::string metric(std::string_view name, std::string_view type, std::string_view help,
+                   std::string_view labels, std::uint64_t value) {
+  std::string text;
+  text.append("# HELP ").append(name).append(" ").append(help);
+  text.append("\n# TYPE ").append(name).append(" ").append(type).append("\n");
+  text.append(name).append(labels).append(" ").append(std::to_string(value)).append("\n");
+  return text;
+}
+
+}  // namespace
+
+HttpResponse DebugPages::answer(const admin::Request& request) const {
+  if (request.path == "/ready") return ready();
+  if (request.path == "/metrics") return metrics();
+  if (!request.path.starts_with("/debug/")) return text_page(404, "no such page\n");
+  if (!equal_secret(request.header("authorization"), "Bearer " + token_)) {
+    return text_page(401, "needs the bearer token in STATE/debug-token\n");
+  }
+  return debug(request);
+}
+
+HttpResponse DebugPages::debug(const admin::Request& request) const {
+  if (request.path == "/debug/sync") return sync();
+  if (request.path == "/debug/problems") return problems();
+  if (request.path == "/debug/workloads") {
+    return resources(xds::ResourceType::kAddress, "workload");
+  }
+  if (request.path == "/debug/services") return resources(xds::ResourceType::kAddress, "service");
+  if (request.path == "/debug/policies") return resources(xds::ResourceType::kAuthorization, "");
+  return text_page(404, "no such page\n");
+}
+
+HttpResponse DebugPages::ready() const {
+  if (hub_.snapshot() != nullptr) return text_page(200, "ready\n");
+  for (const manifest::Problem& problem : hub_.problems()) {
+    if (problem.severity == manifest::Severity::kError) {
+      return text_page(503, "not ready: the manifests have errors: " + problem.to_string() + "\n");
+    }
+  }
+  return text_page(503, "not ready: the manifests have not been read yet\n");
+}
+
+HttpResponse DebugPages::metrics() const {
+  const Counters counters = hub_.counters();
+  const auto snapshot = hub_.snapshot();
+  const auto version = snapshot == nullptr ? 0 : snapshot->version;
+  std::uint64_t errors = 0;
+  for (const manifest::Problem& problem : hub_.problems()) {
+    errors += problem.severity == manifest::Severity::kError ? 1 : 0;
+  }
+  std::uint64_t connected = 0;
+  std::uint64_t behind = 0;
+  for (const NodeStatus& node : hub_.nodes()) {
+    connected += node.connected ? 1 : 0;
+    behind += node.pending || node.acked_version < version ? 1 : 0;
+  }
+  std::string text;
+  const auto add = [&](const char* name, const char* type, const char* help, std::uint64_t value) {
+    text += metric(name, type, help, "", value);
+  };
+  text += metric("weft_build", "gauge", "The running version.",
+                 "{component=\"control\",tag=\"" WEFT_VERSION "\"}", 1);
+  add("weft_control_snapshot_version", "gauge", "Number of the snapshot that is served.", version);
+  add("weft_control_manifest_errors", "gauge", "Errors in the manifests now.", errors);
+  add("weft_control_nodes_connected", "gauge", "Nodes with a discovery stream.", connected);
+  add("weft_control_nodes_behind", "gauge", "Nodes without the newest snapshot.", behind);
+  add("weft_control_streams_total", "counter", "Discovery streams opened.", counters.streams);
+  add("weft_control_responses_total", "counter", "Discovery responses sent.", counters.responses);
+  add("weft_control_resources_total", "counter", "Resources sent.", counters.resources);
+  add("weft_control_nacks_total", "counter", "Responses that a node refused.", counters.nacks);
+  add("weft_control_unauthenticated_total", "counter", "Calls without a node's token.",
+      counters.unauthenticated);
+  add("weft_control_certificates_total", "counter", "Certificates issued.", counters.certificates);
+  add("weft_control_certificates_refused_total", "counter", "Signing requests refused.",
+      counters.certificates_refused);
+  return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(text)};
+}
+
+HttpResponse DebugPages::sync() const {
+  const auto snapshot = hub_.snapshot();
+  const std::uint64_t version = snapshot == nullptr ? 0 : snapshot->version;
+  json nodes = json::array();
+  for (const NodeStatus& node : hub_.nodes()) {
+    nodes.push_back({{"node", node.node},
+                     {"connected", node.connected},
+                     {"ackedVersion", node.acked_version},
+                     {"pending", node.pending || node.acked_version < version},
+                     {"lastNack", node.last_nack},
+                     {"pods", node.pods}});
+  }
+  return json_page({{"version", version}, {"nodes", std::move(nodes)}});
+}
+
+HttpResponse DebugPages::problems() const {
+  json list = json::array();
+  const auto add = [&](std::string_view severity, const std::string& file, unsigned line,
+                       const std::string& object, const std::string& field,
+                       const std::string& message) {
+    list.push_back({{"severity", severity}, {"file", file}, {"line", line}, {"object", object},
+                    {"field", field}, {"message", message}});
+  };
+  for (const manifest::Problem& problem : hub_.problems()) {
+    const bool error = problem.severity == manifest::Severity::kError;
+    add(error ? "error" : "warning", problem.file, problem.line, problem.object, problem.field,
+        problem.message);
+  }
+  if (const auto snapshot = hub_.snapshot()) {
+    for (const PolicyNote& note : snapshot->notes) {
+      add("warning", "", 0, note.object.to_string(), "", note.text);
+    }
+  }
+  return json_page({{"problems", std::move(list)}});
+}
+
+HttpResponse DebugPages::resources(xds::ResourceType type, std::string_view member) const {
+  json list = json::array();
+  if (const auto snapshot = hub_.snapshot()) {
+    for (const auto& [name, resource] : snapshot->of(type)) {
+      json value = to_json(type, *resource);
+      if (!member.empty()) {
+        if (!value.contains(member)) continue;
+        value = json(value[std::string(member)]);
+      }
+      list.push_back(
+          {{"name", name}, {"version", resource->version}, {"resource", std::move(value)}});
+    }
+  }
+  return json_page(list);
+}
+
+}  // namespace mesh::control

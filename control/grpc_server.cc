@@ -1,0 +1,298 @@
+#include "control/grpc_server.h"
+
+#include <mutex>
+#include <utility>
+
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/security/auth_metadata_processor.h>
+
+#include "control/ads_session.h"
+#include "mesh/xds/ads_codec.h"
+
+namespace mesh::control {
+namespace {
+
+constexpr int kMaxMessageBytes = 32 << 20;
+constexpr std::string_view kAdsMethod =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+constexpr std::string_view kCaMethod = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
+constexpr const char* kNodeProperty = "weft_node";
+
+grpc::Status status_of(int code, std::string message) {
+  return grpc::Status(static_cast<grpc::StatusCode>(code), std::move(message));
+}
+
+std::string to_string(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string bytes;
+  if (!buffer.Dump(&slices).ok()) return bytes;
+  bytes.reserve(buffer.Length());
+  for (const grpc::Slice& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+grpc::ByteBuffer to_buffer(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+// Turns the bearer token into the name of a node, before any message is read.
+class Authenticator final : public grpc::AuthMetadataProcessor {
+ public:
+  Authenticator(Tokens& tokens, Hub& hub, telemetry::Log& log)
+      : tokens_(tokens), hub_(hub), log_(log) {}
+
+  bool IsBlocking() const override { return false; }
+
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* context,
+                       OutputMetadata* consumed, OutputMetadata*) override {
+    const auto [first, last] = metadata.equal_range("authorization");
+    if (first != last && std::next(first) == last) {
+      const std::string value(first->second.data(), first->second.size());
+      if (const auto node = tokens_.node_of(value)) {
+        context->AddProperty(kNodeProperty, *node);
+        consumed->emplace("authorization", value);
+        return grpc::Status::OK;
+      }
+    }
+    hub_.count(&Counters::unauthenticated);
+    log_.limited("unauthenticated", telemetry::Level::kWarn, "grpc",
+                 "a call without a node's bearer token was refused");
+    return status_of(kUnauthenticated, "no bearer token of a node");
+  }
+
+ private:
+  Tokens& tokens_;
+  Hub& hub_;
+  telemetry::Log& log_;
+};
+
+// One call that only ends.
+class Refusal final : public grpc::ServerGenericBidiReactor {
+ public:
+  explicit Refusal(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
+// One CreateCertificate.
+class CaCall final : public grpc::ServerGenericBidiReactor {
+ public:
+  CaCall(std::string node, CaServer& ca, telemetry::Log& log)
+      : node_(std::move(node)), ca_(ca), log_(log) {
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return Finish(status_of(kInvalidArgument, "no request"));
+    auto result = ca_.create(node_, to_string(request_));
+    if (!result) {
+      log_.limited("certificate refused", telemetry::Level::kWarn, "ca", "certificate refused",
+                   {{"node", node_}, {"error", result.error().message}});
+      return Finish(status_of(result.error().code, result.error().message));
+    }
+    response_ = to_buffer(*result);
+    StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
+  }
+
+  void OnDone() override { delete this; }
+
+ private:
+  const std::string node_;
+  CaServer& ca_;
+  telemetry::Log& log_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer response_;
+};
+
+// One discovery stream: carries the messages between gRPC and an AdsSession.
+class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
+ public:
+  AdsStream(std::string node, Hub& hub, telemetry::Log& log)
+      : node_(std::move(node)), hub_(hub), log_(log) {}
+
+  // Reading begins with the first snapshot.
+  static AdsStream* start(std::string node, Hub& hub, telemetry::Log& log) {
+    const auto stream = std::make_shared<AdsStream>(std::move(node), hub, log);
+    stream->self_ = stream;
+    hub.count(&Counters::streams);
+    hub.add(stream);
+    log.info("xds", "discovery stream opened", {{"node", stream->node_}});
+    return stream.get();
+  }
+
+  void follow(std::shared_ptr<const Snapshot> snapshot) override {
+    const std::lock_guard lock(mutex_);
+    if (finished_) return;
+    // Snapshots come from two threads when a stream is added while one is published.
+    if (version_ >= snapshot->version && session_) return;
+    version_ = snapshot->version;
+    if (session_) {
+      session_->update(std::move(snapshot));
+    } else {
+      session_.emplace(std::move(snapshot));
+      StartRead(&request_);
+    }
+    send();
+  }
+
+  Status status() const override {
+    const std::lock_guard lock(mutex_);
+    Status status{.node = node_, .current = false, .acked_version = 0, .last_nack = {}};
+    if (session_) {
+      status.current = session_->is_current();
+      status.acked_version = session_->acked_version();
+      status.last_nack = session_->last_nack();
+    }
+    return status;
+  }
+
+  void OnReadDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    if (!ok) return end(grpc::Status::OK);
+    const auto request = xds::decode_request(to_string(request_));
+    if (!request) return end(status_of(kInvalidArgument, "not a DeltaDiscoveryRequest"));
+    if (request->node && !is_own(*request->node)) {
+      return end(status_of(kPermissionDenied, "the token is of another node: " + node_));
+    }
+    const std::uint64_t nacks = session_->nacks();
+    const auto received = session_->receive(*request);
+    if (!received) return end(status_of(kInvalidArgument, received.error().during));
+    if (session_->nacks() != nacks) {
+      hub_.count(&Counters::nacks);
+      log_.limited("nack", telemetry::Level::kWarn, "xds", "a node refused resources",
+                   {{"node", node_}, {"error", session_->last_nack()}});
+    }
+    send();
+    if (!finished_) StartRead(&request_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    writing_ = false;
+    if (!ok) return end(grpc::Status::OK);
+    send();
+  }
+
+  void OnCancel() override {
+    const std::lock_guard lock(mutex_);
+    end(grpc::Status::CANCELLED);
+  }
+
+  void OnDone() override {
+    hub_.remove(this);
+    log_.info("xds", "discovery stream ended", {{"node", node_}});
+    self_.reset();  // and with it, this
+  }
+
+ private:
+  bool is_own(const xds::Node& node) const {
+    const auto name = node.metadata.find("NODE_NAME");
+    return name == node.metadata.end() || name->second == node_;
+  }
+
+  void send() {
+    if (writing_ || finished_) return;
+    const std::uint64_t before = session_->resources_sent();
+    const auto response = session_->next();
+    if (!response) return;
+    hub_.count(&Counters::responses);
+    hub_.count(&Counters::resources, session_->resources_sent() - before);
+    response_ = to_buffer(xds::encode(*response));
+    writing_ = true;
+    StartWrite(&response_);
+  }
+
+  void end(const grpc::Status& status) {
+    if (std::exchange(finished_, true)) return;
+    if (!status.ok() && status.error_code() != grpc::StatusCode::CANCELLED) {
+      log_.limited("stream refused", telemetry::Level::kWarn, "xds", "discovery stream refused",
+                   {{"node", node_}, {"error", status.error_message()}});
+    }
+    Finish(status);
+  }
+
+  const std::string node_;
+  Hub& hub_;
+  telemetry::Log& log_;
+  std::shared_ptr<AdsStream> self_;
+  mutable std::mutex mutex_;
+  std::optional<AdsSession> session_;
+  std::uint64_t version_ = 0;
+  bool writing_ = false;
+  bool finished_ = false;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer response_;
+};
+
+class Dispatcher final : public grpc::CallbackGenericService {
+ public:
+  Dispatcher(Hub& hub, CaServer& ca, telemetry::Log& log) : hub_(hub), ca_(ca), log_(log) {}
+
+  grpc::ServerGenericBidiReactor* CreateReactor(
+      grpc::GenericCallbackServerContext* context) override {
+    const auto nodes = context->auth_context()->FindPropertyValues(kNodeProperty);
+    if (nodes.size() != 1) {
+      return new Refusal(status_of(kUnauthenticated, "no bearer token of a node"));
+    }
+    std::string node(nodes.front().data(), nodes.front().size());
+    if (context->method() == kAdsMethod) return AdsStream::start(std::move(node), hub_, log_);
+    if (context->method() == kCaMethod) return new CaCall(std::move(node), ca_, log_);
+    return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no such method here"));
+  }
+
+ private:
+  Hub& hub_;
+  CaServer& ca_;
+  telemetry::Log& log_;
+};
+
+void set_limits(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.SetMaxSendMessageSize(-1);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 * 1024);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 30'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+}  // namespace
+
+struct GrpcServer::Impl {
+  Impl(Hub& hub, CaServer& ca, telemetry::Log& log) : dispatcher(hub, ca, log) {}
+  Dispatcher dispatcher;
+  std::unique_ptr<grpc::Server> server;
+};
+
+GrpcServer::GrpcServer(std::unique_ptr<Impl> impl, int port)
+    : impl_(std::move(impl)), port_(port) {}
+
+std::unique_ptr<GrpcServer> GrpcServer::start(const GrpcOptions& options, Hub& hub, CaServer& ca,
+                                              Tokens& tokens, telemetry::Log& log) {
+  grpc::SslServerCredentialsOptions tls(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  tls.pem_key_cert_pairs.push_back({options.identity.key_pem, options.identity.certificate_pem});
+  const auto credentials = grpc::SslServerCredentials(tls);
+  credentials->SetAuthMetadataProcessor(std::make_shared<Authenticator>(tokens, hub, log));
+  auto impl = std::make_unique<Impl>(hub, ca, log);
+  grpc::ServerBuilder builder;
+  set_limits(builder);
+  int port = 0;
+  builder.AddListeningPort(options.address, credentials, &port);
+  builder.RegisterCallbackGenericService(&impl->dispatcher);
+  impl->server = builder.BuildAndStart();
+  if (impl->server == nullptr || port == 0) return nullptr;
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl), port));
+}
+
+GrpcServer::~GrpcServer() {
+  impl_->server->Shutdown(std::chrono::system_clock::now());
+  impl_->server->Wait();
+}
+
+}  // namespace mesh::control

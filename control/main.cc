@@ -1,0 +1,147 @@
+// weft-control: reads a folder of manifests, serves what follows from it to the data planes.
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "control/ca_server.h"
+#include "control/certificates.h"
+#include "control/config.h"
+#include "control/debug_pages.h"
+#include "control/grpc_server.h"
+#include "control/http_server.h"
+#include "control/hub.h"
+#include "control/state.h"
+#include "control/store.h"
+#include "control/tokens.h"
+
+namespace mesh::control {
+namespace {
+
+int give_up(const std::string& what, const Error& error) {
+  std::string text = "weft-control: " + what + ": " + error.during;
+  if (error.os_errno != 0) text += std::string(": ") + std::strerror(error.os_errno);
+  std::fprintf(stderr, "%s\n", text.c_str());
+  return 1;
+}
+
+int give_up(const std::string& what) {
+  std::fprintf(stderr, "weft-control: %s\n", what.c_str());
+  return 1;
+}
+
+// Says each problem once, when it appears.
+class ProblemLog {
+ public:
+  explicit ProblemLog(telemetry::Log& log) : log_(log) {}
+
+  void say(const std::vector<manifest::Problem>& problems) {
+    std::set<std::string> now;
+    for (const manifest::Problem& problem : problems) {
+      const std::string text = problem.to_string();
+      if (now.insert(text).second && !said_.contains(text)) {
+        if (problem.severity == manifest::Severity::kError) {
+          log_.error("manifest", text);
+        } else {
+          log_.warn("manifest", text);
+        }
+      }
+    }
+    if (now.empty() && !said_.empty()) log_.info("manifest", "no problems left");
+    said_ = std::move(now);
+  }
+
+ private:
+  telemetry::Log& log_;
+  std::set<std::string> said_;
+};
+
+// The signals that end us, blocked in every thread so that main can wait for them.
+sigset_t block_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+int run(const Config& config) {
+  const sigset_t signals = block_signals();
+  telemetry::LogFilter filter;
+  filter.apply(config.log_level);
+  telemetry::LogSink sink(STDERR_FILENO);
+  telemetry::Log log(sink, config.log_format, filter);
+
+  // What outlives us: the root, the debug token, the number of the last snapshot.
+  for (const std::string& folder : {config.state, config.state + "/ca", config.tokens}) {
+    if (const auto made = make_folder(folder); !made) return give_up(folder, made.error());
+  }
+  // The root certificate is for everybody to read; its key's own mode protects it.
+  (void)::chmod((config.state + "/ca").c_str(), 0755);
+  auto authority = CertificateAuthority::open(config.state + "/ca", config.settings.trust_domain);
+  if (!authority) return give_up(config.state + "/ca", authority.error());
+  auto identity = (*authority)->issue_server(config.serving_names);
+  if (!identity) return give_up("--san", identity.error());
+  auto debug_token = token_file(config.state + "/debug-token");
+  if (!debug_token) return give_up(config.state + "/debug-token", debug_token.error());
+  const std::string version_path = config.state + "/version";
+
+  // Manifests in, snapshots out.
+  Hub hub(config.settings, read_number(version_path) + 1, [&](std::uint64_t version) {
+    const auto kept = replace_file(version_path, std::to_string(version) + "\n", 0600);
+    if (!kept) log.warn("state", "the snapshot's number was not kept", {{"file", version_path}});
+    log.info("snapshot", "published", {{"version", std::to_string(version)}});
+  });
+  ProblemLog problem_log(log);
+  auto store = Store::open(config.manifests, [&](const StoreState& state) {
+    problem_log.say(state.problems);
+    hub.publish(state.world, state.problems, state.was_good);
+  });
+  if (!store) return give_up("--manifests " + config.manifests, store.error());
+
+  // The data planes' side, then the operators'.
+  Tokens tokens(config.tokens);
+  CaServer ca(hub, **authority, config.certificate_lifetime, [&] { (*store)->settle(250); });
+  const auto grpc = GrpcServer::start(
+      {.address = config.listen.to_string(), .identity = *identity}, hub, ca, tokens, log);
+  if (grpc == nullptr) {
+    return give_up("cannot listen on " + config.listen.to_string() +
+                   ": is the port in use? Choose another with --listen");
+  }
+  DebugPages pages(hub, *debug_token);
+  auto http = HttpServer::start(config.debug_listen,
+                                [&](const admin::Request& request) { return pages.answer(request); });
+  if (!http) {
+    return give_up("cannot listen on " + config.debug_listen.to_string() +
+                       "; choose another with --debug-listen",
+                   http.error());
+  }
+  log.info("control", "ready to serve",
+           {{"listen", config.listen.to_string()},
+            {"debug", config.debug_listen.to_string()},
+            {"manifests", config.manifests}});
+  int signal = 0;
+  (void)sigwait(&signals, &signal);
+  log.info("control", "stopping");
+  return 0;
+}
+
+}  // namespace
+}  // namespace mesh::control
+
+int main(int argc, char** argv) {
+  const auto config = mesh::control::read_config(argc, argv);
+  if (!config) {
+    std::fputs(config.error().text.c_str(), config.error().status == 0 ? stdout : stderr);
+    return config.error().status;
+  }
+  return mesh::control::run(*config);
+}

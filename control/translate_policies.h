@@ -1,0 +1,57 @@
+#pragma once
+// World -> istio.security.Authorization, and which workloads name which of them. Pure.
+//
+// A ztunnel enforces addresses, ports and identities. What a policy says beyond that is translated
+// so that it refuses more, never less:
+//   DENY    a condition on HTTP is left out, so the rule denies broadly
+//   ALLOW   an alternative with a condition on HTTP is left out, so the rule allows less
+//   CUSTOM  nobody can be asked here: denies what it would have asked about
+//   AUDIT   enforces nothing anywhere: not sent, and said
+//   negative sources in ALLOW   get "and has an identity" beside them, for a caller without one is
+//           in no namespace and would be let in
+//   a Service as target, without a waypoint   enforced on the pods behind it
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "control/world.h"
+
+namespace istio::security {
+class Authorization;
+}
+
+namespace mesh::control {
+
+// By "NAMESPACE/NAME", the resource's name.
+using Authorizations = std::map<std::string, istio::security::Authorization>;
+
+inline constexpr std::string_view kStaticStrict = "istio_converted_static_strict";
+
+struct PolicyNote {  // something an operator should know about a policy
+  manifest::ObjectKey object;
+  std::string text;
+};
+
+// Appends to `notes`.
+Authorizations translate_policies(const World& world, const Settings& settings,
+                                  std::vector<PolicyNote>& notes);
+
+// The names of the policies that a workload must list, because they select it by label or because
+// it is behind a targeted Service: sorted, AuthorizationPolicies before converted ones.
+class PolicySelection {
+ public:
+  PolicySelection(const World& world, const Settings& settings);
+
+  // `services` are the resource names ("NAMESPACE/HOSTNAME") that the workload backs.
+  std::vector<std::string> of(const std::string& ns, const manifest::Labels& labels,
+                              const std::vector<std::string>& services) const;
+
+ private:
+  const Settings* settings_;
+  std::vector<const manifest::AuthorizationPolicy*> policies_;
+  std::vector<const manifest::PeerAuthentication*> peers_;  // oldest first
+  std::map<std::string, std::vector<std::string>> by_service_;
+};
+
+}  // namespace mesh::control

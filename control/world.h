@@ -1,0 +1,79 @@
+#pragma once
+// The world: what the manifests say, as one immutable value with a number. Everything that control
+// sends is a pure function of a World and the Settings.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "mesh/manifest/objects.h"
+
+namespace mesh::control {
+
+struct Settings {
+  std::string trust_domain = "cluster.local";
+  std::string cluster_id = "Kubernetes";
+  std::string cluster_domain = "cluster.local";
+  std::string root_namespace = "istio-system";
+};
+
+using Objects = std::map<manifest::ObjectKey, std::shared_ptr<const manifest::Object>>;
+
+class World {
+ public:
+  World() = default;
+  explicit World(Objects objects) : objects_(std::move(objects)) {}
+
+  const Objects& objects() const { return objects_; }
+
+  // All objects of a kind, ordered by namespace and name.
+  //   for (const manifest::Pod* pod : world.all<manifest::Pod>())
+  template <class T>
+  std::vector<const T*> all() const {
+    std::vector<const T*> all;
+    const auto kind = kind_of<T>();
+    for (auto it = objects_.lower_bound({kind, "", ""});
+         it != objects_.end() && it->first.kind == kind; ++it) {
+      all.push_back(&std::get<T>(*it->second));
+    }
+    return all;
+  }
+
+  // nullptr when there is none.
+  template <class T>
+  const T* find(std::string_view ns, std::string_view name) const {
+    const auto found = objects_.find({kind_of<T>(), std::string(ns), std::string(name)});
+    return found == objects_.end() ? nullptr : &std::get<T>(*found->second);
+  }
+
+ private:
+  template <class T>
+  static constexpr manifest::Kind kind_of() {
+    return static_cast<manifest::Kind>(manifest::Object(T{}).index());
+  }
+
+  Objects objects_;
+};
+
+// "istio.io/dataplane-mode", or its synonym "weft.dev/dataplane-mode"; "" when neither is there.
+std::string_view mesh_label(const manifest::Metadata& metadata, std::string_view suffix);
+
+// Every label of `selector` is among `labels`. An empty selector selects everything.
+bool selects(const manifest::Labels& selector, const manifest::Labels& labels);
+
+// The pod's traffic goes through the mesh: its redirection is on (annotation), or it is to be
+// (label of the pod, else of its namespace). Sidecars and host-network pods never are.
+bool is_enrolled(const World& world, const manifest::Pod& pod);
+
+// The pod is there for the mesh: it has an address and has not ended.
+bool is_running(const manifest::Pod& pod);
+
+// The service accounts with a running pod on `node`, as "NAMESPACE/NAME".
+std::set<std::string> accounts_on(const World& world, std::string_view node);
+
+}  // namespace mesh::control
