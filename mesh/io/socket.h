@@ -78,8 +78,8 @@ class Socket {
 struct ConnectOptions {
   net::SocketAddress to;
   // Connect from this address (IP_TRANSPARENT and IP_FREEBIND, so it need not be local).
-  std::optional<net::IpAddress> from;
-  std::optional<std::uint32_t> mark;             // SO_MARK: for routing only, never for trust
+  std::optional<net::IpAddress> from{};
+  std::optional<std::uint32_t> mark{};             // SO_MARK: for routing only, never for trust
   const net::NetworkNamespace* netns = nullptr;  // nullptr: the process's own
   Duration deadline = std::chrono::seconds(10);
 };
@@ -91,7 +91,7 @@ struct ListenOptions {
   bool transparent = false;  // accept connections to addresses that are not local (TPROXY)
   bool reuse_port = true;
   int backlog = 1024;
-  std::optional<std::uint32_t> mark;
+  std::optional<std::uint32_t> mark{};
   const net::NetworkNamespace* netns = nullptr;
 };
 

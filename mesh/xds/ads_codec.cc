@@ -3,12 +3,21 @@
 #include <algorithm>
 #include <utility>
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "mesh/xds/proto/discovery.pb.h"
 
 namespace mesh::xds {
 namespace {
 
 namespace wire = envoy::service::discovery::v3;
+
+// Without protobuf's own complaints on stderr: a peer could write there as fast as it can send.
+template <class Message>
+bool parse(Message& message, std::string_view bytes) {
+  const google::protobuf::LogSilencer silence;
+  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
 
 // google.rpc.Code INVALID_ARGUMENT: what a NACK is.
 constexpr int kInvalidArgument = 3;
@@ -41,7 +50,7 @@ std::string encode(const DeltaRequest& request) {
 
 Result<DeltaResponse> decode_response(std::string_view bytes) {
   wire::DeltaDiscoveryResponse message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  if (!parse(message, bytes)) {
     return failed(Reason::kMalformed, "xds response");
   }
   DeltaResponse response{.system_version = std::move(*message.mutable_system_version_info()),
@@ -79,7 +88,7 @@ std::string encode(const DeltaResponse& response) {
 
 Result<DeltaRequest> decode_request(std::string_view bytes) {
   wire::DeltaDiscoveryRequest message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  if (!parse(message, bytes)) {
     return failed(Reason::kMalformed, "xds request");
   }
   DeltaRequest request{.type_url = message.type_url()};

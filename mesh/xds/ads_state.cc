@@ -11,14 +11,18 @@ namespace {
 constexpr ResourceType kTypes[] = {ResourceType::kAddress, ResourceType::kAuthorization};
 constexpr std::string_view kWildcard = "*";
 
-// What came over the wire goes into logs and back to the server: printable, and not endless.
-std::string shown(std::string_view name) {
+// What came over the wire goes into logs and back to the server as text: printable, and not endless.
+std::string printable(std::string_view bytes, std::size_t max) {
   std::string text;
-  for (const char c : name.substr(0, 256)) {
+  for (const char c : bytes.substr(0, max)) {
     const auto byte = static_cast<unsigned char>(c);
     text.push_back(byte < 0x20 || byte >= 0x7f ? '?' : c);
   }
-  return text.empty() ? "(no name)" : text;
+  return text;
+}
+
+std::string shown(std::string_view name) {
+  return name.empty() ? "(no name)" : printable(name, 256);
 }
 
 // Appends "name: why; " until the text is full; then says how many are missing.
@@ -28,7 +32,7 @@ class NackText {
 
   void add(std::string_view name, std::string_view error) {
     std::string line = shown(name);
-    line.append(": ").append(error);
+    line.append(": ").append(printable(error, 1024));
     if (text_.size() + line.size() + 2 > max_) {
       ++left_out_;
       if (text_.empty()) text_ = line.substr(0, max_);
@@ -101,6 +105,10 @@ Result<std::optional<Update>> AdsState::receive(const DeltaResponse& response, R
   NackText nack(options_.limits.error_bytes_max);
   for (const Rejection& rejection : rejections) nack.add(rejection.name, rejection.error);
   rejections.resize(std::min(rejections.size(), options_.limits.rejections_max));
+  for (Rejection& rejection : rejections) {
+    rejection.name = shown(rejection.name);
+    rejection.error = printable(rejection.error, 1024);
+  }
   update.rejections = std::move(rejections);
 
   state.received = true;
@@ -129,7 +137,6 @@ Result<Done> AdsState::receive_check(const DeltaResponse& response) const {
     return failed(Reason::kTooLarge, "xds response");
   }
   for (const RawResource& resource : response.resources) {
-    if (resource.name.empty()) return failed(Reason::kProtocol, "xds resource without a name");
     if (resource.name.size() > limits.name_bytes_max ||
         resource.version.size() > limits.version_bytes_max) {
       return failed(Reason::kTooLarge, "xds resource");

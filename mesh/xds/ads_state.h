@@ -85,7 +85,7 @@ class AdsState {
 
   // Takes a response: hands what it holds and removes to `sink`, and returns the Update to publish;
   // none when there is nothing to publish (a type we did not ask for: it is NACKed). Errors:
-  // kProtocol (no nonce, or a resource without a name), kTooLarge (beyond a limit): leave the
+  // kProtocol (no nonce), kTooLarge (beyond a limit): it cannot be answered, leave the
   // stream. Nothing was changed.
   Result<std::optional<Update>> receive(const DeltaResponse& response, ResourceSink& sink);
 

@@ -1,11 +1,20 @@
 #include "mesh/xds/ca_codec.h"
 
+#include <google/protobuf/stubs/logging.h>
+
 #include "mesh/xds/proto/ca.pb.h"
 
 namespace mesh::xds {
 namespace {
 
 namespace wire = istio::v1::auth;
+// Without protobuf's own complaints on stderr: a peer could write there as fast as it can send.
+template <class Message>
+bool parse(Message& message, std::string_view bytes) {
+  const google::protobuf::LogSilencer silence;
+  return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
 constexpr const char* kImpersonated = "ImpersonatedIdentity";
 
 }  // namespace
@@ -22,7 +31,7 @@ std::string encode(const CertificateRequest& request) {
 Result<identity::Issued> decode_certificates(std::string_view bytes) {
   constexpr const char* kDuring = "certificate answer";
   wire::IstioCertificateResponse message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  if (!parse(message, bytes)) {
     return failed(Reason::kMalformed, kDuring);
   }
   const auto count = static_cast<std::size_t>(message.cert_chain_size());
@@ -41,7 +50,7 @@ Result<identity::Issued> decode_certificates(std::string_view bytes) {
 
 Result<CertificateRequest> decode_certificate_request(std::string_view bytes) {
   wire::IstioCertificateRequest message;
-  if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  if (!parse(message, bytes)) {
     return failed(Reason::kMalformed, "certificate request");
   }
   CertificateRequest request{.csr_pem = message.csr(),
