@@ -17,7 +17,6 @@ constexpr int kMaxMessageBytes = 32 << 20;
 constexpr std::string_view kAdsMethod =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 constexpr std::string_view kCaMethod = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
-constexpr const char* kNodeProperty = "weft_node";
 
 grpc::Status status_of(int code, std::string message) {
   return grpc::Status(static_cast<grpc::StatusCode>(code), std::move(message));
@@ -39,7 +38,16 @@ grpc::ByteBuffer to_buffer(const std::string& bytes) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-// Turns the bearer token into the name of a node, before any message is read.
+// The node that the call's metadata belongs to.
+template <class Metadata>
+std::optional<std::string> node_of(const Metadata& metadata, Tokens& tokens) {
+  const auto [first, last] = metadata.equal_range("authorization");
+  if (first == last || std::next(first) != last) return {};
+  return tokens.node_of({first->second.data(), first->second.size()});
+}
+
+// Refuses calls without a node's token before any message is read. What it finds is not kept: gRPC
+// has one place for that a connection, and the calls of one may be of different nodes.
 class Authenticator final : public grpc::AuthMetadataProcessor {
  public:
   Authenticator(Tokens& tokens, Hub& hub, telemetry::Log& log)
@@ -47,17 +55,9 @@ class Authenticator final : public grpc::AuthMetadataProcessor {
 
   bool IsBlocking() const override { return false; }
 
-  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext* context,
-                       OutputMetadata* consumed, OutputMetadata*) override {
-    const auto [first, last] = metadata.equal_range("authorization");
-    if (first != last && std::next(first) == last) {
-      const std::string value(first->second.data(), first->second.size());
-      if (const auto node = tokens_.node_of(value)) {
-        context->AddProperty(kNodeProperty, *node);
-        consumed->emplace("authorization", value);
-        return grpc::Status::OK;
-      }
-    }
+  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext*, OutputMetadata*,
+                       OutputMetadata*) override {
+    if (node_of(metadata, tokens_)) return grpc::Status::OK;
     hub_.count(&Counters::unauthenticated);
     log_.limited("unauthenticated", telemetry::Level::kWarn, "grpc",
                  "a call without a node's bearer token was refused");
@@ -229,23 +229,22 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
 
 class Dispatcher final : public grpc::CallbackGenericService {
  public:
-  Dispatcher(Hub& hub, CaServer& ca, telemetry::Log& log) : hub_(hub), ca_(ca), log_(log) {}
+  Dispatcher(Hub& hub, CaServer& ca, Tokens& tokens, telemetry::Log& log)
+      : hub_(hub), ca_(ca), tokens_(tokens), log_(log) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
-    const auto nodes = context->auth_context()->FindPropertyValues(kNodeProperty);
-    if (nodes.size() != 1) {
-      return new Refusal(status_of(kUnauthenticated, "no bearer token of a node"));
-    }
-    std::string node(nodes.front().data(), nodes.front().size());
-    if (context->method() == kAdsMethod) return AdsStream::start(std::move(node), hub_, log_);
-    if (context->method() == kCaMethod) return new CaCall(std::move(node), ca_, log_);
+    const auto node = node_of(context->client_metadata(), tokens_);
+    if (!node) return new Refusal(status_of(kUnauthenticated, "no bearer token of a node"));
+    if (context->method() == kAdsMethod) return AdsStream::start(*node, hub_, log_);
+    if (context->method() == kCaMethod) return new CaCall(*node, ca_, log_);
     return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no such method here"));
   }
 
  private:
   Hub& hub_;
   CaServer& ca_;
+  Tokens& tokens_;
   telemetry::Log& log_;
 };
 
@@ -265,7 +264,8 @@ void set_limits(grpc::ServerBuilder& builder) {
 }  // namespace
 
 struct GrpcServer::Impl {
-  Impl(Hub& hub, CaServer& ca, telemetry::Log& log) : dispatcher(hub, ca, log) {}
+  Impl(Hub& hub, CaServer& ca, Tokens& tokens, telemetry::Log& log)
+      : dispatcher(hub, ca, tokens, log) {}
   Dispatcher dispatcher;
   std::unique_ptr<grpc::Server> server;
 };
@@ -279,7 +279,7 @@ std::unique_ptr<GrpcServer> GrpcServer::start(const GrpcOptions& options, Hub& h
   tls.pem_key_cert_pairs.push_back({options.identity.key_pem, options.identity.certificate_pem});
   const auto credentials = grpc::SslServerCredentials(tls);
   credentials->SetAuthMetadataProcessor(std::make_shared<Authenticator>(tokens, hub, log));
-  auto impl = std::make_unique<Impl>(hub, ca, log);
+  auto impl = std::make_unique<Impl>(hub, ca, tokens, log);
   grpc::ServerBuilder builder;
   set_limits(builder);
   int port = 0;

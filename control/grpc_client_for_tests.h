@@ -1,0 +1,42 @@
+#pragma once
+// A data plane's side of port 15012, in a few lines, over grpc++: for tests only.
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "mesh/xds/ads_message.h"
+
+namespace mesh::control {
+
+class TestClient {
+ public:
+  // Trusts `root_pem`; shows `token` unless it is empty.
+  TestClient(int port, const std::string& root_pem, std::string token);
+  ~TestClient();
+
+  // A call with one request and one answer. The status code is 0 with an answer.
+  struct Answer {
+    int status = 0;
+    std::string message;
+    std::string bytes;
+  };
+  Answer call(const std::string& method, const std::string& request);
+
+  // The discovery stream.
+  void open();
+  void send(const xds::DeltaRequest& request);
+  // none: nothing came in `patience`, or the stream has ended.
+  std::optional<xds::DeltaResponse> receive(
+      std::chrono::milliseconds patience = std::chrono::seconds(5));
+  // Ends the stream (cancelling it if it is open) and returns its status code.
+  int close();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::control
