@@ -42,8 +42,7 @@ Result<Done> AdsSession::receive(const xds::DeltaRequest& request) {
   return Done{};
 }
 
-Result<Done> AdsSession::receive_subscriptions(const xds::DeltaRequest& request,
-                                               PerType& of_type) {
+Result<Done> AdsSession::receive_subscriptions(const xds::DeltaRequest& request, PerType& of_type) {
   for (const std::string& name : request.subscribe) {
     if (too_long(name)) return failed(Reason::kTooLarge, "a resource name of over 1 KiB");
     if (name == "*") {

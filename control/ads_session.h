@@ -1,16 +1,17 @@
 #pragma once
-// AdsSession: the server side of delta ADS for one stream, as a state machine. Messages in, messages
-// out; no I/O, no clock, no protobuf. ads_server.h drives it over gRPC; tests and simulations drive
-// it directly.
+// AdsSession: the server side of delta ADS for one stream, as a state machine. Messages in,
+// messages out; no I/O, no clock, no protobuf. ads_server.h drives it over gRPC; tests and
+// simulations drive it directly.
 //
 // What it keeps to:
 //   - at most one response per type waits for its answer; the next one says everything that has
 //     changed since, so a slow client gets fewer messages, not more
 //   - the first request of a type says what the client has (initial_resource_versions): only what
-//     differs is sent, removals included. The first response is sent even when it is empty: it tells
-//     the client that it is complete
+//     differs is sent, removals included. The first response is sent even when it is empty: it
+//     tells the client that it is complete
 //   - a policy comes before the workload that names it, and goes after the workload that named it
-//   - a response that was refused (NACK) counts as not known: it is sent again with the next snapshot
+//   - a response that was refused (NACK) counts as not known: it is sent again with the next
+//   snapshot
 //
 // Limits: 16 384 names subscribed per type, names of 1 KiB, 1 000 000 initial versions.
 
@@ -64,9 +65,9 @@ class AdsSession {
     bool requested = false;
     bool first_due = false;
     bool wildcard = false;
-    bool dirty = false;  // something may be missing
-    std::set<std::string, std::less<>> names;         // subscribed beside the wildcard
-    std::set<std::string, std::less<>> told_missing;  // names of those that stand for nothing
+    bool dirty = false;                                     // something may be missing
+    std::set<std::string, std::less<>> names;               // subscribed beside the wildcard
+    std::set<std::string, std::less<>> told_missing;        // names of those that stand for nothing
     std::map<std::string, std::string, std::less<>> known;  // acknowledged versions
     std::map<std::string, std::string, std::less<>> refused;
     std::uint64_t refused_at = 0;  // the snapshot's number
@@ -79,9 +80,7 @@ class AdsSession {
   };
 
   PerType& of(xds::ResourceType type) { return types_[static_cast<std::size_t>(type)]; }
-  const PerType& of(xds::ResourceType type) const {
-    return types_[static_cast<std::size_t>(type)];
-  }
+  const PerType& of(xds::ResourceType type) const { return types_[static_cast<std::size_t>(type)]; }
   Result<Done> receive_subscriptions(const xds::DeltaRequest& request, PerType& of_type);
   void receive_answer(const xds::DeltaRequest& request, PerType& of_type);
   Missing missing(xds::ResourceType type) const;

@@ -45,8 +45,8 @@ std::expected<std::string, RpcError> CaServer::create(const std::string& node,
     }
     const auto& fields = request.metadata().fields();
     const auto asked = fields.find("ImpersonatedIdentity");
-    const auto id = identity_of(asked == fields.end() ? std::string_view()
-                                                      : asked->second.string_value());
+    const auto id =
+        identity_of(asked == fields.end() ? std::string_view() : asked->second.string_value());
     if (!id) return std::unexpected(id.error());
     if (!runs_there(node, *id)) {
       settle_();
@@ -54,8 +54,8 @@ std::expected<std::string, RpcError> CaServer::create(const std::string& node,
         return refuse(kUnavailable, "the manifests have not been read without errors yet");
       }
       if (!runs_there(node, *id)) {
-        return refuse(kPermissionDenied, "no pod of " + id->ns() + "/" + id->service_account() +
-                                             " runs on " + node);
+        return refuse(kPermissionDenied,
+                      "no pod of " + id->ns() + "/" + id->service_account() + " runs on " + node);
       }
     }
     std::chrono::seconds lifetime = max_lifetime_;

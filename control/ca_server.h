@@ -1,7 +1,7 @@
 #pragma once
-// CaServer: who may have which certificate. The caller is a node (its token said so); it may ask for
-// the identity of a service account that has a pod on that node, and gets a certificate with the
-// name that we build, not the one that the request spells.
+// CaServer: who may have which certificate. The caller is a node (its token said so); it may ask
+// for the identity of a service account that has a pod on that node, and gets a certificate with
+// the name that we build, not the one that the request spells.
 
 #include <chrono>
 #include <expected>

@@ -316,8 +316,7 @@ Result<std::unique_ptr<CertificateAuthority>> CertificateAuthority::open(
   return std::unique_ptr<CertificateAuthority>(new CertificateAuthority(std::move(impl)));
 }
 
-Result<std::string> CertificateAuthority::issue(const std::string& csr_pem,
-                                                const net::SpiffeId& id,
+Result<std::string> CertificateAuthority::issue(const std::string& csr_pem, const net::SpiffeId& id,
                                                 std::chrono::seconds lifetime) const {
   const std::string uri = id.to_string();
   TRY(const Request request, read_request(csr_pem, uri));
@@ -325,9 +324,8 @@ Result<std::string> CertificateAuthority::issue(const std::string& csr_pem,
   if (seconds < 1) return failed(Reason::kExpired, "root-cert.pem has expired");
   // Clocks differ a little; but a short life must not seem half over when it begins.
   const Validity validity{.before_seconds = std::min(60L, seconds / 10), .seconds = seconds};
-  Certificate leaf =
-      start_certificate(X509_REQ_get0_pubkey(request.get()),
-                        X509_get_subject_name(impl_->certificate.get()), validity);
+  Certificate leaf = start_certificate(X509_REQ_get0_pubkey(request.get()),
+                                       X509_get_subject_name(impl_->certificate.get()), validity);
   return impl_->finish(std::move(leaf), "URI:" + uri, true);
 }
 
@@ -340,8 +338,9 @@ Result<KeyPair> CertificateAuthority::issue_server(const std::vector<std::string
     text += (net::IpAddress::parse(name) ? "IP:" : "DNS:") + name;
   }
   const Key key = new_key();
-  Certificate leaf = start_certificate(key.get(), X509_get_subject_name(impl_->certificate.get()),
-                                       {.before_seconds = 60, .seconds = impl_->clamp(kRootSeconds)});
+  Certificate leaf =
+      start_certificate(key.get(), X509_get_subject_name(impl_->certificate.get()),
+                        {.before_seconds = 60, .seconds = impl_->clamp(kRootSeconds)});
   X509_NAME* subject = X509_get_subject_name(leaf.get());
   MESH_CHECK(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
                                         reinterpret_cast<const unsigned char*>("weft-control"), -1,

@@ -116,8 +116,12 @@ HttpResponse DebugPages::problems() const {
   const auto add = [&](std::string_view severity, const std::string& file, unsigned line,
                        const std::string& object, const std::string& field,
                        const std::string& message) {
-    list.push_back({{"severity", severity}, {"file", file}, {"line", line}, {"object", object},
-                    {"field", field}, {"message", message}});
+    list.push_back({{"severity", severity},
+                    {"file", file},
+                    {"line", line},
+                    {"object", object},
+                    {"field", field},
+                    {"message", message}});
   };
   for (const manifest::Problem& problem : hub_.problems()) {
     const bool error = problem.severity == manifest::Severity::kError;

@@ -19,8 +19,8 @@ void Folder::put(const std::string& file, Parsed parsed) {
   if (parsed.unidentified) items = std::move(known.items);
   for (manifest::ParsedObject& object : parsed.objects) {
     ObjectKey key = manifest::key_of(object.object);
-    items[std::move(key)] = {
-        std::make_shared<const manifest::Object>(std::move(object.object)), object.line};
+    items[std::move(key)] = {std::make_shared<const manifest::Object>(std::move(object.object)),
+                             object.line};
   }
   for (const ObjectKey& key : parsed.broken) items.erase(key);
   known.items = std::move(items);
@@ -49,9 +49,9 @@ const Objects& Folder::settle() {
       if (is_new) {
         next[key] = item.object;
       } else if (owner->second != name) {
-        problems_.push_back({Severity::kError, name, item.line, key.to_string(), "metadata.name",
-                             "there are two objects of this name: the other is in " +
-                                 owner->second});
+        problems_.push_back(
+            {Severity::kError, name, item.line, key.to_string(), "metadata.name",
+             "there are two objects of this name: the other is in " + owner->second});
       }
     }
   }

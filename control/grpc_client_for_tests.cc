@@ -83,8 +83,8 @@ TestClient::~TestClient() {
 
 TestClient::Answer TestClient::call(const std::string& method, const std::string& request) {
   const auto context = impl_->new_context();
-  const auto call = impl_->stub.PrepareUnaryCall(context.get(), method, to_buffer(request),
-                                                 &impl_->queue);
+  const auto call =
+      impl_->stub.PrepareUnaryCall(context.get(), method, to_buffer(request), &impl_->queue);
   call->StartCall();
   grpc::ByteBuffer answer;
   grpc::Status status;

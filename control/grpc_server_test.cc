@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <fstream>
 
-#include <catch2/catch_test_macros.hpp>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <catch2/catch_test_macros.hpp>
 
 #include "ca.pb.h"
 #include "control/grpc_client_for_tests.h"
@@ -232,7 +232,8 @@ TEST_CASE("a certificate is for a service account with a pod on the caller's nod
   bench.publish(std::string(kNamespace) + pod("web", "node-1", "10.244.1.10") +
                 pod("cart", "node-2", "10.244.2.10"));
   TestClient client = bench.client();
-  const auto answer = client.call(kCaMethod, signing_request("spiffe://cluster.local/ns/shop/sa/web"));
+  const auto answer =
+      client.call(kCaMethod, signing_request("spiffe://cluster.local/ns/shop/sa/web"));
   REQUIRE(answer.status == 0);
   istio::v1::auth::IstioCertificateResponse response;
   REQUIRE(response.ParseFromString(answer.bytes));

@@ -77,8 +77,8 @@ std::vector<NodeStatus> Hub::nodes() const {
   for (const auto& follower : followers) {
     const Follower::Status status = follower->status();
     NodeStatus& node = nodes[status.node];
-    node.acked_version = node.connected ? std::min(node.acked_version, status.acked_version)
-                                        : status.acked_version;
+    node.acked_version =
+        node.connected ? std::min(node.acked_version, status.acked_version) : status.acked_version;
     node.pending = node.connected ? node.pending || !status.current : !status.current;
     node.connected = true;
     if (!status.last_nack.empty()) node.last_nack = status.last_nack;

@@ -110,15 +110,15 @@ int run(const Config& config) {
   // The data planes' side, then the operators'.
   Tokens tokens(config.tokens);
   CaServer ca(hub, **authority, config.certificate_lifetime, [&] { (*store)->settle(250); });
-  const auto grpc = GrpcServer::start(
-      {.address = config.listen.to_string(), .identity = *identity}, hub, ca, tokens, log);
+  const auto grpc = GrpcServer::start({.address = config.listen.to_string(), .identity = *identity},
+                                      hub, ca, tokens, log);
   if (grpc == nullptr) {
     return give_up("cannot listen on " + config.listen.to_string() +
                    ": is the port in use? Choose another with --listen");
   }
   DebugPages pages(hub, *debug_token);
-  auto http = HttpServer::start(config.debug_listen,
-                                [&](const admin::Request& request) { return pages.answer(request); });
+  auto http = HttpServer::start(
+      config.debug_listen, [&](const admin::Request& request) { return pages.answer(request); });
   if (!http) {
     return give_up("cannot listen on " + config.debug_listen.to_string() +
                        "; choose another with --debug-listen",

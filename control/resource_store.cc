@@ -124,7 +124,7 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<const World> world
       builder.build(xds::ResourceType::kAuthorization, policies);
   add_aliases(addresses, *snapshot);
   snapshot->world = std::move(world);
-  snapshot->version = previous == nullptr  ? first_version
+  snapshot->version = previous == nullptr ? first_version
                       : builder.changed() ? previous->version + 1
                                           : previous->version;
   return snapshot;

@@ -39,8 +39,9 @@ struct Snapshot {
   std::vector<std::string> find(std::string_view asked) const;
 };
 
-// The snapshot after `previous` (may be null). Resources that did not change are shared with it, and
-// when none did, so is its number: a number is a set of resources. The first is `first_version`.
+// The snapshot after `previous` (may be null). Resources that did not change are shared with it,
+// and when none did, so is its number: a number is a set of resources. The first is
+// `first_version`.
 std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<const World> world,
                                               const Settings& settings, const Snapshot* previous,
                                               std::uint64_t first_version);

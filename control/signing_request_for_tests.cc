@@ -12,10 +12,14 @@ namespace {
 
 EVP_PKEY* make_key(SigningRequest::KeyKind kind) {
   switch (kind) {
-    case SigningRequest::KeyKind::kP384: return EVP_EC_gen("P-384");
-    case SigningRequest::KeyKind::kRsa: return EVP_RSA_gen(1024);
-    case SigningRequest::KeyKind::kEd25519: return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
-    default: return EVP_EC_gen("P-256");
+    case SigningRequest::KeyKind::kP384:
+      return EVP_EC_gen("P-384");
+    case SigningRequest::KeyKind::kRsa:
+      return EVP_RSA_gen(1024);
+    case SigningRequest::KeyKind::kEd25519:
+      return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
+    default:
+      return EVP_EC_gen("P-256");
   }
 }
 

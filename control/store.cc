@@ -81,7 +81,7 @@ struct Store::Watch {
   Folder folder;
   std::map<std::string, Stamp> stamps;
   std::map<std::string, Clock::time_point> missing;
-  std::set<std::string> touched;  // an event named it: read again whatever its stamp says
+  std::set<std::string> touched;   // an event named it: read again whatever its stamp says
   std::set<std::string> suspects;  // to be compared with its stamp
   std::set<std::string> being_written;
   bool look_everywhere = true;

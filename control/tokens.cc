@@ -85,7 +85,8 @@ void Tokens::reload() {
     const ssize_t got = regular ? ::read(fd, text.data(), text.size()) : -1;
     ::close(fd);
     if (got < 0) continue;
-    const std::string_view token = trimmed(std::string_view(text).substr(0, static_cast<std::size_t>(got)));
+    const std::string_view token =
+        trimmed(std::string_view(text).substr(0, static_cast<std::size_t>(got)));
     if (token.size() < kMinBytes || token.size() > kMaxBytes) continue;
     const File file{node, s.st_ino, modified(s), s.st_size, false};
     const auto [same, is_new] = tokens_.emplace(digest_of(token), file);

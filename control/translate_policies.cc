@@ -57,9 +57,8 @@ void add_accounts(google::protobuf::RepeatedPtrField<wire::ServiceAccountMatch>*
 }
 
 bool has_presence(const google::protobuf::RepeatedPtrField<wire::StringMatch>& matches) {
-  return std::any_of(matches.begin(), matches.end(), [](const wire::StringMatch& match) {
-    return match.has_presence();
-  });
+  return std::any_of(matches.begin(), matches.end(),
+                     [](const wire::StringMatch& match) { return match.has_presence(); });
 }
 
 // A caller without identity has the empty namespace: a negative match, or one on any namespace,
@@ -67,7 +66,8 @@ bool has_presence(const google::protobuf::RepeatedPtrField<wire::StringMatch>& m
 void guard_identity(wire::Match& match) {
   const bool open = match.not_namespaces_size() > 0 || match.not_principals_size() > 0 ||
                     match.not_service_accounts_size() > 0 || has_presence(match.namespaces());
-  const bool guarded = match.principals_size() > 0 || match.service_accounts_size() > 0;
+  const bool guarded = match.principals_size() > 0 || match.service_accounts_size() > 0 ||
+                       (match.namespaces_size() > 0 && !has_presence(match.namespaces()));
   if (open && !guarded && !has_presence(match.not_principals())) {
     match.add_principals()->mutable_presence();
   }
@@ -122,8 +122,8 @@ class RuleTranslator {
     std::vector<wire::Match> alternatives;
     for (const manifest::Source& from : rule.from) {
       const bool unseen = !from.request_principals.empty() ||
-                          !from.not_request_principals.empty() ||
-                          !from.remote_ip_blocks.empty() || !from.not_remote_ip_blocks.empty();
+                          !from.not_request_principals.empty() || !from.remote_ip_blocks.empty() ||
+                          !from.not_remote_ip_blocks.empty();
       if (drops(unseen)) continue;
       alternatives.push_back(source_match(from));
     }
@@ -219,9 +219,9 @@ std::vector<std::string> bare_services(const World& world, const Settings& setti
 bool concerns_ztunnel(const World& world, const Settings& settings,
                       const AuthorizationPolicy& policy, std::vector<PolicyNote>& notes) {
   const auto note = [&](std::string text) {
-    notes.push_back({{manifest::Kind::kAuthorizationPolicy, policy.metadata.ns,
-                      policy.metadata.name},
-                     std::move(text)});
+    notes.push_back(
+        {{manifest::Kind::kAuthorizationPolicy, policy.metadata.ns, policy.metadata.name},
+         std::move(text)});
   };
   if (policy.action == AuthorizationAction::kAudit) {
     note("AUDIT has no effect without a waypoint");
@@ -229,8 +229,9 @@ bool concerns_ztunnel(const World& world, const Settings& settings,
   }
   if (!policy.targets.empty()) {
     if (bare_services(world, settings, policy).empty()) return false;
-    note("its Service has no waypoint: enforced on the pods behind it, on addresses, ports and "
-         "identities only");
+    note(
+        "its Service has no waypoint: enforced on the pods behind it, on addresses, ports and "
+        "identities only");
   }
   if (policy.action == AuthorizationAction::kCustom) {
     note("CUSTOM needs a waypoint: what it would ask about is denied");
@@ -342,8 +343,8 @@ void translate_peers(const World& world, const Settings& settings, Authorization
   const std::vector<const PeerAuthentication*> peers = oldest_first(world);
   bool any_strict = false;
   for (const PeerAuthentication* peer : peers) {
-    const bool strict = is_strict(
-        *peer, inherited_mode(peers, peer->metadata.ns, settings.root_namespace));
+    const bool strict =
+        is_strict(*peer, inherited_mode(peers, peer->metadata.ns, settings.root_namespace));
     any_strict |= strict || !exceptions(*peer, false).empty();
     if (!is_selective(peer->selector) || exceptions(*peer, strict).empty()) continue;
     into[peer->metadata.ns + "/" + converted_name(*peer)] = converted(*peer, strict);

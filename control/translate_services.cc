@@ -111,7 +111,8 @@ void translate_service(const World& world, const Settings& settings,
     added->set_app_protocol(protocol_of(port));
   }
   set_waypoint(waypoint_of(world, settings, service.metadata, WaypointTraffic::kService), to);
-  if (to.has_waypoint()) to.set_ingress_use_waypoint(ingress_uses_waypoint(world, service.metadata));
+  if (to.has_waypoint())
+    to.set_ingress_use_waypoint(ingress_uses_waypoint(world, service.metadata));
   set_load_balancing(service, to);
   to.set_ip_families(families_of(service));
   to.set_canonical(true);
@@ -154,8 +155,7 @@ void translate_host(const World& world, const Settings& settings, const ServiceE
     wire::Port* added = to.add_ports();
     added->set_service_port(port.number);
     added->set_target_port(port.target_port == 0 ? port.number : port.target_port);
-    added->set_app_protocol(
-        named_protocol(port.protocol.empty() ? port.name : port.protocol));
+    added->set_app_protocol(named_protocol(port.protocol.empty() ? port.name : port.protocol));
   }
   for (const std::string& name : entry.subject_alt_names) to.add_subject_alt_names(name);
   set_waypoint(waypoint_of(world, settings, entry.metadata, WaypointTraffic::kService), to);

@@ -93,9 +93,9 @@ class Translator {
                        const manifest::Labels& labels) {
     to.set_workload_type(controller.type);
     to.set_workload_name(controller.name);
-    to.set_canonical_name(first_of(
-        labels, {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"},
-        controller.name));
+    to.set_canonical_name(
+        first_of(labels, {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"},
+                 controller.name));
     to.set_canonical_revision(first_of(
         labels, {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"},
         "latest"));
@@ -169,8 +169,8 @@ class Translator {
   void add_pod_services(const Pod& pod, wire::Workload& to) {
     for (const Service* service : selecting_[pod.metadata.ns]) {
       if (!selects(service->selector, pod.metadata.labels)) continue;
-      wire::PortList& ports = (*to.mutable_services())[pod.metadata.ns + "/" +
-                                                       service_host(*service, *settings_)];
+      wire::PortList& ports =
+          (*to.mutable_services())[pod.metadata.ns + "/" + service_host(*service, *settings_)];
       for (const manifest::ServicePort& port : service->ports) {
         if (is_tcp(port.protocol)) add_port(ports, port.port, resolve(port, pod));
       }
@@ -193,8 +193,8 @@ class Translator {
     const auto slash = binding.find('/');
     if (binding.substr(0, slash) != "PROXY") return;
     to.mutable_application_tunnel()->set_protocol(wire::ApplicationTunnel::PROXY);
-    const auto port = slash == std::string_view::npos ? std::nullopt
-                                                      : net::parse_port(binding.substr(slash + 1));
+    const auto port =
+        slash == std::string_view::npos ? std::nullopt : net::parse_port(binding.substr(slash + 1));
     if (port) to.mutable_application_tunnel()->set_port(*port);
   }
 
@@ -213,8 +213,10 @@ class Translator {
     std::string parts[3];
     std::size_t part = 0;
     for (const char c : entry.locality) {
-      if (c == '/' && part < 2) ++part;
-      else parts[part] += c;
+      if (c == '/' && part < 2)
+        ++part;
+      else
+        parts[part] += c;
     }
     to.mutable_locality()->set_region(parts[0]);
     to.mutable_locality()->set_zone(parts[1]);
@@ -279,10 +281,10 @@ class Translator {
       for (const std::string& host : service.hosts) endpoints.emplace_back().address = host;
     }
     for (const WorkloadEntry& endpoint : endpoints) {
-      wire::Workload& to = add(settings_->cluster_id + "/networking.istio.io/ServiceEntry/" +
-                                   service.metadata.ns + "/" + service.metadata.name + "/" +
-                                   endpoint.address,
-                               service.metadata.ns, service.metadata.name);
+      wire::Workload& to =
+          add(settings_->cluster_id + "/networking.istio.io/ServiceEntry/" + service.metadata.ns +
+                  "/" + service.metadata.name + "/" + endpoint.address,
+              service.metadata.ns, service.metadata.name);
       set_place(endpoint, endpoint.address, to);
       describe(to, {wire::POD, service.metadata.name}, {});
       add_entry_services(service, endpoint, to);
@@ -305,9 +307,8 @@ class Translator {
       // An address that is a pod's is that pod, tunnel and policies included: a second workload
       // beside it would be a way around them.
       const auto pod = by_address_.find(*ip);
-      wire::Workload& to = pod != by_address_.end()
-                               ? *pod->second
-                               : add_endpoint(metadata, endpoint, *ip);
+      wire::Workload& to =
+          pod != by_address_.end() ? *pod->second : add_endpoint(metadata, endpoint, *ip);
       wire::PortList& ports =
           (*to.mutable_services())[metadata.ns + "/" + service_host(*service, *settings_)];
       if (ports.ports_size() == 0) add_slice_ports(*service, slice, ports);

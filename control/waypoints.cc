@@ -13,15 +13,15 @@ bool is_waypoint(const Gateway& gateway) {
 }
 
 bool admits(const World& world, const Gateway& gateway, const std::string& ns) {
-  return std::any_of(
-      gateway.listeners.begin(), gateway.listeners.end(), [&](const manifest::Listener& listener) {
-        if (listener.protocol != "HBONE") return false;
-        if (listener.routes_from == "All") return true;
-        if (listener.routes_from == "Same") return gateway.metadata.ns == ns;
-        const auto* object = world.find<manifest::Namespace>("", ns);
-        return listener.routes_from == "Selector" && object != nullptr &&
-               selects(listener.routes_selector, object->metadata.labels);
-      });
+  return std::any_of(gateway.listeners.begin(), gateway.listeners.end(),
+                     [&](const manifest::Listener& listener) {
+                       if (listener.protocol != "HBONE") return false;
+                       if (listener.routes_from == "All") return true;
+                       if (listener.routes_from == "Same") return gateway.metadata.ns == ns;
+                       const auto* object = world.find<manifest::Namespace>("", ns);
+                       return listener.routes_from == "Selector" && object != nullptr &&
+                              selects(listener.routes_selector, object->metadata.labels);
+                     });
 }
 
 bool handles(std::string_view waypoint_for, WaypointTraffic traffic) {

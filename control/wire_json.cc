@@ -61,8 +61,8 @@ json gateway(const wire::GatewayAddress& address) {
 }
 
 json load_balancing(const wire::LoadBalancing& from) {
-  static const char* const kScopes[] = {"UNSPECIFIED_SCOPE", "REGION",  "ZONE",   "SUBZONE",
-                                        "NODE",              "CLUSTER", "NETWORK"};
+  static const char* const kScopes[] = {"UNSPECIFIED_SCOPE", "REGION", "ZONE", "SUBZONE", "NODE",
+                                        "CLUSTER",           "NETWORK"};
   static const char* const kModes[] = {"", "STRICT", "FAILOVER", "PASSTHROUGH"};
   json to = json::object();
   for (const int scope : from.routing_preference()) {

@@ -7,9 +7,9 @@ namespace mesh::manifest {
 namespace {
 
 bool looks_like_bool(std::string_view text) {
-  return text == "true" || text == "false" || text == "True" || text == "False" ||
-         text == "TRUE" || text == "FALSE" || text == "yes" || text == "no" || text == "on" ||
-         text == "off" || text == "Yes" || text == "No" || text == "On" || text == "Off";
+  return text == "true" || text == "false" || text == "True" || text == "False" || text == "TRUE" ||
+         text == "FALSE" || text == "yes" || text == "no" || text == "on" || text == "off" ||
+         text == "Yes" || text == "No" || text == "On" || text == "Off";
 }
 
 bool looks_like_number(std::string_view text) {
@@ -38,8 +38,7 @@ void Report::warn(unsigned line, std::string field, std::string message) {
 
 void Report::add(Severity severity, unsigned line, std::string field, std::string message) {
   if (parsed->problems.size() >= kMaxProblems) return;
-  parsed->problems.push_back(
-      {severity, file, line, object, std::move(field), std::move(message)});
+  parsed->problems.push_back({severity, file, line, object, std::move(field), std::move(message)});
 }
 
 std::optional<std::string> scalar_text(Report& report, const Value& value,

@@ -11,23 +11,32 @@ std::string_view find(const Labels& labels, std::string_view key) {
 }  // namespace
 
 std::string_view Metadata::label(std::string_view key) const { return find(labels, key); }
-std::string_view Metadata::annotation(std::string_view key) const {
-  return find(annotations, key);
-}
+std::string_view Metadata::annotation(std::string_view key) const { return find(annotations, key); }
 
 std::string_view kind_name(Kind kind) {
   switch (kind) {
-    case Kind::kNamespace: return "Namespace";
-    case Kind::kNode: return "Node";
-    case Kind::kServiceAccount: return "ServiceAccount";
-    case Kind::kPod: return "Pod";
-    case Kind::kService: return "Service";
-    case Kind::kEndpointSlice: return "EndpointSlice";
-    case Kind::kAuthorizationPolicy: return "AuthorizationPolicy";
-    case Kind::kPeerAuthentication: return "PeerAuthentication";
-    case Kind::kWorkloadEntry: return "WorkloadEntry";
-    case Kind::kServiceEntry: return "ServiceEntry";
-    case Kind::kGateway: return "Gateway";
+    case Kind::kNamespace:
+      return "Namespace";
+    case Kind::kNode:
+      return "Node";
+    case Kind::kServiceAccount:
+      return "ServiceAccount";
+    case Kind::kPod:
+      return "Pod";
+    case Kind::kService:
+      return "Service";
+    case Kind::kEndpointSlice:
+      return "EndpointSlice";
+    case Kind::kAuthorizationPolicy:
+      return "AuthorizationPolicy";
+    case Kind::kPeerAuthentication:
+      return "PeerAuthentication";
+    case Kind::kWorkloadEntry:
+      return "WorkloadEntry";
+    case Kind::kServiceEntry:
+      return "ServiceEntry";
+    case Kind::kGateway:
+      return "Gateway";
   }
   return "";
 }

@@ -261,9 +261,9 @@ struct Gateway {
 // -------------------------------------------------------------------------------------------------
 
 // The order is that of Kind.
-using Object = std::variant<Namespace, Node, ServiceAccount, Pod, Service, EndpointSlice,
-                            AuthorizationPolicy, PeerAuthentication, WorkloadEntry, ServiceEntry,
-                            Gateway>;
+using Object =
+    std::variant<Namespace, Node, ServiceAccount, Pod, Service, EndpointSlice, AuthorizationPolicy,
+                 PeerAuthentication, WorkloadEntry, ServiceEntry, Gateway>;
 
 enum class Kind : std::uint8_t {
   kNamespace,

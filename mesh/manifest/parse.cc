@@ -44,9 +44,9 @@ constexpr KnownKind kKinds[] = {
 
 // Kinds that belong to a mesh and that this version does not act on yet: said, not passed over.
 constexpr std::string_view kLater[] = {
-    "GatewayClass",    "HTTPRoute",      "GRPCRoute",       "TCPRoute",
-    "TLSRoute",        "ReferenceGrant", "DestinationRule", "VirtualService",
-    "RequestAuthentication"};
+    "GatewayClass",    "HTTPRoute",      "GRPCRoute",
+    "TCPRoute",        "TLSRoute",       "ReferenceGrant",
+    "DestinationRule", "VirtualService", "RequestAuthentication"};
 
 std::string_view group_of(std::string_view api_version) {
   const auto slash = api_version.find('/');

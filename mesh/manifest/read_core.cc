@@ -191,12 +191,18 @@ Node read_node(Fields& document, Metadata metadata) {
 
 Object read_core(Kind kind, Fields& document, Metadata metadata) {
   switch (kind) {
-    case Kind::kNode: return read_node(document, std::move(metadata));
-    case Kind::kPod: return read_pod(document, std::move(metadata));
-    case Kind::kService: return read_service(document, std::move(metadata));
-    case Kind::kEndpointSlice: return read_endpoint_slice(document, std::move(metadata));
-    case Kind::kServiceAccount: return ServiceAccount{std::move(metadata)};
-    default: return Namespace{std::move(metadata)};
+    case Kind::kNode:
+      return read_node(document, std::move(metadata));
+    case Kind::kPod:
+      return read_pod(document, std::move(metadata));
+    case Kind::kService:
+      return read_service(document, std::move(metadata));
+    case Kind::kEndpointSlice:
+      return read_endpoint_slice(document, std::move(metadata));
+    case Kind::kServiceAccount:
+      return ServiceAccount{std::move(metadata)};
+    default:
+      return Namespace{std::move(metadata)};
   }
 }
 

@@ -76,10 +76,12 @@ Gateway read_gateway(Fields& document, Metadata metadata) {
 
 Object read_network(Kind kind, Fields& document, Metadata metadata) {
   switch (kind) {
-    case Kind::kServiceEntry: return read_service_entry(document, std::move(metadata));
+    case Kind::kServiceEntry:
+      return read_service_entry(document, std::move(metadata));
     case Kind::kWorkloadEntry:
       return read_workload_entry(document.map("spec"), std::move(metadata));
-    default: return read_gateway(document, std::move(metadata));
+    default:
+      return read_gateway(document, std::move(metadata));
   }
 }
 

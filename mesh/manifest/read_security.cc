@@ -13,8 +13,10 @@ namespace {
 bool is_pattern(std::string_view text) {
   if (text.empty()) return false;
   if (text == "*") return true;
-  if (text.front() == '*') text.remove_prefix(1);
-  else if (text.back() == '*') text.remove_suffix(1);
+  if (text.front() == '*')
+    text.remove_prefix(1);
+  else if (text.back() == '*')
+    text.remove_suffix(1);
   return text.find('*') == std::string_view::npos;
 }
 
@@ -25,8 +27,9 @@ std::vector<std::string> patterns(Fields& fields, std::string_view key) {
   if (fields.present(key) && texts.empty()) fields.error(key, "is an empty list");
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (is_pattern(texts[i])) continue;
-    fields.error(key, i, quoted(texts[i]) +
-                             " is not a pattern: text, with one * at its start or end at most");
+    fields.error(
+        key, i,
+        quoted(texts[i]) + " is not a pattern: text, with one * at its start or end at most");
   }
   return texts;
 }
@@ -106,8 +109,8 @@ Source read_source(Fields fields) {
   source.not_remote_ip_blocks = blocks(fields, "notRemoteIpBlocks");
   source.service_accounts = accounts(fields, "serviceAccounts");
   source.not_service_accounts = accounts(fields, "notServiceAccounts");
-  const bool has_accounts = !source.service_accounts.empty() ||
-                            !source.not_service_accounts.empty();
+  const bool has_accounts =
+      !source.service_accounts.empty() || !source.not_service_accounts.empty();
   const bool has_names = !source.principals.empty() || !source.not_principals.empty() ||
                          !source.namespaces.empty() || !source.not_namespaces.empty();
   if (has_accounts && has_names) {
@@ -136,11 +139,17 @@ Operation read_operation(Fields fields) {
 
 // The keys of conditions, as Istio documents them. Values of the L4 ones are checked here.
 bool is_condition_key(std::string_view key) {
-  static constexpr std::string_view kKeys[] = {
-      "source.ip",         "remote.ip",             "source.namespace",
-      "source.principal",  "source.serviceAccount", "request.auth.principal",
-      "request.auth.audiences", "request.auth.presenter", "destination.ip",
-      "destination.port",  "connection.sni"};
+  static constexpr std::string_view kKeys[] = {"source.ip",
+                                               "remote.ip",
+                                               "source.namespace",
+                                               "source.principal",
+                                               "source.serviceAccount",
+                                               "request.auth.principal",
+                                               "request.auth.audiences",
+                                               "request.auth.presenter",
+                                               "destination.ip",
+                                               "destination.port",
+                                               "connection.sni"};
   if (std::find(std::begin(kKeys), std::end(kKeys), key) != std::end(kKeys)) return true;
   for (const std::string_view prefix :
        {"request.headers[", "request.auth.claims[", "experimental.envoy.filters."}) {
@@ -247,7 +256,8 @@ AuthorizationPolicy read_authorization(Fields& document, Metadata metadata) {
   policy.action = read_action(spec);
   if (spec.present("targetRef")) policy.targets.push_back(read_target(spec.map("targetRef")));
   spec.ignore("targetRef");
-  for (const Fields& target : spec.maps("targetRefs")) policy.targets.push_back(read_target(target));
+  for (const Fields& target : spec.maps("targetRefs"))
+    policy.targets.push_back(read_target(target));
   if (policy.selector && !policy.targets.empty()) {
     spec.error("selector", "cannot be combined with targetRefs");
   }

@@ -13,9 +13,9 @@ struct Value {
   enum class Type { kNull, kScalar, kList, kMap };
 
   Type type = Type::kNull;
-  bool quoted = false;  // a scalar that is text whatever it looks like
-  unsigned line = 0;    // from 1
-  std::string text;     // kScalar
+  bool quoted = false;       // a scalar that is text whatever it looks like
+  unsigned line = 0;         // from 1
+  std::string text;          // kScalar
   std::vector<Value> items;  // kList; kMap: the values, in step with `keys`
   std::vector<std::string> keys;
 
