@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,16 +98,26 @@ Outcome<UpOptions> checked(UpOptions options) {
   return options;
 }
 
-Outcome<Done> take_down(const Record& record) {
-  if (!is_alive(record)) return tear_down(record);
-  ::kill(record.supervisor, SIGTERM);
+// The supervisor holds the lock until nothing is left of the lab, the lock's own file included; so
+// the wait is on the open file.
+bool wait_until_free(int lock) {
   const auto deadline = std::chrono::steady_clock::now() + kDownWithin;
-  while (is_alive(record) && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  while (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+  return true;
+}
+
+Outcome<Done> take_down(const Record& record) {
   if (is_alive(record)) {
-    ::kill(record.supervisor, SIGKILL);
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    const int lock = ::open(record.lock().c_str(), O_RDONLY | O_CLOEXEC);
+    ::kill(record.supervisor, SIGTERM);
+    if (lock >= 0 && !wait_until_free(lock)) {
+      ::kill(record.supervisor, SIGKILL);
+      wait_until_free(lock);
+    }
+    if (lock >= 0) ::close(lock);
   }
   // Usually nothing is left to do; lab.json is gone then.
   if (const auto still = read_record(record.name)) return tear_down(*still);

@@ -1,7 +1,7 @@
 #pragma once
-// Connection: one HTTP/2 connection, either role, without any I/O. Plaintext in, events and plaintext
-// out. Frames and HPACK are nghttp2's; settings, message rules, flow control, keep-alive, drain and
-// flood limits are ours.
+// Connection: one HTTP/2 connection, either role, without any I/O. Plaintext in, events and
+// plaintext out. Frames and HPACK are nghttp2's; settings, message rules, flow control, keep-alive,
+// drain and flood limits are ours.
 //
 // Nothing is copied: received DATA is handed on as slices of what came in, and DATA goes out in the
 // buffer it was given in, its frame header in the headroom.
@@ -61,12 +61,14 @@ struct Options {
   static Options for_server();
 };
 
-// What happens on a connection. Called from receive(), on_deadline() and produce(); an implementation
-// may call the connection's other methods from here, but not those three, and does not destroy it.
+// What happens on a connection. Called from receive(), on_deadline() and produce(); an
+// implementation may call the connection's other methods from here, but not those three, and does
+// not destroy it.
 class Events {
  public:
   virtual ~Events() = default;
-  // A request (server), a response other than 1xx (client), or trailers; checked. `end`: nothing follows.
+  // A request (server), a response other than 1xx (client), or trailers; checked. `end`: nothing
+  // follows.
   virtual void on_headers(StreamId id, Headers headers, bool end) = 0;
   // Tell consumed() as the bytes are taken.
   virtual void on_data(StreamId id, tls::Slice bytes) = 0;
@@ -79,8 +81,8 @@ class Events {
   virtual void on_sent(StreamId id) = 0;
   // The peer will take no new streams; those above `last` were not processed (and are reset here).
   virtual void on_goaway(ErrorCode code, StreamId last) = 0;
-  virtual void on_pong() {}       // an answer to ping()
-  virtual void on_settings() {}   // the peer's first or changed SETTINGS
+  virtual void on_pong() {}      // an answer to ping()
+  virtual void on_settings() {}  // the peer's first or changed SETTINGS
 };
 
 class Connection {
@@ -91,16 +93,18 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Takes plaintext. An error ends the connection: produce() what it still has to say (a GOAWAY),
-  // then close. Open streams got on_reset().
+  // Takes plaintext. After an error, or once failure() says so, the connection is over: produce()
+  // what it still has to say (a GOAWAY), send that, close, and tell transport_ended().
   // Errors: kProtocol, kFlood (GOAWAY ENHANCE_YOUR_CALM), kTooLarge (header lists; no GOAWAY).
   Result<Done> receive(const tls::Slice& plaintext, io::TimePoint now);
-  // The transport ended: every open stream gets on_reset().
+  // Why the connection is over, when it is: also faults that only produce() finds out.
+  const std::optional<Error>& failure() const;
+  // Every stream that is still open gets on_reset(); nothing is produced any more.
   void transport_ended();
 
   // Appends frames to send, stopping once about `room` bytes are appended; call again when they are
-  // gone. Control frames are gathered in pieces of their own; each DATA frame is one piece with 5
-  // bytes of headroom and 17 of tailroom, at most 16 384 bytes with its header.
+  // gone. Small frames are gathered; a large DATA frame is a piece of its own. Every piece holds at
+  // most 16 384 bytes with 5 bytes of headroom and 17 of tailroom: one TLS record, sealed in place.
   void produce(std::vector<tls::Piece>& out, std::size_t room);
   bool wants_to_send() const;
   // No streams and nothing to say after a GOAWAY: the transport can be closed.
@@ -137,14 +141,15 @@ class Connection {
   io::TimePoint next_deadline() const;
   Result<Done> on_deadline(io::TimePoint now);
 
-  std::size_t streams() const;               // open, and waiting inside
+  std::size_t streams() const;  // open, and waiting inside
   std::uint32_t peer_max_streams() const;
-  bool accepts_requests() const;             // no GOAWAY either way
-  std::uint32_t credit(StreamId id) const;   // for tests and the admin page
-  std::optional<Flood> flood() const;        // which limit ended it
+  bool accepts_requests() const;            // no GOAWAY either way
+  std::uint32_t credit(StreamId id) const;  // for tests and the admin page
+  std::optional<Flood> flood() const;       // which limit ended it
+
+  struct Impl;  // internal
 
  private:
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -2,9 +2,9 @@
 // Credit: how many bytes a stream's peer may send before its reader has taken any.
 //
 // A stream starts with 256 KiB. It gets more only while its reader keeps up and the measured
-// bandwidth-delay product asks for it: bytes that arrive within one round trip (of a PING) that fill
-// half of the credit mean that the credit, not the path, is the limit. So a stalled stream holds
-// 256 KiB on a short path, and one stream still fills a long one.
+// bandwidth-delay product asks for it: bytes that arrive within one round trip (of a PING) that
+// fill half of the credit mean that the credit, not the path, is the limit. So a stalled stream
+// holds 256 KiB on a short path, and one stream still fills a long one.
 
 #include <cstddef>
 #include <cstdint>
@@ -31,25 +31,29 @@ struct CreditBudget {
 class StreamCredit {
  public:
   explicit StreamCredit(CreditBudget& budget) : budget_(&budget) {}
-  StreamCredit(StreamCredit&& other) noexcept;
-  StreamCredit& operator=(StreamCredit&&) = delete;
+  StreamCredit(const StreamCredit&) = delete;
+  StreamCredit& operator=(const StreamCredit&) = delete;
   ~StreamCredit();
 
   void received(std::size_t bytes);
-  void consumed(std::size_t bytes);
+  // How much to give back to the peer now (0: not yet worth a frame). `bytes` must have been
+  // received.
+  std::uint32_t consumed(std::size_t bytes);
   std::uint32_t credit() const { return credit_; }
   std::size_t unread() const { return unread_; }
-  // Enough arrived since the last round trip ended to make a measurement worth a PING.
-  bool wants_measuring() const;
-  // A round trip ended: returns the new credit if it grew, else 0.
+
+  // Enough arrives to make a measurement worth a PING.
+  bool wants_measuring() const { return credit_ < kCreditMax && since_probe_ >= credit_ / 4; }
+  void round_trip_begins();
+  // How much the credit grew (0: the path or the reader is the limit, not the credit).
   std::uint32_t round_trip_ended();
 
  private:
   CreditBudget* budget_;
   std::uint32_t credit_ = kCreditInitial;
+  std::uint32_t owed_ = 0;  // consumed, not yet given back
   std::size_t unread_ = 0;
-  std::size_t in_round_trip_ = 0;
-  std::size_t unread_peak_ = 0;  // at the moments the reader took bytes
+  std::size_t since_probe_ = 0;  // received since the last round trip began
 };
 
 }  // namespace mesh::h2

@@ -1,6 +1,6 @@
 #pragma once
-// What a peer may do to us over one HTTP/2 connection: legal frames at a rate that is an attack end it
-// with GOAWAY ENHANCE_YOUR_CALM and Reason::kFlood.
+// What a peer may do to us over one HTTP/2 connection: legal frames at a rate that is an attack end
+// it with GOAWAY ENHANCE_YOUR_CALM and Reason::kFlood.
 
 #include <array>
 #include <cstdint>
@@ -17,7 +17,7 @@ enum class Flood : std::uint8_t {
   kEmptyData,     // DATA without payload and without END_STREAM
   kWindowUpdate,  // WINDOW_UPDATE, beyond what the data we send explains
   kHeaders,       // CONTINUATION, or header lists beyond their limit
-  kOther,         // PRIORITY, unknown frames, malformed messages
+  kOther,         // PRIORITY, malformed messages
 };
 inline constexpr int kFloodCount = static_cast<int>(Flood::kOther) + 1;
 
@@ -29,13 +29,14 @@ struct Rate {
 
 struct Limits {
   std::array<Rate, kFloodCount> flood = {{
-      {.burst = 400, .per_second = 100},    // kReset
-      {.burst = 32, .per_second = 1},       // kSettings
-      {.burst = 200, .per_second = 50},     // kPing: our own peers measure paths with it
-      {.burst = 200, .per_second = 20},     // kEmptyData
-      {.burst = 4000, .per_second = 1000},  // kWindowUpdate, and one more per 128 bytes of data sent
-      {.burst = 16, .per_second = 1},       // kHeaders
-      {.burst = 400, .per_second = 50},     // kOther
+      {.burst = 400, .per_second = 100},  // kReset
+      {.burst = 32, .per_second = 1},     // kSettings
+      {.burst = 200, .per_second = 50},   // kPing: our own peers measure paths with it
+      {.burst = 200, .per_second = 20},   // kEmptyData
+      {.burst = 4000,
+       .per_second = 1000},              // kWindowUpdate, and one more per 128 bytes of data sent
+      {.burst = 16, .per_second = 1},    // kHeaders
+      {.burst = 400, .per_second = 50},  // kOther
   }};
 };
 

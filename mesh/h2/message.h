@@ -33,12 +33,12 @@ enum class MessageKind : std::uint8_t { kRequest, kResponse, kTrailers };
 // :authority is answered with 400, everything else of these resets the stream.
 enum class MessageFault : std::uint8_t {
   kNone,
-  kBadName,          // not a token, or an unknown or misplaced pseudo-header
-  kUpperCase,        // a connection error for the incumbent, and so for us
-  kBadValue,         // control characters
-  kConnectionHeader, // connection, transfer-encoding, upgrade, keep-alive, proxy-connection; te
-  kBadPseudo,        // missing, repeated or contradicting pseudo-headers
-  kBadAuthority,     // empty, or not host or host:port
+  kBadName,           // not a token, or an unknown or misplaced pseudo-header
+  kUpperCase,         // a connection error for the incumbent, and so for us
+  kBadValue,          // control characters
+  kConnectionHeader,  // connection, transfer-encoding, upgrade, keep-alive, proxy-connection; te
+  kBadPseudo,         // missing, repeated or contradicting pseudo-headers
+  kBadAuthority,      // empty, or not host or host:port
 };
 MessageFault check_message(const Headers& headers, MessageKind kind);
 
@@ -47,8 +47,9 @@ std::string_view method_of(const Headers& headers);
 // 100 to 999, or 0 when there is no usable :status.
 int status_of(const Headers& headers);
 
-// "host:port", "host", "[v6]:port", "v4:port": the syntax of :authority that CONNECT accepts. Without
-// user information; unbracketed IPv6 and an empty string are refused. A port may have leading zeros.
+// "host:port", "host", "[v6]:port", "v4:port": the syntax of :authority that CONNECT accepts.
+// Without user information; unbracketed IPv6 and an empty string are refused. A port may have
+// leading zeros.
 bool is_authority(std::string_view text);
 
 }  // namespace mesh::h2

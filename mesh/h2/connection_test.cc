@@ -1,0 +1,364 @@
+#include "mesh/h2/connection.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <string>
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+
+namespace mesh::h2 {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Writes down what happens, one line an event.
+struct Recorder final : Events {
+  std::vector<std::string> log;
+  std::map<StreamId, std::string> data;
+  std::function<void(StreamId, const Headers&, bool)> headers = [](StreamId, const Headers&, bool) {
+  };
+  std::size_t sent_events = 0;
+  Connection* consume_at = nullptr;  // read at once
+
+  void on_headers(StreamId id, Headers list, bool end) override {
+    log.push_back("headers " + std::to_string(id) + (end ? " end" : ""));
+    headers(id, list, end);
+  }
+  void on_data(StreamId id, tls::Slice bytes) override {
+    data[id].append(reinterpret_cast<const char*>(bytes.bytes().data()), bytes.size());
+    if (consume_at != nullptr) consume_at->consumed(id, bytes.size());
+  }
+  void on_end(StreamId id) override { log.push_back("end " + std::to_string(id)); }
+  void on_reset(StreamId id, ErrorCode code) override {
+    log.push_back("reset " + std::to_string(id) + " " + std::to_string(static_cast<int>(code)));
+  }
+  void on_closed(StreamId id) override { log.push_back("closed " + std::to_string(id)); }
+  void on_sent(StreamId) override { ++sent_events; }
+  void on_goaway(ErrorCode code, StreamId last) override {
+    log.push_back("goaway " + std::to_string(static_cast<int>(code)) + " " + std::to_string(last));
+  }
+  void on_pong() override { log.emplace_back("pong"); }
+};
+
+using Log = std::vector<std::string>;
+
+const Headers kConnect = {{":method", "CONNECT"}, {":authority", "10.0.0.2:80"}};
+const Headers kOk = {{":status", "200"}};
+
+struct Pair {
+  io::TimePoint now{1s};
+  Recorder client_events;
+  Recorder server_events;
+  Connection client;
+  Connection server;
+  std::size_t carried = 0;
+
+  explicit Pair(Options client_options = Options::for_client(),
+                Options server_options = Options::for_server())
+      : client(client_options, client_events, now), server(server_options, server_events, now) {
+    settle();
+  }
+
+  // Carries one way; false when there was nothing.
+  bool carry(Connection& from, Connection& to, std::size_t room = 1 << 20) {
+    std::vector<tls::Piece> pieces;
+    from.produce(pieces, room);
+    for (const tls::Piece& piece : pieces) {
+      CHECK(piece.size() <= 16384);
+      CHECK(piece.headroom() >= 5);
+      CHECK(piece.tailroom() >= 17);
+      carried += piece.size();
+      (void)to.receive(tls::Slice::copy_of(piece.bytes()), now);
+    }
+    return !pieces.empty();
+  }
+  void settle() {
+    for (bool moved = true; moved;) {
+      moved = carry(client, server);
+      moved = carry(server, client) || moved;
+    }
+  }
+  StreamId open() {
+    const StreamId id = client.request(kConnect, false).value();
+    settle();
+    REQUIRE(server.respond(id, kOk, false).has_value());
+    settle();
+    return id;
+  }
+};
+
+tls::Piece piece(std::string_view text) {
+  return tls::Piece::copy_of(std::as_bytes(std::span(text)));
+}
+
+TEST_CASE("a CONNECT is answered, bytes go both ways, both ends end well") {
+  Pair pair;
+  const StreamId id = pair.open();
+  CHECK(pair.server_events.log == Log{"headers 1"});
+  CHECK(pair.client_events.log == Log{"headers 1"});
+
+  pair.client.send(id, piece("hello"));
+  pair.client.finish(id);
+  pair.settle();
+  CHECK(pair.server_events.data[id] == "hello");
+  CHECK(pair.server_events.log == Log{"headers 1", "end 1"});
+
+  // Half-closed: the answer still comes.
+  pair.server.send(id, piece(std::string(100'000, 'x')));
+  pair.settle();
+  CHECK(pair.client_events.data[id].size() == 100'000);
+  pair.server.finish(id);
+  pair.settle();
+  CHECK(pair.client_events.log == Log{"headers 1", "end 1", "closed 1"});
+  CHECK(pair.server_events.log == Log{"headers 1", "end 1", "closed 1"});
+  CHECK(pair.client.streams() == 0);
+  CHECK(pair.server.streams() == 0);
+}
+
+TEST_CASE("a refusal is HEADERS with END_STREAM, then RST_STREAM NO_ERROR") {
+  Pair pair;
+  const StreamId id = pair.client.request(kConnect, false).value();
+  pair.settle();
+  REQUIRE(pair.server.respond(id, {{":status", "401"}}, true).has_value());
+  pair.settle();
+  CHECK(pair.client_events.log == Log{"headers 1 end", "end 1", "reset 1 0"});
+  CHECK(pair.server.streams() == 0);
+}
+
+TEST_CASE("do better 4: RST_STREAM of any code is an abnormal end, never an end of stream") {
+  const ErrorCode code =
+      GENERATE(ErrorCode::kNoError, ErrorCode::kCancel, ErrorCode::kRefusedStream,
+               ErrorCode::kInternalError, ErrorCode::kStreamClosed);
+  Pair pair;
+  const StreamId id = pair.open();
+  pair.client.send(id, piece("abc"));
+  pair.settle();
+  pair.client.reset(id, code);
+  pair.settle();
+  CHECK(pair.server_events.data[id] == "abc");
+  CHECK(pair.server_events.log ==
+        Log{"headers 1", "reset 1 " + std::to_string(static_cast<int>(code))});
+}
+
+TEST_CASE("do better 5: a response without :status is no response") {
+  Pair pair;
+  const StreamId id = pair.client.request(kConnect, false).value();
+  pair.settle();
+  // HEADERS on stream 1 with one literal field, x: y.
+  const std::string_view frame("\x00\x00\x05\x01\x04\x00\x00\x00\x01\x00\x01x\x01y", 14);
+  (void)pair.client.receive(tls::Slice::copy_of(std::as_bytes(std::span(frame))), pair.now);
+  pair.settle();
+  CHECK(pair.client_events.log == Log{"reset 1 1"});
+  CHECK(!pair.client.is_open(id));
+}
+
+TEST_CASE("when the transport ends every stream hears of it") {
+  Pair pair;
+  pair.open();
+  pair.open();
+  pair.server.transport_ended();
+  CHECK(std::ranges::count_if(pair.server_events.log,
+                              [](const auto& line) { return line.starts_with("reset"); }) == 2);
+  CHECK(pair.server.streams() == 0);
+}
+
+TEST_CASE("drain: 2^31-1, PING, then the real last stream; later streams are ignored") {
+  Pair pair;
+  const StreamId id = pair.open();
+  pair.server.drain();
+  pair.settle();
+  CHECK(pair.client_events.log == Log{"headers 1", "goaway 0 2147483647", "goaway 0 1"});
+  CHECK(!pair.client.request(kConnect, false).has_value());
+  CHECK(!pair.server.finished());
+  pair.client.send(id, piece("still"));
+  pair.settle();
+  CHECK(pair.server_events.data[id] == "still");
+  pair.client.finish(id);
+  pair.server.finish(id);
+  pair.settle();
+  CHECK(pair.server.finished());
+}
+
+TEST_CASE("a PING every 10 seconds, and 20 seconds of patience") {
+  Pair pair;
+  CHECK(pair.server.next_deadline() == io::TimePoint(11s));
+  pair.now = io::TimePoint(11s);
+  REQUIRE(pair.server.on_deadline(pair.now).has_value());
+  pair.settle();
+  CHECK(pair.server.next_deadline() == io::TimePoint(21s));
+  pair.now = io::TimePoint(21s);
+  REQUIRE(pair.server.on_deadline(pair.now).has_value());
+  std::vector<tls::Piece> lost;
+  pair.server.produce(lost, 1 << 20);
+  CHECK(pair.server.next_deadline() == io::TimePoint(41s));
+  CHECK(pair.server.on_deadline(io::TimePoint(40s)).has_value());
+  const auto dead = pair.server.on_deadline(io::TimePoint(41s));
+  REQUIRE(!dead.has_value());
+  CHECK(dead.error().reason == Reason::kTimedOut);
+  CHECK(pair.server.finished());
+}
+
+TEST_CASE("a stream whose reader stalls holds 256 KiB, and its neighbour does not notice") {
+  Pair pair;
+  const StreamId stalled = pair.open();
+  const StreamId lively = pair.open();
+  pair.client.send(stalled, piece(std::string(2'000'000, 's')));
+  pair.settle();
+  CHECK(pair.server_events.data[stalled].size() == kCreditInitial);
+  for (int i = 0; i < 300; ++i) {
+    pair.client.send(lively, piece(std::string(65'536, 'l')));
+    pair.settle();
+    pair.server.consumed(lively, 65'536);
+    pair.settle();
+  }
+  CHECK(pair.server_events.data[lively].size() == 300u * 65'536u);
+  CHECK(pair.server_events.data[stalled].size() == kCreditInitial);
+  // It catches up, and goes on.
+  pair.server.consumed(stalled, kCreditInitial);
+  pair.settle();
+  CHECK(pair.server_events.data[stalled].size() == 2 * kCreditInitial);
+}
+
+TEST_CASE("credit grows to the bandwidth-delay product of a reader that keeps up, and no further") {
+  Pair pair;
+  const StreamId id = pair.open();
+  pair.server_events.consume_at = &pair.server;
+  pair.client.send(id, piece(std::string(200'000'000, 'x')));
+  // A path of 25 ms each way: what is produced in one step is heard in the next.
+  const std::size_t per_step = 2'000'000;
+  std::size_t before = 0;
+  constexpr int kSteps = 80;
+  for (int i = 0; i < kSteps; ++i) {
+    if (i == kSteps - 20) before = pair.server_events.data[id].size();
+    std::vector<tls::Piece> forth;
+    std::vector<tls::Piece> back;
+    pair.client.produce(forth, per_step);
+    pair.server.produce(back, 1 << 20);
+    pair.now += 25ms;
+    for (auto& p : forth) (void)pair.server.receive(tls::Slice::copy_of(p.bytes()), pair.now);
+    for (auto& p : back) (void)pair.client.receive(tls::Slice::copy_of(p.bytes()), pair.now);
+  }
+  CHECK(pair.server_events.data[id].size() - before >= 20 * per_step * 9 / 10);
+  CHECK(pair.server.credit(id) >= 2 * per_step);
+  CHECK(pair.server.credit(id) <= kCreditMax);
+}
+
+TEST_CASE("the budget of the process bounds growth") {
+  CreditBudget budget;
+  budget.growth_max = kCreditInitial;
+  {
+    StreamCredit a(budget);
+    StreamCredit b(budget);
+    for (StreamCredit* credit : {&a, &b}) {
+      credit->received(kCreditInitial);
+      credit->consumed(kCreditInitial);
+    }
+    CHECK(a.round_trip_ended() == kCreditInitial);
+    CHECK(b.round_trip_ended() == 0);
+    CHECK(budget.growth == kCreditInitial);
+  }
+  CHECK(budget.growth == 0);
+  CHECK(budget.unread == 0);
+}
+
+std::string frame(std::size_t length, std::uint8_t type, std::uint8_t flags, std::uint32_t stream,
+                  std::string_view payload = {}) {
+  std::string text;
+  for (const int shift : {16, 8, 0}) text.push_back(static_cast<char>(length >> shift));
+  text.push_back(static_cast<char>(type));
+  text.push_back(static_cast<char>(flags));
+  for (const int shift : {24, 16, 8, 0}) text.push_back(static_cast<char>(stream >> shift));
+  text.append(payload);
+  return text;
+}
+
+TEST_CASE("floods end the connection with ENHANCE_YOUR_CALM") {
+  struct Row {
+    const char* what;
+    std::string frames;
+    Flood flood;
+  };
+  const std::string eight(8, 'p');
+  std::string resets;
+  // Each stream: GET http / by the static table, then RST_STREAM CANCEL.
+  for (std::uint32_t id = 3; id < 3 + 2 * 500; id += 2) {
+    resets += frame(3, 1, 4, id, "\x82\x86\x84");
+    resets += frame(4, 3, 0, id, std::string_view("\0\0\0\x08", 4));
+  }
+  std::string settings;
+  for (int i = 0; i < 100; ++i) settings += frame(0, 4, 0, 0);
+  std::string pings;
+  for (int i = 0; i < 500; ++i) pings += frame(8, 6, 0, 0, eight);
+  std::string empty;
+  for (int i = 0; i < 500; ++i) empty += frame(0, 0, 0, 1);
+  std::string windows;
+  for (int i = 0; i < 5000; ++i) windows += frame(4, 8, 0, 0, std::string_view("\0\0\0\x01", 4));
+  std::string priority;
+  for (int i = 0; i < 500; ++i) priority += frame(5, 2, 0, 1, std::string_view("\0\0\0\0\x10", 5));
+  std::string continuations = frame(1, 1, 0, 3, "\x88");
+  for (int i = 0; i < 100; ++i) continuations += frame(1, 9, 0, 3, "\x88");
+  const auto row = GENERATE_COPY(values<Row>({{"SETTINGS", settings, Flood::kSettings},
+                                              {"PING", pings, Flood::kPing},
+                                              {"empty DATA", empty, Flood::kEmptyData},
+                                              {"WINDOW_UPDATE", windows, Flood::kWindowUpdate},
+                                              {"PRIORITY", priority, Flood::kOther},
+                                              {"CONTINUATION", continuations, Flood::kHeaders},
+                                              {"rapid reset", resets, Flood::kReset}}));
+  INFO(row.what);
+  Pair pair;
+  pair.open();
+  const auto end =
+      pair.server.receive(tls::Slice::copy_of(std::as_bytes(std::span(row.frames))), pair.now);
+  REQUIRE(!end.has_value());
+  CHECK(end.error().reason == Reason::kFlood);
+  CHECK(pair.server.flood() == row.flood);
+  pair.settle();
+  REQUIRE(!pair.client_events.log.empty());
+  CHECK(pair.client_events.log.back().starts_with("goaway 11 "));
+}
+
+TEST_CASE("requests beyond the peer's limit wait, in order, on the same connection") {
+  Options server = Options::for_server();
+  server.max_concurrent_streams = 1;
+  Pair pair(Options::for_client(), server);
+  const StreamId first = pair.client.request(kConnect, false).value();
+  const StreamId second = pair.client.request(kConnect, false).value();
+  pair.settle();
+  CHECK(pair.client.peer_max_streams() == 1);
+  CHECK(pair.server_events.log == Log{"headers 1"});
+  REQUIRE(pair.server.respond(first, {{":status", "503"}}, true).has_value());
+  pair.settle();
+  CHECK(pair.server_events.log == Log{"headers 1", "reset 1 0", "headers 3"});
+  pair.client.reset(second, ErrorCode::kCancel);
+  pair.settle();
+  CHECK(pair.client.streams() == 0);
+}
+
+TEST_CASE("requests with headers, data and trailers, as gRPC has them") {
+  Pair pair;
+  const StreamId id = pair.client
+                          .request({{":method", "POST"},
+                                    {":scheme", "https"},
+                                    {":path", "/a.B/C"},
+                                    {":authority", "control"},
+                                    {"te", "trailers"}},
+                                   false)
+                          .value();
+  pair.client.send(id, piece("ask"));
+  pair.client.finish(id);
+  pair.settle();
+  CHECK(pair.server_events.log == Log{"headers 1", "end 1"});
+  REQUIRE(pair.server.respond(id, {{":status", "200"}, {"content-type", "application/grpc"}}, false)
+              .has_value());
+  pair.server.send(id, piece("answer"));
+  REQUIRE(pair.server.trailers(id, {{"grpc-status", "0"}}).has_value());
+  pair.settle();
+  CHECK(pair.client_events.data[id] == "answer");
+  CHECK(pair.client_events.log == Log{"headers 1", "headers 1 end", "end 1", "closed 1"});
+}
+
+}  // namespace
+}  // namespace mesh::h2
