@@ -112,18 +112,22 @@ def check_code(path, text):
         yield from long_functions(lines)
 
 
-def check_tree(files):
-    """Rules about which files stand beside which."""
+def check_tree(files, targets):
+    """Rules about which files stand beside which. `targets`: the names of the fuzz targets."""
     for folder in sorted({path.rsplit("/", 1)[0] for path in files if path.endswith(CODE) and "/" in path}):
         inside = folder_of(folder + "/") or folder.startswith(("test/", "perf"))
         if inside and f"{folder}/README.md" not in files and not folder.startswith("test/"):
             yield folder, "a folder of code needs a half-page README.md"
     corpora = {name.split("/")[3] for name in files if name.startswith("test/fuzz/corpus/")}
-    targets = {name.rsplit("/", 1)[1].removesuffix("_fuzz.cc") for name in files if name.endswith("_fuzz.cc")}
     for target in sorted(targets - corpora):
         yield f"test/fuzz/corpus/{target}", "a fuzz target without a seed"
     for corpus in sorted(corpora - targets):
         yield f"test/fuzz/corpus/{corpus}", "a corpus without a fuzz target"
+
+
+def fuzz_targets(root, files):
+    builds = [(root / name).read_text(encoding="utf-8") for name in files if name.endswith("meson.build")]
+    return {name for text in builds for name in re.findall(r"'name': '(\w+)',\s*'source'", text)}
 
 
 def tracked(root):
@@ -143,7 +147,7 @@ def main():
         for number, advice in check_code(path, (root / path).read_text(encoding="utf-8")):
             print(f"{path}:{number}: {advice}")
             complaints += 1
-    for path, advice in check_tree(files):
+    for path, advice in check_tree(files, fuzz_targets(root, files)):
         print(f"{path}: {advice}")
         complaints += 1
     print(f"{len(code)} files, {complaints} complaints")
