@@ -75,7 +75,7 @@ Outcome<std::vector<std::string>> control_problems(const ControlTarget& target) 
   if (!list->is_array()) return problem("/debug/problems: not a list");
   std::vector<std::string> sentences;
   for (const Json& one : *list) {
-    if (!one.is_object()) continue;
+    if (!one.is_object() || text(one, "severity") == "warning") continue;
     const std::string field = text(one, "field");
     sentences.push_back(text(one, "file") + ":" + text(one, "line") + ": " +
                         (field.empty() ? "" : field + ": ") + text(one, "message"));

@@ -23,7 +23,7 @@ Outcome<ControlTarget> control_at(const std::string& url, const std::string& tok
 // The body of a 200 answer. Errors: no answer, another status and what it said.
 Outcome<std::string> control_get(const ControlTarget& target, const std::string& path);
 
-// "FILE:LINE: FIELD: what is wrong", for every object that is not in force.
+// "FILE:LINE: FIELD: what is wrong", for every error in the manifests.
 Outcome<std::vector<std::string>> control_problems(const ControlTarget& target);
 
 struct NodeSync {

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "cli/lab/check.h"
 #include "cli/lab/files.h"
 #include "cli/lab/folder.h"
 #include "cli/lab/network.h"
@@ -278,6 +279,9 @@ int apply(const std::string& lab, const std::vector<std::string>& files) {
     const std::string name =
         file == "-" ? "stdin.yaml" : std::filesystem::path(file).filename().string();
     if (!is_manifest_name(name)) return failed_with(file + ": not a manifest (*.yaml)");
+    const auto errors = check_manifest(file, *text);
+    for (const std::string& error : errors) std::fprintf(stderr, "weft: %s\n", error.c_str());
+    if (!errors.empty()) return 1;
     const auto put = put_manifest(record->manifests(), name, *text);
     if (!put) return failed_with(put.error());
   }

@@ -21,6 +21,7 @@ int list(bool json);
 int status(const std::string& lab, bool json);
 int logs(const std::string& lab, const std::string& name, bool follow);
 int exec(const std::string& lab, const std::string& where, const std::vector<std::string>& command);
+// Refuses a manifest that is not valid, and changes nothing then.
 int apply(const std::string& lab, const std::vector<std::string>& files);
 int remove(const std::string& lab, const std::vector<std::string>& what, const std::string& file);
 // The names that completion offers: "labs", "exec", "logs", or programs for anything else.

@@ -19,6 +19,7 @@
 #include "cli/control_client.h"
 #include "cli/lab/addresses.h"
 #include "cli/lab/cgroup.h"
+#include "cli/lab/check.h"
 #include "cli/lab/files.h"
 #include "cli/lab/network.h"
 
@@ -40,6 +41,13 @@ std::string seconds_since(std::chrono::steady_clock::time_point start) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.1f s", spent.count());
   return text.data();
+}
+
+Outcome<Done> refuse(const std::vector<std::string>& problems) {
+  if (problems.empty()) return Done{};
+  std::string list = "the manifests are not valid";
+  for (const std::string& one : problems) list += "\n  " + one;
+  return problem(list);
 }
 
 }  // namespace
@@ -112,13 +120,9 @@ Outcome<Done> Supervisor::make_run_folder() {
   TRY(const std::string root, cgroup_root());
   record_.cgroup = root + "/weft-lab-" + record_.name;
   TRY_DO(write_record(record_));
+  TRY_DO(refuse(check_folder(options_.source)));
   TRY_DO(copy_source(options_.source, record_.folder));
-  const Contents contents = read_contents(record_.manifests());
-  if (!contents.problems.empty()) {
-    std::string list = "the manifests are not valid";
-    for (const std::string& one : contents.problems) list += "\n  " + options_.source + "/" + one;
-    return problem(list);
-  }
+  TRY_DO(refuse(read_contents(record_.manifests()).problems));
   folder_fd_ = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   if (folder_fd_ < 0 ||
       ::inotify_add_watch(folder_fd_, record_.manifests().c_str(),
@@ -178,7 +182,8 @@ Outcome<Done> Supervisor::start_programs() {
   TRY_DO(programs_->prepare());
   TRY_DO(write_record(record_));
   TRY_DO(start_program("control", kProgramWithin));
-  TRY_DO(refuse_invalid_manifests());
+  TRY(const auto problems, control_problems(control_of(record_)));
+  TRY_DO(refuse(problems));
   for (const char* part : {"/agent", "/ztunnel"}) {
     for (const NodeRecord& node : record_.nodes) {
       TRY_DO(start_program(node.name + part, kProgramWithin));
@@ -202,14 +207,6 @@ Outcome<Done> Supervisor::start_program(const std::string& name, seconds within)
   if (ended) return problem(programs_->last_words());
   say(name + " is ready after " + seconds_since(start));
   return Done{};
-}
-
-Outcome<Done> Supervisor::refuse_invalid_manifests() {
-  TRY(const auto problems, control_problems(control_of(record_)));
-  if (problems.empty()) return Done{};
-  std::string list = "the manifests are not valid";
-  for (const std::string& one : problems) list += "\n  " + one;
-  return problem(list);
 }
 
 Outcome<Done> Supervisor::wait_for_pods() {

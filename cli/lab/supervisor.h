@@ -48,7 +48,6 @@ class Supervisor {
   Outcome<Done> make_network();
   Outcome<Done> start_programs();
   Outcome<Done> start_program(const std::string& name, std::chrono::seconds within);
-  Outcome<Done> refuse_invalid_manifests();
   Outcome<Done> wait_for_pods();
   Outcome<Done> wait_for_sync();
   void serve();
