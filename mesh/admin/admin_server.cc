@@ -81,6 +81,10 @@ void Routes::post(std::string path, Handler handler) {
   paths_[std::move(path)].methods["POST"] = std::move(handler);
 }
 
+void Routes::get_task(std::string path, TaskHandler handler) {
+  paths_[std::move(path)].task = std::move(handler);
+}
+
 void Routes::wrong_method_body(std::string path, std::string body) {
   paths_[std::move(path)].wrong_method_body = std::move(body);
 }
@@ -93,6 +97,15 @@ Response Routes::answer(const Request& request) const {
     return {.status = 405, .body = path->second.wrong_method_body};
   }
   return method->second(request);
+}
+
+io::Task<Response> Routes::respond(Request request) const {
+  const auto path = paths_.find(request.path);
+  const bool reads = request.method == "GET" || request.method == "HEAD";
+  if (path != paths_.end() && path->second.task && reads) {
+    co_return co_await path->second.task(std::move(request));
+  }
+  co_return answer(request);
 }
 
 AdminServer::AdminServer(io::Ring& ring, io::Listener listener, Routes routes)
@@ -142,14 +155,14 @@ io::Task<Result<Done>> AdminServer::exchange(io::Socket& socket) {
            co_await io::with_deadline(ring_, until - ring_.now(), "read a request",
                                       socket.recv_buffer()));
     if (bytes.empty()) co_return failed(Reason::kPeerClosed, "read a request");
+    // What is beyond the limits changes no verdict: the parser has one once the room is used up.
     const std::size_t room = kHeadBytesMax + kBodyBytesMax - received.size();
     received.append(reinterpret_cast<const char*>(bytes.bytes().data()),
                     std::min(bytes.size(), room));
-    if (bytes.size() > room) break;  // more than a request can be; the verdict below stands
   }
   const bool good = parsed.result == ParseResult::kDone;
-  const Response response = good ? routes_.answer(parsed.request)
-                                 : Response{.status = parsed.status != 0 ? parsed.status : 413};
+  Response response{.status = parsed.status != 0 ? parsed.status : 413};
+  if (good) response = co_await routes_.respond(parsed.request);
   const auto seconds =
       std::chrono::duration_cast<std::chrono::seconds>(ring_.wall_now().time_since_epoch());
   const std::string text = format_response(response, good && parsed.request.method == "HEAD",

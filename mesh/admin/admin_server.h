@@ -37,18 +37,24 @@ std::string http_date(std::int64_t unix_seconds);
 class Routes {
  public:
   using Handler = std::function<Response(const Request&)>;
+  // For a page that has to ask others first.
+  using TaskHandler = std::function<io::Task<Response>(Request)>;
 
   // GET; HEAD too when `with_head`.
   void get(std::string path, Handler handler, bool with_head = true);
   void post(std::string path, Handler handler);
+  void get_task(std::string path, TaskHandler handler);
   // What a wrong method on that path is told, instead of an empty 405.
   void wrong_method_body(std::string path, std::string body);
 
+  // As far as no task is needed for it.
   Response answer(const Request& request) const;
+  io::Task<Response> respond(Request request) const;
 
  private:
   struct Path {
     std::map<std::string, Handler, std::less<>> methods;
+    TaskHandler task;  // of GET and HEAD
     std::string wrong_method_body;
   };
   std::map<std::string, Path, std::less<>> paths_;

@@ -1,0 +1,193 @@
+#include "ztunnel/config.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+
+namespace mesh::ztunnel {
+namespace {
+
+std::optional<std::uint64_t> parse_number(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return value;
+}
+
+// Settings that are text until they are checked.
+struct RawConfig {
+  std::string workers, unknown = "passthrough", log_format = "plain";
+  std::string admin = "127.0.0.1:15000", metrics = "[::]:15020", readiness = "[::]:15021";
+  std::string termination = "5s", pool_release = "5m", ready = "5s", secret_ttl = "24h";
+  std::string streams = "100", dns_capture = "true", ipv6 = "true";
+};
+
+bool is_true(std::string_view text) { return text == "true" || text == "1"; }
+
+// The environment first, so that flags overwrite it.
+void read_environment(Config& config, RawConfig& raw, const Environment& environment) {
+  const auto take = [&](std::initializer_list<const char*> names, std::string& into) {
+    for (const char* name : names) {
+      const char* value = environment(name);
+      if (value == nullptr) continue;
+      into = value;
+      return;
+    }
+  };
+  take({"NODE_NAME"}, config.node_name);
+  take({"CLUSTER_ID", "ISTIO_META_CLUSTER_ID"}, config.cluster_id);
+  take({"CLUSTER_DOMAIN"}, config.cluster_domain);
+  take({"TRUST_DOMAIN"}, config.trust_domain);
+  take({"NETWORK"}, config.network);
+  take({"INSTANCE_IP"}, config.instance_ip);
+  take({"POD_NAME"}, config.pod_name);
+  take({"POD_NAMESPACE"}, config.pod_namespace);
+  take({"PREFERED_SERVICE_NAMESPACE"}, config.preferred_namespace);
+  take({"XDS_ADDRESS"}, config.xds_address);
+  take({"CA_ADDRESS"}, config.ca_address);
+  take({"ALT_XDS_HOSTNAME"}, config.xds_hostname);
+  take({"ALT_CA_HOSTNAME"}, config.ca_hostname);
+  take({"XDS_ROOT_CA", "CA_ROOT_CA"}, config.root_cert);
+  take({"AUTH_TOKEN"}, config.token);
+  take({"INPOD_UDS"}, config.zds_socket);
+  take({"RESOLV_CONF"}, config.resolv_conf);
+  take({"WEFT_LOG", "RUST_LOG"}, config.log_level);
+  take({"LOG_FORMAT"}, raw.log_format);
+  take({"ISTIO_META_DNS_CAPTURE"}, raw.dns_capture);
+  take({"IPV6_ENABLED"}, raw.ipv6);
+  take({"ZTUNNEL_WORKER_THREADS"}, raw.workers);
+  take({"CONNECTION_TERMINATION_DEADLINE"}, raw.termination);
+  take({"POOL_UNUSED_RELEASE_TIMEOUT"}, raw.pool_release);
+  take({"POOL_MAX_STREAMS_PER_CONNECTION"}, raw.streams);
+  take({"SECRET_TTL"}, raw.secret_ttl);
+  take({"WEFT_UNKNOWN_DESTINATIONS"}, raw.unknown);
+}
+
+// Empty, or what is wrong.
+std::string check(Config& config, const RawConfig& raw, unsigned cpus) {
+  const auto bad = [](std::string_view what, std::string_view value) {
+    return std::string(what) + ": cannot read '" + std::string(value) + "'";
+  };
+  const auto address = [&](const std::string& text, net::SocketAddress& into) {
+    const auto parsed = net::SocketAddress::parse(text);
+    if (parsed) into = *parsed;
+    return parsed.has_value();
+  };
+  const auto duration = [&](const std::string& text, std::chrono::nanoseconds& into) {
+    const auto parsed = parse_duration(text);
+    if (parsed) into = *parsed;
+    return parsed.has_value();
+  };
+  std::chrono::nanoseconds ttl{};
+  if (!address(raw.admin, config.admin)) return bad("--admin", raw.admin);
+  if (!config.admin.ip.is_loopback()) return "--admin must be a loopback address";
+  if (!address(raw.metrics, config.metrics)) return bad("--metrics", raw.metrics);
+  if (!address(raw.readiness, config.readiness)) return bad("--readiness", raw.readiness);
+  if (!duration(raw.termination, config.termination_deadline))
+    return bad("--termination-deadline", raw.termination);
+  if (!duration(raw.pool_release, config.pool_idle_release))
+    return bad("POOL_UNUSED_RELEASE_TIMEOUT", raw.pool_release);
+  if (!duration(raw.ready, config.ready_deadline)) return bad("--ready-deadline", raw.ready);
+  if (!duration(raw.secret_ttl, ttl)) return bad("SECRET_TTL", raw.secret_ttl);
+  config.secret_ttl = std::chrono::duration_cast<std::chrono::seconds>(ttl);
+  const auto workers = raw.workers.empty() ? std::optional(std::max(1u, cpus / 4))
+                                           : parse_workers(raw.workers, cpus);
+  if (!workers) return bad("--workers", raw.workers);
+  config.workers = *workers;
+  const auto streams = parse_number(raw.streams);
+  if (!streams || *streams == 0 || *streams > 1000)
+    return bad("POOL_MAX_STREAMS_PER_CONNECTION", raw.streams);
+  config.streams_per_tunnel = static_cast<unsigned>(*streams);
+  if (raw.unknown != "passthrough" && raw.unknown != "refuse")
+    return bad("--unknown-destinations", raw.unknown);
+  config.unknown_destinations =
+      raw.unknown == "refuse" ? UnknownDestinations::kRefuse : UnknownDestinations::kPassthrough;
+  config.log_json = raw.log_format == "json";
+  config.dns_proxy = is_true(raw.dns_capture);
+  config.ipv6 = is_true(raw.ipv6);
+  if (config.xds_address.empty()) return "--xds-address is needed";
+  if (config.ca_address.empty()) config.ca_address = config.xds_address;
+  return {};
+}
+
+}  // namespace
+
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
+  std::chrono::nanoseconds total{0};
+  if (text == "0") return total;
+  while (!text.empty()) {
+    const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+    const auto number = parse_number(text.substr(0, digits));
+    if (!number || digits > 9) return std::nullopt;
+    text.remove_prefix(digits);
+    const std::size_t unit_size = std::min(text.find_first_of("0123456789"), text.size());
+    const std::string_view unit = text.substr(0, unit_size);
+    text.remove_prefix(unit_size);
+    const auto count = static_cast<std::int64_t>(*number);
+    if (unit == "ms") {
+      total += std::chrono::milliseconds(count);
+    } else if (unit == "s") {
+      total += std::chrono::seconds(count);
+    } else if (unit == "m" && count < 1'000'000) {
+      total += std::chrono::minutes(count);
+    } else if (unit == "h" && count < 100'000) {
+      total += std::chrono::hours(count);
+    } else {
+      return std::nullopt;
+    }
+  }
+  return total.count() > 0 ? std::optional(total) : std::nullopt;
+}
+
+std::optional<unsigned> parse_workers(std::string_view text, unsigned cpus) {
+  const bool percent = text.ends_with('%');
+  if (percent) text.remove_suffix(1);
+  const auto number = parse_number(text);
+  if (!number || *number > 1024) return std::nullopt;
+  if (percent) {
+    return std::max(1u, static_cast<unsigned>((*number * cpus + 99) / 100));
+  }
+  return *number == 0 ? std::max(1u, cpus) : static_cast<unsigned>(*number);
+}
+
+ParsedConfig parse_config(std::vector<std::string> arguments, const Environment& environment,
+                          unsigned cpus) {
+  Config config;
+  RawConfig raw;
+  read_environment(config, raw, environment);
+  CLI::App app("The node proxy of the mesh: one per node, for all its pods.", "weft-ztunnel");
+  app.set_version_flag("--version", "weft-ztunnel " WEFT_VERSION);
+  app.add_option("--node", config.node_name, "name of this node");
+  app.add_option("--xds-address", config.xds_address, "control plane, https://HOST:PORT");
+  app.add_option("--ca-address", config.ca_address, "certificate authority (default: control)");
+  app.add_option("--root-cert", config.root_cert, "PEM file to verify the control plane with");
+  app.add_option("--token", config.token, "file with this node's bearer token");
+  app.add_option("--zds-socket", config.zds_socket, "the node agent's socket");
+  app.add_option("--resolv-conf", config.resolv_conf, "whom to forward DNS questions to");
+  app.add_option("--workers", raw.workers, "threads: N, N% of the CPUs, 0 for all");
+  app.add_option("--admin", raw.admin, "admin pages; loopback only");
+  app.add_option("--metrics", raw.metrics, "metrics page");
+  app.add_option("--readiness", raw.readiness, "readiness page");
+  app.add_option("--log-level", config.log_level, "info, or info,access=debug, …");
+  app.add_option("--log-format", raw.log_format, "text or json");
+  app.add_option("--unknown-destinations", raw.unknown, "passthrough or refuse");
+  app.add_option("--termination-deadline", raw.termination, "how long a drain may take");
+  app.add_option("--ready-deadline", raw.ready, "how long a connection is held before refusal");
+  app.add_option("--trust-domain", config.trust_domain, "of this mesh");
+  app.add_option("--cluster-id", config.cluster_id, "of this cluster");
+  app.add_option("--network", config.network, "of this node");
+  try {
+    std::ranges::reverse(arguments);
+    app.parse(std::move(arguments));
+  } catch (const CLI::ParseError& problem) {
+    std::ostringstream out, errors;
+    const int status = app.exit(problem, out, errors);
+    return {.config = {}, .status = status == 0 ? 0 : 1, .text = out.str() + errors.str()};
+  }
+  if (std::string problem = check(config, raw, cpus); !problem.empty()) {
+    return {.config = {}, .status = 1, .text = "weft-ztunnel: " + problem + "\n"};
+  }
+  return {.config = std::move(config), .status = 0, .text = {}};
+}
+
+}  // namespace mesh::ztunnel

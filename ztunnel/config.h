@@ -1,0 +1,72 @@
+#pragma once
+// Everything that can be set, parsed once at start; printed by /config_dump. Flags win over the
+// environment, whose names are those of Istio's ztunnel.
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mesh/net/address.h"
+#include "ztunnel/route.h"
+
+namespace mesh::ztunnel {
+
+struct Config {
+  std::string node_name;                                            // NODE_NAME
+  std::string cluster_id = "Kubernetes";                            // CLUSTER_ID
+  std::string cluster_domain = "cluster.local";                     // CLUSTER_DOMAIN
+  std::string trust_domain = "cluster.local";                       // TRUST_DOMAIN
+  std::string network;                                              // NETWORK
+  std::string instance_ip = "1.1.1.1";                              // INSTANCE_IP
+  std::string pod_name;                                             // POD_NAME
+  std::string pod_namespace;                                        // POD_NAMESPACE
+  std::string preferred_namespace;                                  // PREFERED_SERVICE_NAMESPACE
+  std::string xds_address = "https://localhost:15012";              // XDS_ADDRESS
+  std::string ca_address;                                           // CA_ADDRESS, else xds_address
+  std::string xds_hostname;                                         // ALT_XDS_HOSTNAME
+  std::string ca_hostname;                                          // ALT_CA_HOSTNAME
+  std::string root_cert = "./var/run/secrets/istio/root-cert.pem";  // XDS_ROOT_CA, CA_ROOT_CA
+  std::string token = "./var/run/secrets/tokens/istio-token";       // AUTH_TOKEN, a path
+  std::string zds_socket = "/var/run/ztunnel/ztunnel.sock";         // INPOD_UDS
+  std::string resolv_conf = "/etc/resolv.conf";                     // RESOLV_CONF
+  std::vector<net::IpAddress> dns_servers;                          // of resolv_conf
+  std::vector<std::string> dns_search;  // of resolv_conf, not the cluster's
+  std::string log_level = "info";       // WEFT_LOG, RUST_LOG
+  bool log_json = false;                // LOG_FORMAT
+  bool dns_proxy = true;                // ISTIO_META_DNS_CAPTURE
+  bool ipv6 = true;                     // IPV6_ENABLED
+  unsigned workers = 0;                 // ZTUNNEL_WORKER_THREADS; never 0 once parsed
+  UnknownDestinations unknown_destinations = UnknownDestinations::kPassthrough;
+  net::SocketAddress admin;      // 127.0.0.1:15000; loopback only
+  net::SocketAddress metrics;    // [::]:15020
+  net::SocketAddress readiness;  // [::]:15021
+  std::chrono::nanoseconds termination_deadline = std::chrono::seconds(5);
+  std::chrono::nanoseconds pool_idle_release = std::chrono::minutes(5);
+  std::chrono::nanoseconds ready_deadline = std::chrono::seconds(5);  // what is held, for how long
+  std::chrono::seconds secret_ttl = std::chrono::hours(24);           // SECRET_TTL
+  // The kernel cannot steer captured connections to one of several listeners (before 6.6).
+  bool one_listener_per_pod = false;
+  unsigned streams_per_tunnel = 100;  // POOL_MAX_STREAMS_PER_CONNECTION
+};
+
+using Environment = std::function<const char*(const char* name)>;
+struct ParsedConfig {
+  std::optional<Config> config;  // none: print `text` and exit with `status`
+  int status = 0;
+  std::string text;
+};
+// `arguments` without the program's name. `cpus` is what this machine has.
+ParsedConfig parse_config(std::vector<std::string> arguments, const Environment& environment,
+                          unsigned cpus);
+
+// "5s", "1m30s", "250ms", "24h".
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+// "4", "25%", "0" (all); at least 1.
+std::optional<unsigned> parse_workers(std::string_view text, unsigned cpus);
+
+}  // namespace mesh::ztunnel

@@ -1,0 +1,178 @@
+// A tunnel that another workload opens to this pod: who it is, what it may, and its connections.
+
+#include "mesh/hbone/authority.h"
+#include "mesh/io/both.h"
+#include "ztunnel/inbound_connection.h"
+#include "ztunnel/labels.h"
+#include "ztunnel/relay.h"
+
+namespace mesh::ztunnel {
+
+io::Task<void> Pod::serve_hbone(io::Socket tunnel) {
+  const net::SocketAddress from = tunnel.peer_address();
+  const net::SocketAddress to = tunnel.local_address();
+  Result<Done> served = failed(Reason::kExhausted, "limit of this pod");
+  if (server_.connections() < kPodConnectionsMax && handshakes_ < kPodHandshakesMax) {
+    ++handshakes_;
+    const auto certificate =
+        co_await lane_.certificates.wait(spec_.id, lane_.config.ready_deadline);
+    --handshakes_;
+    if (certificate) {
+      served = co_await server_.serve(std::move(tunnel), (*certificate)->server);
+    } else {
+      served = std::unexpected(certificate.error());
+      tunnel.reset();
+    }
+  } else {
+    tunnel.reset();
+  }
+  if (!served && concerns_the_tunnel(served.error().reason)) {
+    Report report(lane_.reports, telemetry::Reporter::kDestination, from, to);
+    report.finish({.reason = served.error().reason,
+                   .text = "tls handshake error: " + describe(served.error()),
+                   .flags = "TLS_FAILURE",
+                   .policy = {},
+                   .failed = true});
+  }
+  served_.set();
+  served_.reset();
+}
+
+io::Task<void> Pod::on_connect(hbone::IncomingConnect connect) {
+  HboneInbound connection(*this, std::move(connect));
+  io::CancelScope scope(co_await io::current_cancel());
+  connection.scope = &scope;
+  co_await connection.run().under(scope);
+}
+
+// An end of the tunnel that no connection inside it reports.
+bool concerns_the_tunnel(Reason reason) {
+  switch (reason) {
+    case Reason::kTlsHandshake:
+    case Reason::kNoCertificate:
+    case Reason::kUntrusted:
+    case Reason::kExpired:
+    case Reason::kWrongIdentity:
+    case Reason::kNoIdentity:
+    case Reason::kProtocol:
+    case Reason::kMalformed:
+    case Reason::kFlood:
+    case Reason::kTooLarge:
+    case Reason::kExhausted:
+      return true;
+    default:
+      return false;
+  }
+}
+
+io::Task<void> HboneInbound::run() {
+  auto reached = co_await io::first_of(reach(), connect_.wait_hang_up());
+  if (!reached.first) {
+    Error error = reached.first.error();
+    if (reached.winner == io::Winner::kSecond && reached.second) {
+      error = {.reason = Reason::kPeerReset, .during = "the client gave up"};
+    }
+    connect_.refuse(status_of(error.reason));
+    finish(error, false);
+    co_return;
+  }
+  io::Socket application = *std::move(reached.first);
+  h2::Headers headers;
+  headers.push_back({"baggage", hbone::to_header(baggage_of(*report_.destination))});
+  auto stream = connect_.accept(headers);
+  if (!stream) {
+    application.reset();
+    finish(stream.error(), false);
+    co_return;
+  }
+  auto request = [this](std::size_t bytes) { report_.count_request(bytes); };
+  auto response = [this](std::size_t bytes) { report_.count_response(bytes); };
+  const auto carried = co_await relay(*stream, application, request, response);
+  if (carried) {
+    report_.finish({});
+  } else {
+    finish(carried.error(), true);
+  }
+}
+
+int HboneInbound::status_of(Reason reason) {
+  switch (reason) {
+    case Reason::kDenied:
+    case Reason::kPolicyUnusable:
+    case Reason::kPolicyChanged:
+      return 401;
+    case Reason::kMalformed:
+    case Reason::kWrongTarget:
+      return 400;
+    default:
+      return 503;
+  }
+}
+
+io::Task<Result<io::Socket>> HboneInbound::reach() {
+  CO_TRY(const workload::WorkloadPtr own, co_await pod_.wait_workload());
+  const hbone::ConnectRequest& request = connect_.request();
+  CO_TRY(const net::SocketAddress target, find_target(*own));
+  dialled = target;
+  actual = target;
+  const workload::Directory& directory = *lane_.directory;
+  report_.authority = request.authority;
+  report_.mutual_tls = true;
+  report_.source_id = request.peer;
+  report_.destination_id = pod_.spec().id;
+  report_.destination = own;
+  report_.source = caller_for_labels(directory, lane_.config.network, request.peer_address,
+                                     &request.peer, request.baggage);
+  if (report_.service == nullptr) {
+    report_.service = service_for_labels(directory, *own, target.port, request.forwarded);
+  }
+  report_.open();
+  CO_TRY(const policy::Permit permit,
+         authorize(*own, policy::Caller(request.peer), request.peer_address.ip, target));
+  co_return co_await connect(permit, request.peer_address.ip, target);
+}
+
+// Where the CONNECT wants to go, if that is this pod.
+Result<net::SocketAddress> HboneInbound::find_target(const workload::Workload& own) {
+  const hbone::ConnectRequest& request = connect_.request();
+  const auto authority = hbone::parse_authority(request.authority);
+  if (!authority) {
+    text_ = "no valid authority pseudo header: " + request.authority;
+    return failed(Reason::kMalformed, "authority");
+  }
+  net::SocketAddress target;
+  if (const auto* address = std::get_if<net::SocketAddress>(&*authority)) {
+    target = *address;
+    if (target.ip.unmapped() != request.local_address.ip) {
+      text_ =
+          "ip mismatch: " + request.local_address.ip.to_string() + " != " + target.ip.to_string();
+      return failed(Reason::kWrongTarget, "authority");
+    }
+  } else {
+    const auto& name = std::get<hbone::HostAndPort>(*authority);
+    const workload::Service* service = lane_.directory->find_service(own.ns, name.host);
+    const workload::Membership* member =
+        service == nullptr ? nullptr : own.membership(service->key);
+    if (member == nullptr) {
+      text_ = "no service or workload for hostname: " + name.host;
+      return failed(Reason::kUnknownWorkload, "authority");
+    }
+    // The port of this endpoint, else the service's own idea of it.
+    std::optional<std::uint16_t> port = member->target_port(name.port);
+    const workload::Port* declared = service->port(name.port);
+    if (!port && declared != nullptr && declared->target_port != 0) port = declared->target_port;
+    if (!port) {
+      text_ = "no target port for: " + request.authority;
+      return failed(Reason::kUnknownWorkload, "authority");
+    }
+    target = {request.local_address.ip, *port};
+    report_.service = service_pointer(*lane_.directory, service->key);
+  }
+  if (is_proxy_port(target.port)) {
+    text_ = "attempted recursive call to ourselves";
+    return failed(Reason::kLoop, "authority");
+  }
+  return target;
+}
+
+}  // namespace mesh::ztunnel
