@@ -29,7 +29,7 @@ std::string metric(std::string_view name, std::string_view type, std::string_vie
 
 }  // namespace
 
-HttpResponse DebugPages::answer(const admin::Request& request) const {
+HttpResponse DebugPages::answer(const admin::Request& request) {
   if (request.path == "/ready") return ready();
   if (request.path == "/metrics") return metrics();
   if (!request.path.starts_with("/debug/")) return text_page(404, "no such page\n");
@@ -39,8 +39,9 @@ HttpResponse DebugPages::answer(const admin::Request& request) const {
   return debug(request);
 }
 
-HttpResponse DebugPages::debug(const admin::Request& request) const {
+HttpResponse DebugPages::debug(const admin::Request& request) {
   if (request.path == "/debug/sync") return sync();
+  if (request.path == "/debug/explain") return explain(request);
   if (request.path == "/debug/problems") return problems();
   if (request.path == "/debug/workloads") {
     return resources(xds::ResourceType::kAddress, "workload");
@@ -109,6 +110,21 @@ HttpResponse DebugPages::sync() const {
                      {"pods", node.pods}});
   }
   return json_page({{"version", version}, {"nodes", std::move(nodes)}});
+}
+
+HttpResponse DebugPages::explain(const admin::Request& request) {
+  const auto from = request.parameter("from");
+  const auto to = request.parameter("to");
+  const auto port = net::parse_port(request.parameter("port").value_or(""));
+  if (!from || !to || !port) {
+    return text_page(400,
+                     "needs from=NAMESPACE/POD, to=NAMESPACE/POD, ADDRESS or HOST, and port=N\n");
+  }
+  const auto snapshot = hub_.snapshot();
+  if (snapshot == nullptr) return ready();
+  const json answer = explainer_.explain(*snapshot, {.from = *from, .to = *to, .port = *port});
+  if (answer.contains("error")) return text_page(404, answer["error"].get<std::string>() + "\n");
+  return json_page(answer);
 }
 
 HttpResponse DebugPages::problems() const {
