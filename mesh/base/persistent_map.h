@@ -180,7 +180,9 @@ class PersistentMap {
         Branch* here = branch(slot);
         const std::uint32_t bit = bit_of(entry->hash, shift);
         const std::size_t at = index_of(here->bitmap, bit);
-        if ((here->bitmap & bit) != 0) return set_in(here->children[at], std::move(added), shift + kBits);
+        if ((here->bitmap & bit) != 0) {
+          return set_in(here->children[at], std::move(added), shift + kBits);
+        }
         here->children.insert(here->children.begin() + static_cast<std::ptrdiff_t>(at),
                               std::move(added));
         here->bitmap |= bit;

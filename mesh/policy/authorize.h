@@ -65,8 +65,8 @@ inline constexpr std::string_view kNotAllowed = "(no allow policy matched)";
 // Dry-run policies decide nothing.
 Verdict authorize(const Selection& policies, const Connection& connection);
 
-// What the dry-run policies alone would have denied: the name of the one that would, or kNotAllowed.
-// None: nothing, or there are none. For the log; look only when a log would show it.
+// What the dry-run policies alone would have denied: the name of the one that would, or
+// kNotAllowed. None: nothing, or there are none. For the log; look only when a log would show it.
 std::optional<std::string_view> dry_run_denial(const Selection& policies,
                                                const Connection& connection);
 

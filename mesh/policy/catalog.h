@@ -18,8 +18,8 @@ namespace mesh::policy {
 
 class Catalog;
 
-// The policies that apply to one workload, found when they are asked for. Borrows the Catalog and the
-// list of names.
+// The policies that apply to one workload, found when they are asked for. Borrows the Catalog and
+// the list of names.
 struct Selection {
   const Catalog* catalog = nullptr;
   const PolicyIndex* global = nullptr;        // null: none

@@ -1,9 +1,9 @@
 #pragma once
 // compile(): from what the wire said to a Policy, all or nothing.
 //
-// A draft holds the wire's values one for one, and unchecked. Nothing in it is ever dropped: a draft
-// with one bad value is a policy that denies its scope, because a DENY that lost a part may let
-// everybody in, and so may an ALLOW.
+// A draft holds the wire's values one for one, and unchecked. Nothing in it is ever dropped: a
+// draft with one bad value is a policy that denies its scope, because a DENY that lost a part may
+// let everybody in, and so may an ALLOW.
 
 #include <cstddef>
 #include <cstdint>
@@ -56,7 +56,7 @@ struct PolicyDraft {
   std::vector<RuleDraft> rules = {};
   // What the decoder could not understand; not empty makes the policy unusable.
   std::string problem = {};
-  // What an unusable policy denies if `scope` is none of the three and there was no earlier version.
+  // What an unusable policy denies if `scope` is none of the three and there was none before.
   Scope scope_if_unknown = Scope::kNamespace;
 };
 

@@ -1,5 +1,5 @@
-// explain(): authorize() once more, with a note for each policy. It asks authorize() for the answer,
-// so the two cannot disagree; the notes are found beside it.
+// explain(): authorize() once more, with a note for each policy. It asks authorize() for the
+// answer, so the two cannot disagree; the notes are found beside it.
 
 #include <algorithm>
 

@@ -1,5 +1,6 @@
 #pragma once
-// The policies of one scope, arranged so that a connection meets only those which could apply to it.
+// The policies of one scope, arranged so that a connection meets only those which could apply to
+// it.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,7 +34,8 @@ class PolicyIndex {
   bool has_allow() const { return has_allow_; }
   bool has_dry_run() const { return has_dry_run_; }
   // The first that applies; null if none does. Cost: a policy whose rules all demand a name
-  // (namespace, principal, service account) or a port is met only by connections of that name or port.
+  // (namespace, principal, service account) or a port is met only by connections of that name or
+  // port.
   const Policy* first_deny(const Connection& connection) const;
   const Policy* first_allow(const Connection& connection) const;
 

@@ -1,9 +1,9 @@
 #pragma once
-// A Directory: everything the control plane said, as of one moment. Immutable and numbered; the next
-// one shares with it whatever did not change (see directory_builder.h).
+// A Directory: everything the control plane said, as of one moment. Immutable and numbered; the
+// next one shares with it whatever did not change (see directory_builder.h).
 //
-// Threads: any number may read one. Everything returned is borrowed from the Directory, unless it is
-// a shared pointer.
+// Threads: any number may read one. Everything returned is borrowed from the Directory, unless it
+// is a shared pointer.
 // Cost: a lookup is a hash and a few loads; nothing here allocates.
 
 #include <cstddef>
@@ -66,8 +66,8 @@ class Directory {
  public:
   // 0 is the empty one that a program starts with; each next one has a higher number.
   std::uint64_t version() const { return version_; }
-  // True once the control plane has said all it had to say of addresses, and of policies. Until then
-  // an absent address means nothing, and no connection may be decided.
+  // True once the control plane has said all it had to say of addresses, and of policies. Until
+  // then an absent address means nothing, and no connection may be decided.
   bool complete() const { return addresses_complete_ && policies_complete_; }
   bool addresses_complete() const { return addresses_complete_; }
   bool policies_complete() const { return policies_complete_; }
@@ -85,12 +85,12 @@ class Directory {
   const Workload* find_pod(std::string_view ns, std::string_view name,
                            std::string_view service_account) const;
 
-  // The workload at an address; of several a Pod before others, then HBONE before plaintext, then the
-  // least uid. Host-network workloads share their node's address and are never found by it.
+  // The workload at an address; of several a Pod before others, then HBONE before plaintext, then
+  // the least uid. Host-network workloads share their node's address and are never found by it.
   const Workload* find_workload_at(const AddressView& at) const;
   // The service that a virtual address means to `asker`: among the services of the longest block
-  // that holds `at` and that `asker` may see, one of its own namespace, else of preferred_ns, else a
-  // canonical one, else the first by key.
+  // that holds `at` and that `asker` may see, one of its own namespace, else of preferred_ns, else
+  // a canonical one, else the first by key.
   const Service* find_service_at(const AddressView& at, const Asker& asker) const;
   // What a connection to `at` means. The longest block that holds it counts; of equally long ones a
   // refusal before a service before a workload (which is a block of one address).

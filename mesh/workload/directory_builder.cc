@@ -6,8 +6,8 @@
 namespace mesh::workload {
 namespace {
 
-// Of several workloads at one address the one that is most surely what runs there: a Pod is not made
-// by hand, and a workload of the mesh says more than one outside of it.
+// Of several workloads at one address the one that is most surely what runs there: a Pod is not
+// made by hand, and a workload of the mesh says more than one outside of it.
 bool is_better(const WorkloadPtr& a, const WorkloadPtr& b) {
   const auto rank = [](const Workload& one) {
     return (one.uid.find("//Pod/") != one.uid.npos ? 2 : 0) +
@@ -227,7 +227,9 @@ void DirectoryBuilder::add(const ServicePtr& service) {
 void DirectoryBuilder::drop(const ServicePtr& service) {
   remove_from_list(next_.by_hostname_, service->key.hostname, service);
   for (const Vip& vip : each_once(service->vips)) {
-    if (remove_from_list(next_.by_vip_, vip, service)) count_block(next_.vip_lengths_, vip.block, -1);
+    if (remove_from_list(next_.by_vip_, vip, service)) {
+      count_block(next_.vip_lengths_, vip.block, -1);
+    }
   }
   next_.services_.erase(service->key);
 }

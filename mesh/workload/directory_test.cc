@@ -179,7 +179,7 @@ TEST_CASE("a rejected resource is refused, not absent, until a good version or i
   CHECK(at(next(given, "remove K//Pod/shop/web"), "10.0.0.2") == "absent");
 }
 
-TEST_CASE("a rejected resource takes its address from others, as long as theirs is no longer block") {
+TEST_CASE("a rejected resource takes its address from others, unless their block is longer") {
   DirectoryPtr given = directory("pod shop/old 10.0.0.2\nservice shop/s.example 10.96.0.0/16");
   given = rejecting(given, {.resource = "K//Pod/shop/new",
                             .problem = "broken",

@@ -1,6 +1,6 @@
 #pragma once
-// Which member of a service serves a connection, and at which address. Pure: the random number comes
-// from the caller.
+// Which member of a service serves a connection, and at which address. Pure: the random number
+// comes from the caller.
 
 #include <cstdint>
 #include <expected>

@@ -1,8 +1,8 @@
 #pragma once
 // Who runs where, behind which names and gateways: values, as the control plane described them.
 //
-// Every value here was decoded whole. A resource that was not understood never becomes one of these;
-// it becomes a Refused, and traffic to it is refused.
+// Every value here was decoded whole. A resource that was not understood never becomes one of
+// these; it becomes a Refused, and traffic to it is refused.
 
 #include <cstdint>
 #include <memory>

@@ -2,8 +2,8 @@
 // decode: the wire's bytes to workload and policy values, and a complaint for each resource that is
 // not understood in full.
 //
-// Reads the wire format itself (wire_reader.h), because what matters here is what a protobuf library
-// hides: the field that we do not know.
+// Reads the wire format itself (wire_reader.h), because what matters here is what a protobuf
+// library hides: the field that we do not know.
 
 #include <cstddef>
 #include <expected>
@@ -44,8 +44,8 @@ struct Decoded {
   std::string nack_message() const;
 };
 
-// The resources of one response of type kAddressType (kWorkloadType is taken as well). The good ones
-// are in the delta whatever the others are.
+// The resources of one response of type kAddressType (kWorkloadType is taken as well). The good
+// ones are in the delta whatever the others are.
 // Limits: those in mesh/xds/README.md; a resource beyond one of them is rejected.
 Decoded decode_addresses(std::span<const RawResource> resources,
                          std::span<const std::string> removed);

@@ -23,7 +23,8 @@ constexpr std::size_t kMaxParts = policy::kMaxPolicyParts;
 
 class PolicyDecoder : public FieldDecoder {
  public:
-  // Name, scope, action, dry_run: what has to be known of a policy even if the rest is not understood.
+  // Name, scope, action, dry_run: what has to be known of a policy even if the rest is not
+  // understood.
   bool head(std::string_view bytes, PolicyDraft& draft) {
     std::uint32_t number_seen = 0;
     draft.scope = 0;  // what an absent field means

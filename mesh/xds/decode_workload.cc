@@ -92,7 +92,9 @@ class AddressDecoder : public FieldDecoder {
     net::IpAddress base;
     if (!ip(parts.bytes, base)) return under("address");
     const auto block = net::Cidr::make(base, parts.length.value_or(base.is_v4() ? 32 : 128));
-    if (!block) return fail("a prefix length of " + std::to_string(*parts.length)) || under("length");
+    if (!block) {
+      return fail("a prefix length of " + std::to_string(*parts.length)) || under("length");
+    }
     to = {.network = parts.network, .block = *block};
     return true;
   }

@@ -37,8 +37,8 @@ class WireReader {
   bool malformed_ = false;
 };
 
-// Turns fields into values, and remembers the first thing that is wrong. Every function returns false
-// when something is; the callers on the way out add where it was: under("matches", 2).
+// Turns fields into values, and remembers the first thing that is wrong. Every function returns
+// false when something is; the callers on the way out add where it was: under("matches", 2).
 class FieldDecoder {
  public:
   // Calls on_field(field) for each field of `message`.
@@ -52,7 +52,8 @@ class FieldDecoder {
     return !reader.malformed() || fail("not a protobuf message");
   }
 
-  // A message of which every field is embedded in `field`: the same, after a check of its wire type.
+  // A message of which every field is embedded in `field`: the same, after a check of its wire
+  // type.
   template <class F>
   bool embedded(const WireField& field, F&& on_field) {
     if (field.type != WireType::kBytes) return fail("not a message");

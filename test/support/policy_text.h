@@ -8,8 +8,9 @@
 //   connection("web/peer 10.0.0.1 to 10.0.0.2:8080")      connection("plaintext to 8080")
 //
 // A policy line: KEY ':' ACTION [global|workload] [dry-run] RULES. Scope is namespace unless said.
-// RULES: rules are separated by '|', clauses within a rule by '&', matches within a clause by ';', fields
-// within a match by spaces, values within a field by ','. '!' in front of a field makes it a not_ one.
+// RULES: rules are separated by '|', clauses within a rule by '&', matches within a clause by ';',
+// fields within a match by spaces, values within a field by ','. '!' in front of a field makes it a
+// not_ one.
 //   fields   ns  principal  sa (namespace/account)  from (CIDR)  at (CIDR)  port
 //   texts    web exact, web* prefix, *web suffix, * presence, "" or ""* the empty exact or prefix
 // "none" is no rules; "all" is a rule without clauses; "{}" a match without fields; "[]" a clause
@@ -162,7 +163,8 @@ inline net::IpAddress ip(std::string_view text) {
   return *parsed;
 }
 
-// "NS/SA [SOURCE_IP] to [DESTINATION:]PORT"; "plaintext" instead of NS/SA. Trust domain cluster.local.
+// "NS/SA [SOURCE_IP] to [DESTINATION:]PORT"; "plaintext" instead of NS/SA. Trust domain
+// cluster.local.
 inline Connection connection(std::string_view text) {
   Connection connection{.source_ip = ip("10.0.0.1"), .destination_ip = ip("10.0.0.2")};
   std::string_view from = take_until(text, " to ");

@@ -1,5 +1,5 @@
-// The recorded policy decisions, replayed: every "seen" line is what the incumbent did, every "ours"
-// line what we do instead, on purpose.
+// The recorded policy decisions, replayed: every "seen" line is what the incumbent did, every
+// "ours" line what we do instead, on purpose.
 
 #include <cstdlib>
 #include <fstream>
