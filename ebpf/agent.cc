@@ -104,9 +104,8 @@ int Agent::timeout_ms() const {
 }
 
 bool Agent::may_accept_ztunnel() const {
-  const auto recent = std::ranges::count_if(accepted_, [now = Clock::now()](auto at) {
-    return now - at < std::chrono::seconds(1);
-  });
+  const auto recent = std::ranges::count_if(
+      accepted_, [now = Clock::now()](auto at) { return now - at < std::chrono::seconds(1); });
   return static_cast<std::size_t>(recent) < kZdsAcceptsPerSecond;
 }
 
@@ -154,8 +153,8 @@ void Agent::on_caller(std::uint64_t id) {
   caller.busy = true;
   if (packet->truncated)
     return answer(id, format_error("the request is over 16 KiB, or has too many descriptors"));
-  auto request = parse_request(
-      {reinterpret_cast<const char*>(packet->bytes.data()), packet->bytes.size()});
+  auto request =
+      parse_request({reinterpret_cast<const char*>(packet->bytes.data()), packet->bytes.size()});
   if (!request) return answer(id, format_error(request.error()));
   node_->handle(*std::move(request), std::move(packet->descriptors),
                 [this, id](const std::string& text) { answer(id, text); });

@@ -126,13 +126,20 @@ const OperationName* find_operation(const json& object) {
 
 std::string_view state_name(std::uint32_t state) {
   switch (state) {
-    case TCP_ESTABLISHED: return "established";
-    case TCP_FIN_WAIT1: return "fin-wait-1";
-    case TCP_FIN_WAIT2: return "fin-wait-2";
-    case TCP_CLOSE_WAIT: return "close-wait";
-    case TCP_LAST_ACK: return "last-ack";
-    case TCP_CLOSING: return "closing";
-    default: return "other";
+    case TCP_ESTABLISHED:
+      return "established";
+    case TCP_FIN_WAIT1:
+      return "fin-wait-1";
+    case TCP_FIN_WAIT2:
+      return "fin-wait-2";
+    case TCP_CLOSE_WAIT:
+      return "close-wait";
+    case TCP_LAST_ACK:
+      return "last-ack";
+    case TCP_CLOSING:
+      return "closing";
+    default:
+      return "other";
   }
 }
 
@@ -184,9 +191,7 @@ std::expected<AgentRequest, std::string> parse_request(std::string_view text) {
   return request;
 }
 
-std::string format_error(std::string_view error) {
-  return dump({{"ok", false}, {"error", error}});
-}
+std::string format_error(std::string_view error) { return dump({{"ok", false}, {"error", error}}); }
 
 std::string format_ok() { return dump({{"ok", true}}); }
 

@@ -26,9 +26,9 @@ bpf_tc_attach_point clsact_point(Direction direction) {
 }
 
 std::uint32_t clsact_parent(Direction direction) {
-  return TC_H_MAKE(TC_H_CLSACT, static_cast<std::uint32_t>(direction == Direction::kIngress
-                                                               ? TC_H_MIN_INGRESS
-                                                               : TC_H_MIN_EGRESS));
+  return TC_H_MAKE(TC_H_CLSACT,
+                   static_cast<std::uint32_t>(direction == Direction::kIngress ? TC_H_MIN_INGRESS
+                                                                               : TC_H_MIN_EGRESS));
 }
 
 bool has_name(int program_fd, std::string_view name) {
@@ -59,8 +59,8 @@ Result<std::optional<std::uint32_t>> find_tcx(const AttachPoint& point) {
   query.sz = sizeof query;
   query.prog_ids = ids.data();
   query.prog_cnt = static_cast<std::uint32_t>(ids.size());
-  const int error = bpf_prog_query_opts(static_cast<int>(point.ifindex), tcx_type(point.direction),
-                                        &query);
+  const int error =
+      bpf_prog_query_opts(static_cast<int>(point.ifindex), tcx_type(point.direction), &query);
   if (error == -ENOENT) return std::nullopt;
   if (error < 0) return failed_with_errno(-error, "query tcx");
   for (std::uint32_t i = 0; i < query.prog_cnt && i < ids.size(); ++i) {

@@ -104,7 +104,7 @@ Result<Capture> Capture::establish_here(const CaptureOptions& options, ExemptCgr
 }
 
 Result<Done> Capture::attach(const AttachPoint& point) {
-  const int program = point.direction == Direction::kEgress           ? programs_.egress()
+  const int program = point.direction == Direction::kEgress    ? programs_.egress()
                       : point.ifindex == WEFT_LOOPBACK_IFINDEX ? programs_.steer()
                                                                : programs_.inbound();
   return attacher_.attach(point, program);

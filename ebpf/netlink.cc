@@ -110,16 +110,16 @@ Result<std::vector<InterfaceAddress>> list_addresses() {
   std::vector<InterfaceAddress> addresses;
   NetlinkMessage request(RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP);
   request.fixed(ifaddrmsg{});
-  TRY_DO(netlink_request(
-      NETLINK_ROUTE, request, [&](std::uint16_t type, std::span<const std::byte> body) {
-        if (type != RTM_NEWADDR) return;
-        const auto info = read_fixed<ifaddrmsg>(body);
-        const auto attributes = after(body, sizeof info);
-        auto value = find_attribute(attributes, IFA_LOCAL);
-        if (value.empty()) value = find_attribute(attributes, IFA_ADDRESS);
-        if (const auto ip = net::IpAddress::from_bytes(value))
-          addresses.push_back({.ifindex = info.ifa_index, .ip = *ip});
-      }));
+  TRY_DO(netlink_request(NETLINK_ROUTE, request,
+                         [&](std::uint16_t type, std::span<const std::byte> body) {
+                           if (type != RTM_NEWADDR) return;
+                           const auto info = read_fixed<ifaddrmsg>(body);
+                           const auto attributes = after(body, sizeof info);
+                           auto value = find_attribute(attributes, IFA_LOCAL);
+                           if (value.empty()) value = find_attribute(attributes, IFA_ADDRESS);
+                           if (const auto ip = net::IpAddress::from_bytes(value))
+                             addresses.push_back({.ifindex = info.ifa_index, .ip = *ip});
+                         }));
   return addresses;
 }
 
@@ -138,8 +138,7 @@ Result<Done> change_rule(Change change, int family) {
   rule.family = static_cast<std::uint8_t>(family);
   rule.action = FR_ACT_TO_TBL;
   rule.table = WEFT_ROUTE_TABLE;
-  NetlinkMessage request(change == Change::kAdd ? RTM_NEWRULE : RTM_DELRULE,
-                         change_flags(change));
+  NetlinkMessage request(change == Change::kAdd ? RTM_NEWRULE : RTM_DELRULE, change_flags(change));
   request.fixed(rule)
       .attribute(FRA_FWMARK, WEFT_MARK)
       .attribute(FRA_FWMASK, WEFT_MARK_MASK)

@@ -25,9 +25,9 @@ struct Link {
   bool up = false;
 };
 
-// Sends `request` on a socket of `protocol` and waits for the kernel's word on it. `on_message` sees
-// each message of a dump: its type, and what follows the netlink header.
-// Errors: the kernel's errno.
+// Sends `request` on a socket of `protocol` and waits for the kernel's word on it. `on_message`
+// sees each message of a dump: its type, and what follows the netlink header. Errors: the kernel's
+// errno.
 Result<Done> netlink_request(
     int protocol, NetlinkMessage& request,
     const std::function<void(std::uint16_t, std::span<const std::byte>)>& on_message = {});
@@ -41,8 +41,8 @@ Result<std::vector<InterfaceAddress>> list_addresses();
 Result<Done> set_link_up(unsigned ifindex);
 
 enum class Change { kAdd, kRemove };
-// "fwmark WEFT_MARK/WEFT_MARK_MASK lookup WEFT_ROUTE_TABLE" for AF_INET or AF_INET6. To add one that
-// is there, or to remove one that is not, succeeds.
+// "fwmark WEFT_MARK/WEFT_MARK_MASK lookup WEFT_ROUTE_TABLE" for AF_INET or AF_INET6. To add one
+// that is there, or to remove one that is not, succeeds.
 Result<Done> change_rule(Change change, int family);
 // "local default dev lo table WEFT_ROUTE_TABLE".
 Result<Done> change_route(Change change, int family);

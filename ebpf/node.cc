@@ -75,11 +75,11 @@ void Node::handle(AgentRequest request, std::vector<UniqueFd> descriptors, OnRep
     case Operation::kEndConnections:
       return reply(end_connections(request.pod.uid));
     case Operation::kStatus:
-      return reply(format_status(
-          {.node = options_.name,
-           .pods = pods_.size(),
-           .ztunnels = ztunnels_.size(),
-           .attach = options_.attach == AttachKind::kTcx ? "tcx" : "clsact"}));
+      return reply(
+          format_status({.node = options_.name,
+                         .pods = pods_.size(),
+                         .ztunnels = ztunnels_.size(),
+                         .attach = options_.attach == AttachKind::kTcx ? "tcx" : "clsact"}));
     case Operation::kShutdown:
       if (request.detach) detach_all();
       should_stop_ = true;
@@ -193,7 +193,8 @@ void Node::finish_del(const std::string& uid, const OnReply& reply) {
   log_info("pod " + describe(pod->info) + " removed");
   pods_.erase(uid);
   const auto saved = save();
-  if (!removed) return reply(format_error(in_words("capture was not fully removed", removed.error())));
+  if (!removed)
+    return reply(format_error(in_words("capture was not fully removed", removed.error())));
   reply(saved ? format_ok() : format_error(saved.error()));
 }
 

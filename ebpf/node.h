@@ -89,7 +89,7 @@ class Node {
   NodeOptions options_;
   PodStore store_;
   ExemptCgroups exempt_;
-  std::map<std::string, Pod> pods_;  // by uid
+  std::map<std::string, Pod> pods_;                    // by uid
   std::vector<std::unique_ptr<ZdsSession>> ztunnels_;  // the newest last
   std::map<std::uint64_t, Cgroup> cgroups_;            // of ztunnels, by id
   std::map<const ZdsSession*, std::uint64_t> cgroup_of_;

@@ -36,7 +36,8 @@ const char* advice(const Error& error) {
     case EOPNOTSUPP:
     case ENOSYS:
     case EINVAL:
-      return "the kernel may be too old or lack a feature: Linux 6.1 or newer with CONFIG_NET_CLS_BPF,"
+      return "the kernel may be too old or lack a feature: Linux 6.1 or newer with "
+             "CONFIG_NET_CLS_BPF,"
              " CONFIG_BPF_JIT and CONFIG_INET_DIAG_DESTROY is needed";
     case ENOMEM:
     case ENOSPC:

@@ -44,7 +44,8 @@ Result<Done> set(const std::string& name, const std::string& value,
   TRY(const std::string before, read_setting(name));
   if (before == value) return Done{};
   TRY_DO(write_setting(name, value));
-  const bool known = std::ranges::any_of(saved, [&](const auto& each) { return each.name == name; });
+  const bool known =
+      std::ranges::any_of(saved, [&](const auto& each) { return each.name == name; });
   if (!known) saved.push_back({.name = name, .value = before});
   return Done{};
 }

@@ -91,7 +91,8 @@ std::expected<void, std::string> ZdsSession::on_readable(Clock::time_point now) 
     if (packet.error().os_errno == EAGAIN) return {};
     return std::unexpected(lost_because_ = std::strerror(packet.error().os_errno));
   }
-  if (packet->bytes.empty()) return std::unexpected(lost_because_ = "ztunnel closed the connection");
+  if (packet->bytes.empty())
+    return std::unexpected(lost_because_ = "ztunnel closed the connection");
   if (packet->truncated) return std::unexpected(lost_because_ = "its packet is over 1024 bytes");
   if (!greeted_) {
     if (auto hello = decode_hello(packet->bytes); !hello)

@@ -6,8 +6,8 @@
  * right socket. So getsockname() in ztunnel is the address that was dialled.
  *
  * The decision is made once per socket, at its SYN, and remembered in socket storage. When ztunnel
- * dies, a captured socket's packets still take the same way and end there. What may leave: ztunnel's
- * own packets (told by cgroup), connections older than the enrolment, what is neither TCP nor DNS,
+ * dies, a captured socket's packets still take the same way and end there. What may leave:
+ * ztunnel's own packets (told by cgroup), connections older than the enrolment, what is neither TCP nor DNS,
  * and answers of the kernel that carry no data.
  *
  * Safe to leave attached: with nobody to steer to, captured traffic is dropped. */

@@ -57,8 +57,8 @@ static __always_inline int inbound_new(struct __sk_buff *skb, struct packet *pac
 	return verdict(err ? WEFT_INBOUND_REFUSED : WEFT_INBOUND_ASSIGNED);
 }
 
-/* A new connection to ztunnel's own port: the kernel finds the listener by itself. `listener` is the
- * one it will find, and its reference is taken over. */
+/* A new connection to ztunnel's own port: the kernel finds the listener by itself. `listener` is
+ * the one it will find, and its reference is taken over. */
 static __always_inline int inbound_hbone(struct bpf_sock *listener)
 {
 	bool of_ztunnel = is_ztunnels(listener);
@@ -84,7 +84,8 @@ static __always_inline int inbound_tcp(struct __sk_buff *skb, struct packet *pac
 	if (known->state == BPF_TCP_LISTEN && hbone)
 		return inbound_hbone(known);
 	/* TIME_WAIT keeps no ports from being used again; on 15008 the kernel sees to that. */
-	if (known->state == BPF_TCP_LISTEN || (known->state == BPF_TCP_TIME_WAIT && packet->syn && !hbone)) {
+	if (known->state == BPF_TCP_LISTEN ||
+	    (known->state == BPF_TCP_TIME_WAIT && packet->syn && !hbone)) {
 		bpf_sk_release(known);
 		return inbound_new(skb, packet);
 	}

@@ -19,8 +19,8 @@ struct {
 	__uint(max_entries, WEFT_OUTCOMES);
 } outcomes SEC(".maps") __attribute__((weak));
 
-/* The cgroups (v2) whose sockets are ztunnel's; one map a node. By cgroup and not by a mark, because
- * since Linux 5.17 a container's default capabilities suffice to set any mark. */
+/* The cgroups (v2) whose sockets are ztunnel's; one map a node. By cgroup and not by a mark,
+ * because since Linux 5.17 a container's default capabilities suffice to set any mark. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u64);

@@ -5,8 +5,8 @@
  * packet; a new one goes to ztunnel's listener on 15001, and to 15053 if port 53 was dialled. The
  * packet keeps its addresses; its mark makes the routing table take it for local.
  *
- * All other traffic on loopback (the pod talking to itself) is not touched. A pod that sets the mark
- * on such traffic reaches ztunnel with it, and no more than that. */
+ * All other traffic on loopback (the pod talking to itself) is not touched. A pod that sets the
+ * mark on such traffic reaches ztunnel with it, and no more than that. */
 
 #include "packet.h"
 

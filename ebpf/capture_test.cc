@@ -1,0 +1,293 @@
+// What capture does to real connections, in namespaces, with a tiny proxy in ztunnel's place.
+
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
+#include <tuple>
+
+#include "ebpf/test_mesh.h"
+
+namespace mesh::ebpf {
+namespace {
+
+std::string endpoint(std::string_view ip, unsigned port) {
+  const auto parsed = net::IpAddress::parse(ip);
+  return net::SocketAddress{*parsed, static_cast<std::uint16_t>(port)}.to_string();
+}
+
+TEST_CASE("a connection of the pod reaches the proxy, which sees the address that was dialled") {
+  const auto attach = GENERATE(AttachKind::kTcx, AttachKind::kClsact);
+  const auto [from, to] = GENERATE(table<const char*, const char*>(
+      {{kPodV4, kServiceV4}, {kPodV6, kServiceV6}, {kPodV4, kOutsiderV4}}));
+  INFO(to);
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol(test_options(attach));
+
+  auto talk = Talk::connect(mesh.world.pod(), to, 8080);
+
+  REQUIRE(talk);
+  CHECK(proxy.saw() == std::string("15001 ") + from + " -> " + endpoint(to, 8080));
+  CHECK(talk->hear() == std::string("you are ") + from + "\n");
+  CHECK(talk->say("hello"));
+  CHECK(talk->hear() == "hello");
+  CHECK(mesh.counted("egress_captured_syn") == 1);
+  CHECK(mesh.counted("steer_outbound") >= 1);
+}
+
+TEST_CASE("without a proxy nothing leaves") {
+  const auto to = GENERATE(kServiceV4, kServiceV6);
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  Wiretap wire(mesh.world.outsider());
+  mesh.enrol();
+
+  const auto talk = Talk::connect(mesh.world.pod(), to, 8080, kSilence);
+
+  CHECK(!talk);
+  CHECK(mesh.counted("steer_dropped_no_ztunnel") >= 1);
+  CHECK(!wire.heard_tcp_to(8080));
+}
+
+TEST_CASE("when the proxy is killed, nothing leaves: neither of open connections nor of new ones") {
+  const auto to = GENERATE(kServiceV4, kServiceV6);
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol();
+  auto open = Talk::connect(mesh.world.pod(), to, 8080);
+  REQUIRE(open);
+  CHECK(open->hears("you are"));
+
+  proxy.kill();
+  Wiretap wire(mesh.world.outsider());
+  open->say("SECRET");
+  open->say("SECRET");
+  CHECK(!Talk::connect(mesh.world.pod(), to, 8080, kSilence));
+
+  CHECK(!wire.heard("SECRET"));
+  CHECK(!wire.heard_tcp_to(8080));
+}
+
+TEST_CASE("a proxy that comes back is used at once, and resets what its predecessor left") {
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  auto first = std::make_optional<Proxy>(mesh.world.pod());
+  mesh.trust(*first);
+  mesh.enrol();
+  auto open = Talk::connect(mesh.world.pod(), kServiceV4, 8080);
+  REQUIRE(open);
+  CHECK(open->hears("you are"));
+  first.reset();
+
+  Proxy second(mesh.world.pod());
+  mesh.trust(second);
+  CHECK(Talk::connect(mesh.world.pod(), kServiceV4, 8080));
+  CHECK(eventually([&] { return !open->say("anybody there?"); }));
+}
+
+TEST_CASE("an inbound connection reaches the application from the client's own address") {
+  const auto attach = GENERATE(AttachKind::kTcx, AttachKind::kClsact);
+  const auto [client, pod] =
+      GENERATE(table<const char*, const char*>({{kOutsiderV4, kPodV4}, {kOutsiderV6, kPodV6}}));
+  INFO(pod);
+  TestMesh mesh;
+  const Echo application(mesh.world.pod(), 9000);
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol(test_options(attach));
+
+  auto talk = Talk::connect(mesh.world.outsider(), pod, 9000);
+
+  REQUIRE(talk);
+  CHECK(proxy.saw() == std::string("15006 ") + client + " -> " + endpoint(pod, 9000));
+  CHECK(talk->hear() == std::string("you are ") + client + "\n");
+  talk->say("ping");
+  CHECK(talk->hear() == "ping");
+  CHECK(mesh.counted("inbound_assigned") == 1);
+  CHECK(mesh.counted("egress_reply") >= 1);
+}
+
+TEST_CASE("without a proxy nobody reaches the application") {
+  const auto [pod, port] = GENERATE(table<const char*, std::uint16_t>(
+      {{kPodV4, 9000}, {kPodV6, 9000}, {kPodV4, 15008}, {kPodV4, 15006}}));
+  INFO(pod << " " << port);
+  TestMesh mesh;
+  // The application has taken ztunnel's ports, too.
+  const Echo application(mesh.world.pod(), 9000);
+  const Echo on_hbone(mesh.world.pod(), 15008);
+  const Echo on_inbound(mesh.world.pod(), 15006);
+  mesh.enrol();
+
+  CHECK(!Talk::connect(mesh.world.outsider(), pod, port, kSilence));
+
+  CHECK(mesh.counted("inbound_dropped_not_ztunnel") >= 1);
+}
+
+TEST_CASE("port 15008 is the proxy's own, with the address that was dialled") {
+  TestMesh mesh;
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol();
+
+  CHECK(Talk::connect(mesh.world.outsider(), kPodV6, 15008));
+
+  CHECK(proxy.saw() == std::string("15008 ") + kOutsiderV6 + " -> " + endpoint(kPodV6, 15008));
+  CHECK(mesh.counted("inbound_hbone") == 1);
+}
+
+TEST_CASE("half-close: who has finished still hears the rest") {
+  const bool inbound = GENERATE(false, true);
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  const Echo application(mesh.world.pod(), 8080);
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol();
+  auto talk = inbound ? Talk::connect(mesh.world.outsider(), kPodV4, 8080)
+                      : Talk::connect(mesh.world.pod(), kServiceV4, 8080);
+  REQUIRE(talk);
+  CHECK(talk->hears("you are"));
+
+  talk->say("last words");
+  talk->hang_up();
+
+  CHECK(talk->hear() == "last words");
+  CHECK(talk->hear() == "");
+}
+
+TEST_CASE("a refused connection is reset, and the application's reset finds its way back") {
+  TestMesh mesh;
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol();
+
+  // Nobody listens on these: the proxy's own connection fails, and it resets the client's, perhaps
+  // before that one has looked.
+  auto outbound = Talk::connect(mesh.world.pod(), kServiceV4, 4444);
+  CHECK((!outbound || outbound->hear() == "(reset)"));
+  auto inbound = Talk::connect(mesh.world.outsider(), kPodV6, 4444);
+  CHECK((!inbound || inbound->hear() == "(reset)"));
+  CHECK(proxy.saw() == std::string("15001 ") + kPodV4 + " -> " + endpoint(kServiceV4, 4444));
+  CHECK(proxy.saw() == std::string("15006 ") + kOutsiderV6 + " -> " + endpoint(kPodV6, 4444));
+}
+
+TEST_CASE("DNS: the answer comes from the address that was asked") {
+  const auto to = GENERATE(kServiceV4, kServiceV6);
+  TestMesh mesh;
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol();
+
+  auto resolver = Talk::connect(mesh.world.pod(), to, 53, kPatience, SOCK_DGRAM);
+  REQUIRE(resolver);
+  resolver->say("cart.shop");
+
+  // A connected socket hears only whom it asked.
+  CHECK(resolver->hear() == "answer to cart.shop");
+  CHECK(proxy.saw().ends_with(" -> " + endpoint(to, 53)));
+  CHECK(mesh.counted("egress_dns") == 1);
+  CHECK(mesh.counted("steer_dns") == 1);
+}
+
+TEST_CASE("DNS without a proxy goes nowhere; over TCP it goes to the proxy's 15053") {
+  TestMesh mesh;
+  mesh.enrol();
+  Wiretap wire(mesh.world.outsider());
+  auto resolver = Talk::connect(mesh.world.pod(), kServiceV4, 53, kPatience, SOCK_DGRAM);
+  resolver->say("SECRET.shop");
+  CHECK(eventually([&] { return mesh.counted("steer_dropped_no_ztunnel") == 1; }));
+  CHECK(!wire.heard("SECRET"));
+
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  CHECK(Talk::connect(mesh.world.pod(), kServiceV4, 53));
+  CHECK(proxy.saw() == std::string("15053 ") + kPodV4 + " -> " + endpoint(kServiceV4, 53));
+}
+
+TEST_CASE("datagrams to other ports pass") {
+  TestMesh mesh;
+  mesh.enrol();
+  Wiretap wire(mesh.world.outsider());
+  auto talk = Talk::connect(mesh.world.pod(), kServiceV4, 5353, kPatience, SOCK_DGRAM);
+  talk->say("HELLO-UDP");
+  CHECK(eventually([&] { return wire.heard("HELLO-UDP"); }));
+}
+
+TEST_CASE("a pod that sets ztunnel's mark does not escape") {
+  const auto mark = GENERATE(0x539u, 0x111u);
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  Wiretap wire(mesh.world.outsider());
+  mesh.enrol();
+
+  CHECK(!Talk::connect(mesh.world.pod(), kServiceV4, 8080, kSilence, SOCK_STREAM, mark));
+  CHECK(!wire.heard_tcp_to(8080));
+}
+
+TEST_CASE("whoever has the proxy's ports without being in its cgroup gets nothing") {
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  Proxy impostor(mesh.world.pod(), {.in_cgroup = false});
+  mesh.trust(impostor);  // its cgroup, in which it is not
+  mesh.enrol();
+
+  CHECK(!Talk::connect(mesh.world.pod(), kServiceV4, 8080, kSilence));
+  CHECK(!Talk::connect(mesh.world.outsider(), kPodV4, 8080, kSilence));
+
+  CHECK(mesh.counted("steer_dropped_not_ztunnel") >= 1);
+  CHECK(mesh.counted("inbound_dropped_not_ztunnel") >= 1);
+}
+
+TEST_CASE("several workers, and two proxies at once, share the connections") {
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  Proxy first(mesh.world.pod(), {.workers = 3});
+  Proxy second(mesh.world.pod(), {.workers = 2});
+  mesh.trust(first);
+  mesh.trust(second);
+  mesh.enrol();
+
+  for (int i = 0; i < 24; ++i) {
+    auto talk = Talk::connect(mesh.world.pod(), i % 2 == 0 ? kServiceV4 : kServiceV6, 8080);
+    REQUIRE(talk);
+    CHECK(talk->hears("you are"));
+  }
+  // The first goes, and with it half the listeners; the second takes all that comes.
+  first.kill();
+  for (int i = 0; i < 8; ++i) CHECK(Talk::connect(mesh.world.pod(), kServiceV4, 8080));
+}
+
+TEST_CASE("what stays in the pod is not captured") {
+  TestMesh mesh;
+  const Echo application(mesh.world.pod(), 9000);
+  mesh.enrol();
+  for (const char* own : {"127.0.0.1", "::1", kPodV4, kPodV6}) {
+    INFO(own);
+    auto talk = Talk::connect(mesh.world.pod(), own, 9000);
+    REQUIRE(talk);
+    CHECK(talk->hears("you are"));
+  }
+  CHECK(mesh.counted("egress_captured_syn") == 0);
+}
+
+TEST_CASE("a kubelet probe reaches the application past the proxy") {
+  TestMesh mesh;
+  const Echo application(mesh.world.pod(), 9000);
+  CaptureOptions options = test_options();
+  options.probe_v4 = net::IpAddress::parse(kOutsiderV4);
+  mesh.enrol(options);
+
+  auto probe = Talk::connect(mesh.world.outsider(), kPodV4, 9000);
+  REQUIRE(probe);
+  CHECK(probe->hear() == std::string("you are ") + kOutsiderV4 + "\n");
+  CHECK(mesh.counted("inbound_probe") >= 2);
+  CHECK(mesh.counted("egress_probe_reply") >= 2);
+  // The other way it is an address like any other.
+  CHECK(!Talk::connect(mesh.world.pod(), kOutsiderV4, 8080, kSilence));
+}
+
+}  // namespace
+}  // namespace mesh::ebpf
