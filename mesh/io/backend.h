@@ -79,13 +79,14 @@ class Operation {
  private:
   friend class Backend;
   bool in_flight_ = false;
-  std::uint64_t token_ = 0;  // the back end's own
+  std::uint64_t token_ = 0;  // the back end's own, as is:
+  int handle_ = -1;
 };
 
 enum class SocketType : std::uint8_t { kStream, kListener, kDatagram };
 
 struct SocketSpec {
-  SocketType type;
+  SocketType type = SocketType::kStream;
   net::SocketAddress bind;  // a stream socket is bound only when `bind_source`
   bool bind_source = false;
   bool family_v6 = false;

@@ -40,12 +40,8 @@ Ring::~Ring() {
 }
 
 void Ring::run(Task<void> main) {
-  MESH_CHECK(!impl_->running);
-  TaskScope scope;
-  impl_->running = true;
-  scope.spawn(run_main(std::move(main), impl_->running));
+  impl_->start(std::move(main));
   impl_->backend->drive();
-  MESH_CHECK(scope.size() == 0);
 }
 
 void Ring::post(std::move_only_function<void()> action) { impl_->post(std::move(action)); }
@@ -58,6 +54,14 @@ unsigned Ring::in_flight() const noexcept { return impl_->backend->in_flight(); 
 Ring::Impl::Impl(const RingOptions& given) : options(given) {}
 Ring::Impl::~Impl() = default;
 
+void Ring::Impl::start(Task<void> main) {
+  MESH_CHECK(!running);
+  running = true;
+  now = backend->now();
+  main_scope_.emplace();
+  main_scope_->spawn(run_main(std::move(main), running));
+}
+
 bool Ring::Impl::finished() const noexcept {
   return !running && ready_first_ == nullptr && backend->in_flight() == parked;
 }
@@ -67,7 +71,6 @@ bool Ring::Impl::has_work() const noexcept {
 }
 
 void Ring::Impl::turn() {
-  now = backend->now();
   run_inbox();
   timers.fire(now);
   for (int round = 0; round < kRoundsPerTurn && ready_first_ != nullptr; ++round) run_ready();

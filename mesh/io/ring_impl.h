@@ -5,11 +5,13 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "mesh/io/backend.h"
 #include "mesh/io/buffer_pool.h"
 #include "mesh/io/ring.h"
+#include "mesh/io/task_scope.h"
 #include "mesh/io/timer_heap.h"
 
 namespace mesh::io {
@@ -18,12 +20,14 @@ struct Ring::Impl {
   explicit Impl(const RingOptions& given);
   ~Impl();
 
-  // One turn: messages, due timers, coroutines that are ready.
+  // One turn: messages, due timers, coroutines that are ready. The back end sets `now` before, as
+  // soon as it has waited: what a completion resumes reads it too.
   void turn();
   // Nothing to wait for: something can run already.
   bool has_work() const noexcept;
   // The main task is done, and nobody awaits anything.
   bool finished() const noexcept;
+  // Runs `main` until it first waits; whoever drives the loop does the rest.
   void start(Task<void> main);
 
   void resume_soon(internal::Resumption& resumption) noexcept;
@@ -42,6 +46,7 @@ struct Ring::Impl {
   void run_ready();
   void run_inbox();
 
+  std::optional<TaskScope> main_scope_;
   internal::Resumption* ready_first_ = nullptr;
   internal::Resumption* ready_last_ = nullptr;
   std::atomic<bool> inbox_filled_ = false;

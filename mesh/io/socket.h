@@ -79,7 +79,7 @@ struct ConnectOptions {
   net::SocketAddress to;
   // Connect from this address (IP_TRANSPARENT and IP_FREEBIND, so it need not be local).
   std::optional<net::IpAddress> from{};
-  std::optional<std::uint32_t> mark{};             // SO_MARK: for routing only, never for trust
+  std::optional<std::uint32_t> mark{};           // SO_MARK: for routing only, never for trust
   const net::NetworkNamespace* netns = nullptr;  // nullptr: the process's own
   Duration deadline = std::chrono::seconds(10);
 };

@@ -16,6 +16,8 @@ class NetworkNamespace {
   static Result<NetworkNamespace> adopt(int fd);
   static Result<NetworkNamespace> open(const std::string& path);
   static Result<NetworkNamespace> current();
+  // One of io_sim's: no descriptor, and run() fails; its inode is the simulator's own.
+  static NetworkNamespace simulated(std::uint64_t inode) { return {-1, inode}; }
   NetworkNamespace(NetworkNamespace&& other) noexcept;
   NetworkNamespace& operator=(NetworkNamespace&& other) noexcept;
   ~NetworkNamespace();

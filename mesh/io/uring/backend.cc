@@ -69,11 +69,13 @@ Backend::State::~State() {
 
 void Backend::drive() noexcept {
   State& state = *state_;
+  state.ring.now = now();
   while (!state.ring.finished()) {
     state.ring.turn();
     if (state.ring.finished()) break;
     state.submit_delayed();
     state.wait();
+    state.ring.now = now();
     state.reap();
   }
 }
