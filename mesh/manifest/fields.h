@@ -60,6 +60,7 @@ class Fields {
   // About one item of a list.
   void error(std::string_view key, std::size_t item, std::string message);
   std::string path_of(std::string_view key) const;
+  const std::string& path() const { return path_; }
   unsigned line() const { return line_; }
   const Value* value() const { return map_; }
   Report& report() { return *report_; }

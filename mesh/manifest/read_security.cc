@@ -94,9 +94,16 @@ bool is_empty(const Fields& fields) {
   return fields.value() == nullptr || fields.value()->items.empty();
 }
 
+// An alternative that says nothing would hold for everybody: more likely a slip than a wish.
+Fields require_fields(Fields& item, std::string_view key) {
+  Fields fields = item.map(key);
+  if (is_empty(fields)) item.error(key, "is empty");
+  return fields;
+}
+
 Source read_source(Fields fields) {
   Source source;
-  if (is_empty(fields)) fields.report().error(fields.line(), fields.path_of(""), "source is empty");
+  if (is_empty(fields)) return source;
   source.principals = principals(fields, "principals");
   source.not_principals = principals(fields, "notPrincipals");
   source.request_principals = patterns(fields, "requestPrincipals");
@@ -122,9 +129,7 @@ Source read_source(Fields fields) {
 
 Operation read_operation(Fields fields) {
   Operation operation;
-  if (is_empty(fields)) {
-    fields.report().error(fields.line(), fields.path_of(""), "operation is empty");
-  }
+  if (is_empty(fields)) return operation;
   operation.hosts = patterns(fields, "hosts");
   operation.not_hosts = patterns(fields, "notHosts");
   operation.ports = port_texts(fields, "ports");
@@ -193,10 +198,10 @@ AuthorizationRule read_rule(Fields& fields) {
     if (fields.present(key) && items.empty()) fields.error(key, "is an empty list");
     for (Fields item : items) {
       if (key == "from") {
-        rule.from.push_back(read_source(item.map("source")));
+        rule.from.push_back(read_source(require_fields(item, "source")));
         item.finish();
       } else if (key == "to") {
-        rule.to.push_back(read_operation(item.map("operation")));
+        rule.to.push_back(read_operation(require_fields(item, "operation")));
         item.finish();
       } else {
         rule.when.push_back(read_condition(item));
