@@ -22,7 +22,7 @@ struct Place {
 };
 
 struct Launch {
-  Place place;
+  Place place{};
   std::vector<std::string> argv = {};  // argv[0] is looked up in PATH
   std::vector<std::string> env = {};   // NAME=VALUE, beside PATH, HOME, LANG
   std::string log = "";                // stdout and stderr are appended here; stdin is /dev/null

@@ -12,34 +12,34 @@
 namespace mesh::cli::lab {
 
 struct ProgramRecord {
-  std::string name;   // control, NODE/agent, NODE/ztunnel
-  std::string state;  // running, stopped, waiting (to be restarted)
+  std::string name = {};   // control, NODE/agent, NODE/ztunnel
+  std::string state = {};  // running, stopped, waiting (to be restarted)
   pid_t pid = 0;
   int restarts = 0;
 };
 
 struct NodeRecord {
-  std::string name;
-  std::string netns;
-  std::vector<std::string> addresses;
-  std::string agent_socket;
-  std::string zds_socket;
+  std::string name = {};
+  std::string netns = {};
+  std::vector<std::string> addresses = {};
+  std::string agent_socket = {};
+  std::string zds_socket = {};
 };
 
 struct PodRecord {
-  std::string ns;
-  std::string name;
-  std::string uid;
-  std::string node;
-  std::string netns;
-  std::string cgroup;
-  std::string resolv_conf;
-  std::string hosts;
-  std::string working_dir;
-  std::string phase;
-  std::string message;  // why it is not running
-  std::vector<std::string> addresses;
-  std::vector<pid_t> pids;
+  std::string ns = {};
+  std::string name = {};
+  std::string uid = {};
+  std::string node = {};
+  std::string netns = {};
+  std::string cgroup = {};
+  std::string resolv_conf = {};
+  std::string hosts = {};
+  std::string working_dir = {};
+  std::string phase = {};
+  std::string message = {};  // why it is not running
+  std::vector<std::string> addresses = {};
+  std::vector<pid_t> pids = {};
   bool enrolled = false;
   bool ready = false;
   int restarts = 0;
@@ -48,17 +48,17 @@ struct PodRecord {
 };
 
 struct Record {
-  std::string name;
-  std::string folder;  // the run folder
-  std::string source;  // the folder it was copied from
-  std::string state;   // starting, ready, stopping
-  std::string cgroup;
-  std::string link_netns;
+  std::string name = {};
+  std::string folder = {};  // the run folder
+  std::string source = {};  // the folder it was copied from
+  std::string state = {};   // starting, ready, stopping
+  std::string cgroup = {};
+  std::string link_netns = {};
   pid_t supervisor = 0;
   bool mesh = true;
-  std::vector<NodeRecord> nodes;
-  std::vector<ProgramRecord> programs;
-  std::vector<PodRecord> pods;
+  std::vector<NodeRecord> nodes = {};
+  std::vector<ProgramRecord> programs = {};
+  std::vector<PodRecord> pods = {};
 
   std::string manifests() const { return folder + "/manifests"; }
   std::string control_state() const { return folder + "/control"; }
