@@ -9,12 +9,12 @@
 // object itself is like any other value: one writer, and no reader beside it.
 // Cost: find() is a few dependent loads; set() and erase() copy at most about 7 small nodes.
 
-#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -41,7 +41,7 @@ class PersistentMap {
   void set(K key, V value) {
     const std::uint64_t hash = mixed(Hash{}(key));
     Ref entry = Ref::adopt(new Entry(hash, std::move(key), std::move(value)));
-    if (!root_) root_ = Ref::adopt(new Branch());
+    if (!root_) root_ = Ref::adopt(Branch::make(0));
     if (set_in(root_, std::move(entry), 0)) ++size_;
   }
 
@@ -102,7 +102,7 @@ class PersistentMap {
       if (node == nullptr) return;
       if (node->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
       switch (node->kind) {
-        case Kind::kBranch: delete static_cast<Branch*>(node); break;
+        case Kind::kBranch: Branch::destroy(static_cast<Branch*>(node)); break;
         case Kind::kEntry: delete static_cast<Entry*>(node); break;
         case Kind::kCollision: delete static_cast<Collision*>(node); break;
       }
@@ -110,13 +110,31 @@ class PersistentMap {
     Node* node_ = nullptr;
   };
 
+  // One child for each set bit, in order, right behind the node: a lookup that misses the cache
+  // misses it once a level.
   struct Branch : Node {
-    Branch() : Node(Kind::kBranch) {}
-    Branch(const Branch& other)
-        : Node(Kind::kBranch), bitmap(other.bitmap), children(other.children) {}
-    std::uint32_t bitmap = 0;
-    std::vector<Ref> children;  // one for each set bit, in order
+    std::uint32_t bitmap;
+    std::size_t count() const { return static_cast<std::size_t>(std::popcount(bitmap)); }
+    Ref* children() { return reinterpret_cast<Ref*>(this + 1); }
+    const Ref* children() const { return reinterpret_cast<const Ref*>(this + 1); }
+
+    // All children null.
+    static Branch* make(std::uint32_t bits) {
+      const auto size = static_cast<std::size_t>(std::popcount(bits)) * sizeof(Ref);
+      auto* made = ::new (::operator new(sizeof(Branch) + size)) Branch(bits);
+      for (std::size_t i = 0; i < made->count(); ++i) ::new (made->children() + i) Ref();
+      return made;
+    }
+    static void destroy(Branch* node) {
+      for (std::size_t i = 0; i < node->count(); ++i) node->children()[i].~Ref();
+      node->~Branch();
+      ::operator delete(node);
+    }
+
+   private:
+    explicit Branch(std::uint32_t bits) : Node(Kind::kBranch), bitmap(bits) {}
   };
+  static_assert(sizeof(Ref) == sizeof(void*));
   struct Entry : Node {
     Entry(std::uint64_t h, K&& k, V&& v)
         : Node(Kind::kEntry), hash(h), key(std::move(k)), value(std::move(v)) {}
@@ -166,7 +184,7 @@ class PersistentMap {
       const auto* here = static_cast<const Branch*>(node);
       const std::uint32_t bit = bit_of(hash, shift);
       if ((here->bitmap & bit) == 0) return nullptr;
-      node = here->children[index_of(here->bitmap, bit)].get();
+      node = here->children()[index_of(here->bitmap, bit)].get();
     }
     return nullptr;
   }
@@ -176,16 +194,12 @@ class PersistentMap {
     Entry* entry = entry_of(added);
     switch (slot.get()->kind) {
       case Kind::kBranch: {
-        if (!slot.unique()) slot = Ref::adopt(new Branch(*branch(slot)));
-        Branch* here = branch(slot);
         const std::uint32_t bit = bit_of(entry->hash, shift);
-        const std::size_t at = index_of(here->bitmap, bit);
-        if ((here->bitmap & bit) != 0) {
-          return set_in(here->children[at], std::move(added), shift + kBits);
-        }
-        here->children.insert(here->children.begin() + static_cast<std::ptrdiff_t>(at),
-                              std::move(added));
-        here->bitmap |= bit;
+        const bool taken = (branch(slot)->bitmap & bit) != 0;
+        if (!taken || !slot.unique()) slot = with_bits(slot, branch(slot)->bitmap | bit);
+        Ref& child = branch(slot)->children()[index_of(branch(slot)->bitmap, bit)];
+        if (taken) return set_in(child, std::move(added), shift + kBits);
+        child = std::move(added);
         return true;
       }
       case Kind::kEntry: {
@@ -214,6 +228,20 @@ class PersistentMap {
     return true;
   }
 
+  // The branch again, with children for `bits`: those that it had (moved, if only we see it), and
+  // null for new ones.
+  static Ref with_bits(const Ref& from, std::uint32_t bits) {
+    const bool is_ours = from.unique();
+    Branch* old = branch(from);
+    Branch* made = Branch::make(bits);
+    for (std::uint32_t both = old->bitmap & bits; both != 0; both &= both - 1) {
+      const std::uint32_t bit = both & -both;
+      Ref& child = old->children()[index_of(old->bitmap, bit)];
+      made->children()[index_of(bits, bit)] = is_ours ? std::move(child) : child;
+    }
+    return Ref::adopt(made);
+  }
+
   static std::uint64_t collision_hash(const Ref& ref) {
     return entry_of(collision(ref)->entries.front())->hash;
   }
@@ -229,18 +257,16 @@ class PersistentMap {
       both->entries.push_back(std::move(b));
       return Ref::adopt(both);
     }
-    auto* here = new Branch();
-    Ref result = Ref::adopt(here);
     const std::uint32_t bit_a = bit_of(hash_a, shift);
     const std::uint32_t bit_b = bit_of(hash_b, shift);
-    here->bitmap = bit_a | bit_b;
+    Branch* here = Branch::make(bit_a | bit_b);
     if (bit_a == bit_b) {
-      here->children.push_back(joined(std::move(a), std::move(b), shift + kBits));
+      here->children()[0] = joined(std::move(a), std::move(b), shift + kBits);
     } else {
-      here->children.push_back(bit_a < bit_b ? a : b);
-      here->children.push_back(bit_a < bit_b ? b : a);
+      here->children()[bit_a < bit_b ? 0 : 1] = std::move(a);
+      here->children()[bit_a < bit_b ? 1 : 0] = std::move(b);
     }
-    return result;
+    return Ref::adopt(here);
   }
 
   // `key` is there. Afterwards `slot` is null if its subtree is empty.
@@ -257,20 +283,15 @@ class PersistentMap {
       if (entries.size() == 1) slot = Ref(entries.front());
       return;
     }
-    if (!slot.unique()) slot = Ref::adopt(new Branch(*branch(slot)));
-    Branch* here = branch(slot);
+    if (!slot.unique()) slot = with_bits(slot, branch(slot)->bitmap);
     const std::uint32_t bit = bit_of(hash, shift);
-    const std::size_t at = index_of(here->bitmap, bit);
-    erase_in(here->children[at], hash, key, shift + kBits);
-    if (here->children[at]) {
-      if (shift > 0) lift_lone_leaf(slot);
-      return;
-    }
-    here->children.erase(here->children.begin() + static_cast<std::ptrdiff_t>(at));
-    here->bitmap &= ~bit;
-    if (here->children.empty() && shift > 0) {
+    Ref& child = branch(slot)->children()[index_of(branch(slot)->bitmap, bit)];
+    erase_in(child, hash, key, shift + kBits);
+    if (!child) slot = with_bits(slot, branch(slot)->bitmap & ~bit);
+    if (shift == 0) return;
+    if (branch(slot)->count() == 0) {
       slot = Ref();
-    } else if (shift > 0) {
+    } else {
       lift_lone_leaf(slot);
     }
   }
@@ -278,19 +299,19 @@ class PersistentMap {
   // A branch that leads to one leaf only is that leaf.
   static void lift_lone_leaf(Ref& slot) {
     const Branch* here = branch(slot);
-    if (here->children.size() == 1 && here->children.front().get()->kind != Kind::kBranch) {
-      slot = Ref(here->children.front());
+    if (here->count() == 1 && here->children()[0].get()->kind != Kind::kBranch) {
+      slot = Ref(here->children()[0]);
     }
   }
 
   template <class F>
   static void visit_all(const Node& node, F& visit) {
     switch (node.kind) {
-      case Kind::kBranch:
-        for (const Ref& child : static_cast<const Branch&>(node).children) {
-          visit_all(*child.get(), visit);
-        }
+      case Kind::kBranch: {
+        const auto& here = static_cast<const Branch&>(node);
+        for (std::size_t i = 0; i < here.count(); ++i) visit_all(*here.children()[i].get(), visit);
         return;
+      }
       case Kind::kEntry: {
         const auto& entry = static_cast<const Entry&>(node);
         visit(entry.key, entry.value);
