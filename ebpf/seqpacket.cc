@@ -52,6 +52,15 @@ Result<UniqueFd> listen_seqpacket(const std::string& path) {
   return socket;
 }
 
+UniqueFd dial_seqpacket(const std::string& path) {
+  const auto address = address_of(path);
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!address || !socket ||
+      ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) < 0)
+    return UniqueFd();
+  return socket;
+}
+
 Result<Peer> accept_peer(int listener) {
   Peer peer{.socket = UniqueFd(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK))};
   if (!peer.socket) return failed_with_errno(errno, "accept");

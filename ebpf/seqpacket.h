@@ -20,6 +20,9 @@ namespace mesh::ebpf {
 // Errors: kSystem; with EADDRINUSE another process listens there.
 Result<UniqueFd> listen_seqpacket(const std::string& path);
 
+// Connects to such a listener. Empty when that fails.
+UniqueFd dial_seqpacket(const std::string& path);
+
 struct Peer {
   UniqueFd socket;  // non-blocking
   pid_t pid = 0;

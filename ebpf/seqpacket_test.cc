@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <catch2/catch_test_macros.hpp>
 #include <cstring>
@@ -19,15 +18,6 @@ std::string fresh_path() {
   return std::string(name) + "/socket";
 }
 
-UniqueFd dial(const std::string& path) {
-  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path, path.data(), path.size());
-  REQUIRE(::connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  return socket;
-}
-
 TEST_CASE("a packet arrives with its descriptor and with who sent it") {
   const std::string path = fresh_path();
   const auto listener = listen_seqpacket(path);
@@ -36,7 +26,7 @@ TEST_CASE("a packet arrives with its descriptor and with who sent it") {
   REQUIRE(stat(path.c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0600);
 
-  const UniqueFd caller = dial(path);
+  const UniqueFd caller = dial_seqpacket(path);
   const auto peer = accept_peer(listener->get());
   REQUIRE(peer);
   CHECK(peer->uid == getuid());
@@ -72,7 +62,7 @@ TEST_CASE("an abandoned socket file is replaced; one in use, or another file, is
   const auto second = listen_seqpacket(path);
   REQUIRE(!second);
   CHECK(second.error().os_errno == EADDRINUSE);
-  CHECK(dial(path));
+  CHECK(dial_seqpacket(path));
 
   const std::string file = path + ".txt";
   std::ofstream(file) << "mine";

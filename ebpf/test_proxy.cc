@@ -20,6 +20,7 @@
 #include <thread>
 
 #include "ebpf/cgroup.h"
+#include "ebpf/seqpacket.h"
 #include "ebpf/shared.h"
 #include "ebpf/test_world.h"
 
@@ -33,8 +34,13 @@ void turn_on(int fd, int level, int option) { setsockopt(fd, level, option, &kOn
 // All of the proxy's threads; made in the child process.
 class ProxyProcess {
  public:
-  ProxyProcess(const net::NetworkNamespace& netns, int reports)
-      : netns_(netns), reports_(reports) {}
+  ProxyProcess(net::NetworkNamespace netns, int reports)
+      : netns_(std::move(netns)), reports_(reports) {}
+
+  void move_to(net::NetworkNamespace netns) {
+    const std::lock_guard lock(entering_);
+    netns_ = std::move(netns);
+  }
 
   void listen(std::uint16_t port) {
     const int fd = open(AF_INET6, SOCK_STREAM);
@@ -160,10 +166,54 @@ class ProxyProcess {
     }
   }
 
-  const net::NetworkNamespace& netns_;
+  net::NetworkNamespace netns_;
   int reports_;
   std::mutex entering_;
 };
+
+void listen_everywhere(ProxyProcess& proxy, int workers) {
+  for (int i = 0; i < workers; ++i)
+    for (const int port : {WEFT_PORT_OUTBOUND, WEFT_PORT_INBOUND, WEFT_PORT_HBONE, WEFT_PORT_DNS})
+      proxy.listen(static_cast<std::uint16_t>(port));
+  proxy.answer_dns();
+}
+
+// The bytes of a length-delimited field inside another: all that a ZDS message is.
+std::string inner_field(std::string_view bytes) {
+  if (bytes.size() < 2) return {};
+  const auto length = static_cast<std::size_t>(static_cast<unsigned char>(bytes[1]));
+  return std::string(bytes.substr(2, length));
+}
+
+// Plays ztunnel on the node agent's socket, for ever. Pods share one listener set: their first.
+void obey(ProxyProcess& proxy, const ProxyOptions& options) {
+  const UniqueFd agent = dial_seqpacket(options.zds_socket);
+  const std::byte hello[] = {std::byte{8}, std::byte{1}};
+  static_cast<void>(send_packet(agent.get(), hello));
+  for (;;) {
+    pollfd polled{agent.get(), POLLIN, 0};
+    poll(&polled, 1, -1);
+    auto packet = receive_packet(agent.get(), 1024);
+    if (!packet || packet->bytes.empty()) break;
+    const std::string_view bytes(reinterpret_cast<const char*>(packet->bytes.data()),
+                                 packet->bytes.size());
+    const std::string uid = inner_field(inner_field(bytes));
+    std::string ack = std::string("\x0a\x00", 2);
+    if (bytes[0] == 0x0a && !options.refusal.empty()) {
+      const char size = static_cast<char>(options.refusal.size());
+      ack = std::string{'\x0a', static_cast<char>(size + 2), '\x0a', size} + options.refusal;
+    } else if (bytes[0] == 0x0a) {
+      auto netns = net::NetworkNamespace::adopt(packet->descriptors.at(0).release());
+      proxy.move_to(*std::move(netns));
+      listen_everywhere(proxy, options.workers);
+    }
+    proxy.report(bytes[0] == 0x0a   ? "zds add " + uid
+                 : bytes[0] == 0x12 ? "zds del " + uid
+                                    : "zds snapshot");
+    static_cast<void>(send_packet(agent.get(), std::as_bytes(std::span(ack))));
+  }
+  proxy.report("zds end");
+}
 
 std::string make_cgroup() {
   static std::atomic<int> serial = 0;
@@ -181,12 +231,15 @@ std::string make_cgroup() {
                             const std::string& cgroup, int reports) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (options.in_cgroup) std::ofstream(cgroup + "/cgroup.procs") << getpid() << std::flush;
-  ProxyProcess proxy(netns, reports);
-  for (int i = 0; i < options.workers; ++i)
-    for (const int port : {WEFT_PORT_OUTBOUND, WEFT_PORT_INBOUND, WEFT_PORT_HBONE, WEFT_PORT_DNS})
-      proxy.listen(static_cast<std::uint16_t>(port));
-  proxy.answer_dns();
+  auto own = net::NetworkNamespace::open("/proc/self/fd/" + std::to_string(netns.fd()));
+  ProxyProcess proxy(*std::move(own), reports);
   proxy.report("ready");
+  if (options.zds_socket.empty()) {
+    listen_everywhere(proxy, options.workers);
+    proxy.report("listening");
+  } else {
+    obey(proxy, options);
+  }
   for (;;) pause();
 }
 
@@ -203,6 +256,7 @@ Proxy::Proxy(const net::NetworkNamespace& netns, ProxyOptions options) : cgroup_
   if (pid_ == 0) run_proxy(netns, options, cgroup_, ends[1]);
   ::close(ends[1]);
   REQUIRE(saw() == "ready");
+  if (options.zds_socket.empty()) REQUIRE(saw() == "listening");
 }
 
 Proxy::~Proxy() {

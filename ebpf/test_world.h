@@ -102,6 +102,9 @@ class Echo {
 struct ProxyOptions {
   int workers = 1;  // listeners of each port, in one SO_REUSEPORT group
   bool in_cgroup = true;
+  // Instead of listening in `netns` at once: connect here and do as the node agent says.
+  std::string zds_socket = {};
+  std::string refusal = {};  // what it answers to each add, instead of doing it
 };
 class Proxy {
  public:
@@ -113,7 +116,8 @@ class Proxy {
   void kill();
   pid_t pid() const { return pid_; }
   std::uint64_t cgroup_id() const { return cgroup_id_; }
-  // The next connection it saw: "15001 CLIENT -> DIALLED"; "" after kPatience.
+  // The next thing it saw: "15001 CLIENT -> DIALLED", "dns CLIENT -> DIALLED", "zds add UID",
+  // "zds del UID", "zds snapshot", "zds end"; "" after kPatience.
   std::string saw();
 
  private:

@@ -7,8 +7,8 @@
  *
  * The decision is made once per socket, at its SYN, and remembered in socket storage. When ztunnel
  * dies, a captured socket's packets still take the same way and end there. What may leave:
- * ztunnel's own packets (told by cgroup), connections older than the enrolment, what is neither TCP nor DNS,
- * and answers of the kernel that carry no data.
+ * ztunnel's own packets (told by cgroup), connections older than the enrolment, what is neither TCP
+ * nor DNS, and answers of the kernel that carry no data.
  *
  * Safe to leave attached: with nobody to steer to, captured traffic is dropped. */
 
