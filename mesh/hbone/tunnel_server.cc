@@ -1,0 +1,162 @@
+#include "mesh/hbone/tunnel_server.h"
+
+#include <unordered_set>
+#include <utility>
+
+#include "mesh/hbone/tunnel.h"
+#include "mesh/io/task_scope.h"
+
+namespace mesh::hbone {
+namespace {
+
+std::optional<std::string> copy(const h2::Headers& headers, std::string_view name) {
+  const auto value = h2::find_header(headers, name);
+  return value ? std::optional<std::string>(*value) : std::nullopt;
+}
+
+void answer(StreamState& state, int status, const h2::Headers& more, bool end) {
+  if (state.tunnel == nullptr || state.failure) return;
+  h2::Headers headers = {{":status", std::to_string(status)}};
+  headers.insert(headers.end(), more.begin(), more.end());
+  if (!state.tunnel->h2().respond(state.id, headers, end)) {
+    state.tunnel->h2().reset(state.id, h2::ErrorCode::kInternalError);
+  }
+  state.tunnel->wake_writer();
+}
+
+}  // namespace
+
+IncomingConnect::IncomingConnect(ConnectRequest request, std::shared_ptr<StreamState> state)
+    : request_(std::move(request)), state_(std::move(state)) {}
+IncomingConnect::IncomingConnect(IncomingConnect&&) noexcept = default;
+
+IncomingConnect& IncomingConnect::operator=(IncomingConnect&& other) noexcept {
+  if (this != &other) {
+    refuse(503);
+    request_ = std::move(other.request_);
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+IncomingConnect::~IncomingConnect() { refuse(503); }
+
+Result<Stream> IncomingConnect::accept(const h2::Headers& headers) {
+  const std::shared_ptr<StreamState> state = std::exchange(state_, nullptr);
+  MESH_CHECK(state != nullptr);
+  if (state->failure) return std::unexpected(*state->failure);
+  answer(*state, 200, headers, false);
+  return Stream(state);
+}
+
+void IncomingConnect::refuse(int status) {
+  const std::shared_ptr<StreamState> state = std::exchange(state_, nullptr);
+  if (state) answer(*state, status, {}, true);
+}
+
+io::Task<Result<Done>> IncomingConnect::wait_hang_up() {
+  const std::shared_ptr<StreamState> state = state_;
+  while (state && !state->failure) {
+    if (!co_await state->hung_up.wait()) co_return failed(Reason::kCancelled, "wait for hang-up");
+  }
+  co_return Done{};
+}
+
+struct TunnelServer::Impl {
+  io::Ring& ring;
+  ServerOptions options;
+  ConnectHandler& handler;
+  std::unordered_set<Tunnel*> tunnels{};
+  std::size_t serving = 0;
+  bool draining = false;
+  bool ended = false;
+};
+
+namespace {
+
+// One accepted connection.
+struct Serving final : Tunnel::Listener {
+  Serving(ConnectHandler& to, io::CancelScope* outer) : handler(to), handlers(outer) {}
+
+  ConnectHandler& handler;
+  io::TaskScope handlers;
+  Tunnel* tunnel = nullptr;
+
+  void on_request(std::shared_ptr<StreamState> state, h2::Headers headers) override {
+    ConnectRequest request{
+        .peer = *tunnel->session().peer(),
+        .peer_address = tunnel->socket().peer_address(),
+        .local_address = tunnel->socket().local_address(),
+        .authority = std::string(h2::find_header(headers, ":authority").value_or("")),
+        .baggage = copy(headers, "baggage"),
+        .forwarded = copy(headers, "forwarded"),
+        .traceparent = copy(headers, "traceparent"),
+        .x_forwarded_network = copy(headers, "x-forwarded-network"),
+    };
+    handlers.spawn(handle(std::move(request), std::move(state)));
+  }
+
+  io::Task<void> handle(ConnectRequest request, std::shared_ptr<StreamState> state) {
+    io::CancelScope scope(co_await io::current_cancel());
+    state->handler = &scope;
+    IncomingConnect connect(std::move(request), state);
+    co_await handler.on_connect(std::move(connect)).under(scope);
+    state->handler = nullptr;
+    state->disarm();
+  }
+};
+
+}  // namespace
+
+TunnelServer::TunnelServer(io::Ring& ring, ServerOptions options, ConnectHandler& handler)
+    : impl_(std::make_unique<Impl>(
+          Impl{.ring = ring, .options = std::move(options), .handler = handler})) {}
+
+TunnelServer::~TunnelServer() { MESH_CHECK(impl_->serving == 0); }
+
+io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
+                                           std::shared_ptr<const tls::Context> context) {
+  Impl& impl = *impl_;
+  if (impl.ended) co_return failed(Reason::kDraining, "tunnel server");
+  tls::SessionOptions session_options;
+  session_options.now = std::chrono::floor<std::chrono::seconds>(impl.ring.wall_now());
+  CO_TRY(auto session, tls::Session::create(std::move(context), std::move(session_options)));
+
+  ++impl.serving;
+  Serving serving(impl.handler, co_await io::current_cancel());
+  TunnelOptions options{.h2 = impl.options.h2, .idle_limit = impl.options.idle_deadline};
+  Tunnel tunnel(impl.ring, std::move(socket), std::move(session), std::move(options), serving);
+  serving.tunnel = &tunnel;
+  impl.tunnels.insert(&tunnel);
+
+  Result<Done> result = co_await io::with_deadline(impl.ring, impl.options.handshake_deadline,
+                                                   "tls handshake", tunnel.handshake());
+  if (result && !tunnel.session().peer()) {
+    result = failed(Reason::kNoCertificate, "tls handshake");  // an open server's context
+  }
+  if (result) {
+    if (impl.draining) tunnel.drain();
+    if (impl.ended) tunnel.end({.reason = Reason::kDraining, .during = "tunnel"});
+    result = co_await tunnel.run();
+  }
+  impl.tunnels.erase(&tunnel);
+  co_await serving.handlers.join();
+  --impl.serving;
+  co_return result;
+}
+
+void TunnelServer::drain() {
+  impl_->draining = true;
+  for (Tunnel* tunnel : impl_->tunnels) tunnel->drain();
+}
+
+void TunnelServer::end() {
+  impl_->ended = true;
+  for (Tunnel* tunnel : impl_->tunnels) {
+    tunnel->end({.reason = Reason::kDraining, .during = "drain deadline"});
+  }
+}
+
+std::size_t TunnelServer::connections() const { return impl_->serving; }
+
+}  // namespace mesh::hbone
