@@ -24,8 +24,8 @@ std::optional<std::uint16_t> parse_lenient_port(std::string_view text) {
 
 bool is_host(std::string_view text) {
   const auto ok = [](char c) {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' ||
-           c == '_';
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == '-' || c == '_';
   };
   return !text.empty() && text.size() <= kHostMax && std::ranges::all_of(text, ok);
 }
@@ -62,7 +62,8 @@ std::optional<Authority> parse_authority(std::string_view text) {
 }
 
 std::string to_string(const Authority& authority) {
-  if (const auto* address = std::get_if<net::SocketAddress>(&authority)) return address->to_string();
+  if (const auto* address = std::get_if<net::SocketAddress>(&authority))
+    return address->to_string();
   const auto& name = std::get<HostAndPort>(authority);
   return name.host + ":" + std::to_string(name.port);
 }

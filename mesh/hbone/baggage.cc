@@ -167,7 +167,8 @@ std::optional<Forwarded> parse_forwarded(std::string_view header) {
 }
 
 std::string to_header(const TraceParent& trace) {
-  return "00-" + to_hex(trace.trace_high) + to_hex(trace.trace_low) + "-" + to_hex(trace.span) + "-00";
+  return "00-" + to_hex(trace.trace_high) + to_hex(trace.trace_low) + "-" + to_hex(trace.span) +
+         "-00";
 }
 
 std::optional<TraceParent> parse_traceparent(std::string_view header) {

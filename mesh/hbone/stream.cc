@@ -10,7 +10,8 @@
 namespace mesh::hbone {
 namespace {
 
-// A slice smaller than this is copied when it is kept, so that it does not hold a whole wire buffer.
+// A slice smaller than this is copied when it is kept, so that it does not hold a whole wire
+// buffer.
 constexpr std::size_t kCopyBelow = 4096;
 // One DATA frame that fills a record.
 constexpr std::size_t kPayloadMax = 16384 - 9;

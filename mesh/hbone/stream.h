@@ -2,8 +2,8 @@
 // Stream: one connection inside a tunnel, as a ByteStream (mesh/io/socket.h).
 //
 // A clean end is END_STREAM and nothing else: RST_STREAM of any code, a broken tunnel, a missed
-// keep-alive or a drain deadline are errors of recv_buffer(), so that the relay can end the other side
-// with RST and truncation is never mistaken for the end.
+// keep-alive or a drain deadline are errors of recv_buffer(), so that the relay can end the other
+// side with RST and truncation is never mistaken for the end.
 
 #include <cstddef>
 #include <memory>
@@ -17,11 +17,11 @@
 
 namespace mesh::hbone {
 
-class Tunnel;         // internal: one TLS + HTTP/2 connection
-struct StreamState;   // internal
+class Tunnel;        // internal: one TLS + HTTP/2 connection
+struct StreamState;  // internal
 
-// Owns its place in the tunnel: destroying one that has not ended resets it (CANCEL). One reader and
-// one writer at a time. Threads: those of its ring.
+// Owns its place in the tunnel: destroying one that has not ended resets it (CANCEL). One reader
+// and one writer at a time. Threads: those of its ring.
 class Stream {
  public:
   Stream() = default;
@@ -31,8 +31,8 @@ class Stream {
   ~Stream();
 
   // At least one byte, or empty at the peer's END_STREAM (or trailers).
-  // Errors: kPeerReset (RST_STREAM, or the tunnel broke), kTimedOut (keep-alive), kDraining (deadline),
-  // kCancelled.
+  // Errors: kPeerReset (RST_STREAM, or the tunnel broke), kTimedOut (keep-alive), kDraining
+  // (deadline), kCancelled.
   io::Task<Result<tls::Slice>> recv_buffer();
 
   // Accepted for sending once the tunnel has room: at most 256 KiB of a stream wait in it.

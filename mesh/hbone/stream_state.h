@@ -24,7 +24,13 @@ inline constexpr io::Duration kHandlerGrace = std::chrono::seconds(1);
 
 struct StreamState final : io::Timer {
   StreamState(io::Ring& on, Tunnel& of, h2::StreamId stream)
-      : io::Timer(on), ring(on), tunnel(&of), id(stream), readable(on), writable(on), hung_up(on),
+      : io::Timer(on),
+        ring(on),
+        tunnel(&of),
+        id(stream),
+        readable(on),
+        writable(on),
+        hung_up(on),
         answered(on) {}
 
   io::Ring& ring;
@@ -32,8 +38,8 @@ struct StreamState final : io::Timer {
   h2::StreamId id;
 
   std::deque<tls::Slice> received{};
-  bool ended = false;             // the peer's END_STREAM came
-  bool finished = false;          // ours is on its way
+  bool ended = false;     // the peer's END_STREAM came
+  bool finished = false;  // ours is on its way
   std::optional<Error> failure{};
 
   // Client: the response.

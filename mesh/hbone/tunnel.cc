@@ -23,9 +23,16 @@ io::Task<Result<Done>> send_pieces(io::Socket& socket, const std::vector<tls::Pi
 
 Tunnel::Tunnel(io::Ring& ring, io::Socket socket, std::unique_ptr<tls::Session> session,
                TunnelOptions options, Listener& listener)
-    : io::Timer(ring), ring_(ring), socket_(std::move(socket)), session_(std::move(session)),
-      options_(std::move(options)), listener_(listener), writable_(ring), read_done_(ring),
-      ponged_(ring), heard_at_(ring.now()) {}
+    : io::Timer(ring),
+      ring_(ring),
+      socket_(std::move(socket)),
+      session_(std::move(session)),
+      options_(std::move(options)),
+      listener_(listener),
+      writable_(ring),
+      read_done_(ring),
+      ponged_(ring),
+      heard_at_(ring.now()) {}
 
 Tunnel::~Tunnel() {
   for (auto& [id, state] : states_) state->tunnel = nullptr;
@@ -60,13 +67,12 @@ io::Task<Result<Done>> Tunnel::handshake() {
     if (buffer.empty()) co_return failed(Reason::kPeerClosed, "tls handshake");
     const auto fed = session_->feed(tls::Slice(std::move(buffer)), plaintext_);
     if (!fed) {
-      (void)co_await io::with_deadline(ring_, kCloseDeadline, "tls handshake",
-                                       tell_and_linger());
+      (void)co_await io::with_deadline(ring_, kCloseDeadline, "tls handshake", tell_and_linger());
       co_return std::unexpected(fed.error());
     }
   }
   heard_at_ = ring_.now();
-  h2_ = std::make_unique<h2::Connection>(options_.h2, *this, ring_.now());
+  h2_ = std::make_unique<h2::Connection>(options_.h2, static_cast<h2::Events&>(*this), ring_.now());
   co_return co_await say(ciphertext);
 }
 
@@ -355,8 +361,8 @@ void Tunnel::stream_over() {
   listener_.on_stream_over();
   if (h2_->streams() > 1 || !states_.empty()) return;
   const io::TimePoint now = ring_.now();
-  const bool busy_past_the_limit = opened_at_ != io::TimePoint{} &&
-                                   now - opened_at_ >= options_.idle_limit;
+  const bool busy_past_the_limit =
+      opened_at_ != io::TimePoint{} && now - opened_at_ >= options_.idle_limit;
   if (retired_ || (busy_past_the_limit && !is_server())) {
     h2_->go_away(h2::ErrorCode::kNoError);
     wake_writer();

@@ -1,6 +1,6 @@
 #pragma once
-// Tunnel: one TLS and HTTP/2 connection on a socket, either role: the coroutines that read and write
-// it, its timers, and the streams in it. Internal to mesh/hbone.
+// Tunnel: one TLS and HTTP/2 connection on a socket, either role: the coroutines that read and
+// write it, its timers, and the streams in it. Internal to mesh/hbone.
 
 #include <chrono>
 #include <functional>
@@ -41,8 +41,8 @@ class Tunnel final : h2::Events, io::Timer {
          TunnelOptions options, Listener& listener);
   ~Tunnel() override;
 
-  // First handshake(), then run() to the end. The caller sets a deadline on the former; when it fails
-  // the peer has been told.
+  // First handshake(), then run() to the end. The caller sets a deadline on the former; when it
+  // fails the peer has been told.
   io::Task<Result<Done>> handshake();
   io::Task<Result<Done>> run();
 
@@ -58,9 +58,9 @@ class Tunnel final : h2::Events, io::Timer {
   // When the peer was last heard.
   io::TimePoint heard_at() const { return heard_at_; }
 
-  void drain();                   // server: graceful
-  void retire();                  // client: no new streams; closes when the last one has ended
-  void end(const Error& error);   // streams fail with it now; close_notify
+  void drain();                  // server: graceful
+  void retire();                 // client: no new streams; closes when the last one has ended
+  void end(const Error& error);  // streams fail with it now; close_notify
 
   h2::Connection& h2() { return *h2_; }
   void wake_writer() noexcept;
@@ -107,11 +107,11 @@ class Tunnel final : h2::Events, io::Timer {
   };
   std::vector<Request> requests_;  // seen while reading, not yet handed on
 
-  io::Event writable_;      // there is something to write
+  io::Event writable_;  // there is something to write
   io::Event read_done_;
   io::internal::WaitList ponged_;
   bool pong_ = false;
-  bool closing_ = false;    // write what is left, then close
+  bool closing_ = false;  // write what is left, then close
   bool retired_ = false;
   std::optional<Error> ended_by_;
   io::TimePoint close_by_{};

@@ -29,7 +29,7 @@ struct Group {
 
   std::vector<std::shared_ptr<Entry>> entries{};  // ready ones
   bool dialling = false;
-  io::CancelScope* dial = nullptr;   // cancels the handshake under way
+  io::CancelScope* dial = nullptr;  // cancels the handshake under way
   std::size_t waiters = 0;
   std::uint64_t dials_ended = 0;
   std::optional<Error> dial_error{};  // of the last one
@@ -40,13 +40,14 @@ struct Group {
 }  // namespace
 
 struct TunnelPool::Impl {
-  Impl(io::Ring& on, PoolOptions with) : ring(on), options(std::move(with)) {}
+  Impl(io::Ring& on, PoolOptions with) : ring(on), options(std::move(with)), empty(on) {}
 
   io::Ring& ring;
   PoolOptions options;
   std::map<TunnelKey, std::shared_ptr<Group>> groups{};
   io::TaskScope tasks{};
   std::size_t tunnels = 0;
+  io::Event empty;  // set when closed and without tunnels
   bool closed = false;
   Counts counts{};
 
@@ -59,6 +60,7 @@ struct TunnelPool::Impl {
   io::Task<Result<std::shared_ptr<Entry>>> dial_tunnel(const OpenRequest& request);
   io::Task<Result<OpenOutcome>> attempt(const OpenRequest& request, bool& try_again);
   void tidy(const TunnelKey& key, const std::shared_ptr<Group>& group);
+  void tunnel_gone(const TunnelKey& key, const std::shared_ptr<Group>& group);
   template <class Matches>
   void retire_if(Matches matches, bool end_streams);
 };
@@ -93,7 +95,8 @@ io::Task<Result<std::shared_ptr<Entry>>> TunnelPool::Impl::acquire(const OpenReq
       const bool silent = ring.now() - entry->tunnel->heard_at() > options.probe_after;
       if (!silent) co_return entry;
       const auto alive = co_await probe(entry);
-      if (!alive && alive.error().reason == Reason::kCancelled) co_return std::unexpected(alive.error());
+      if (!alive && alive.error().reason == Reason::kCancelled)
+        co_return std::unexpected(alive.error());
       continue;  // it answered, or it is out of the group
     }
     if (group->waiters >= options.waiters_per_key_max) {
@@ -151,6 +154,11 @@ void TunnelPool::Impl::tidy(const TunnelKey& key, const std::shared_ptr<Group>& 
   if (found != groups.end() && found->second == group) groups.erase(found);
 }
 
+void TunnelPool::Impl::tunnel_gone(const TunnelKey& key, const std::shared_ptr<Group>& group) {
+  if (--tunnels == 0 && closed) empty.set();
+  tidy(key, group);
+}
+
 // ---- making one ----
 
 void TunnelPool::Impl::start_dial(const OpenRequest& request, std::shared_ptr<Group> group) {
@@ -180,8 +188,7 @@ io::Task<void> TunnelPool::Impl::dial(OpenRequest request, std::shared_ptr<Group
   if (!made) {
     group->dial_error = made.error();
     group->changed.wake_all();
-    --tunnels;
-    tidy(request.key, group);
+    tunnel_gone(request.key, group);
     co_return;
   }
   const std::shared_ptr<Entry> entry = *std::move(made);
@@ -190,8 +197,7 @@ io::Task<void> TunnelPool::Impl::dial(OpenRequest request, std::shared_ptr<Group
   group->changed.wake_all();
   (void)co_await entry->tunnel->run();
   std::erase(group->entries, entry);
-  --tunnels;
-  tidy(request.key, group);
+  tunnel_gone(request.key, group);
 }
 
 io::Task<Result<std::shared_ptr<Entry>>> TunnelPool::Impl::dial_tunnel(const OpenRequest& request) {
@@ -253,10 +259,12 @@ io::Task<Result<OpenOutcome>> TunnelPool::Impl::attempt(const OpenRequest& reque
   const std::shared_ptr<StreamState> state = *asked;
   Stream stream(state);
   if (reused) ++counts.reused;
-  OpenOutcome outcome{.stream = {}, .headers = {}, .peer = *entry->tunnel->session().peer(),
+  OpenOutcome outcome{.stream = {},
+                      .headers = {},
+                      .peer = *entry->tunnel->session().peer(),
                       .local_address = entry->tunnel->socket().local_address()};
-  const auto answered =
-      co_await io::with_deadline(ring, options.response_deadline, "CONNECT", wait_for_answer(state));
+  const auto answered = co_await io::with_deadline(ring, options.response_deadline, "CONNECT",
+                                                   wait_for_answer(state));
   if (!answered) {
     const bool tunnel_broke = state->tunnel == nullptr && !state->reset_code;
     const bool silent_since = entry->tunnel->heard_at() <= asked_at;
@@ -313,11 +321,8 @@ io::Task<void> TunnelPool::close(io::Duration grace) {
   Impl& impl = *impl_;
   impl.closed = true;
   impl.retire_if([](const TunnelKey&) { return true; }, false);
-  const io::TimePoint until = impl.ring.now() + grace;
-  while (impl.tunnels > 0 && impl.ring.now() < until) {
-    const auto step = std::min<io::Duration>(until - impl.ring.now(), std::chrono::milliseconds(20));
-    const auto slept = co_await io::sleep_for(impl.ring, step);
-    if (!slept) break;
+  if (impl.tunnels > 0) {
+    (void)co_await io::with_deadline(impl.ring, grace, "close of the pool", impl.empty.wait());
   }
   impl.retire_if([](const TunnelKey&) { return true; }, true);
   co_await impl.tasks.join();

@@ -1,6 +1,6 @@
 #pragma once
-// TunnelPool: the connecting side of HBONE. Opens CONNECT streams, on tunnels that are shared by the
-// connections of one source pod to one destination workload, and by nobody else.
+// TunnelPool: the connecting side of HBONE. Opens CONNECT streams, on tunnels that are shared by
+// the connections of one source pod to one destination workload, and by nobody else.
 //
 // One pool per worker ring. A key has at most one handshake under way; those who ask meanwhile wait
 // for it and are served in order, so a burst of connections makes no herd of handshakes.
@@ -28,9 +28,9 @@ namespace mesh::hbone {
 // Everything in it must be equal for two connections to share a tunnel. The uids keep two pods of
 // one service account apart, and an address that passes to another workload.
 struct TunnelKey {
-  std::string source_uid;               // of the pod that connects
+  std::string source_uid;  // of the pod that connects
   net::SpiffeId source;
-  std::string destination_uid;          // of the workload dialled (a waypoint's own, when through one)
+  std::string destination_uid;  // of the workload dialled (a waypoint's own, when through one)
   std::vector<net::SpiffeId> accepted;  // identities the peer may have; never empty
   net::SocketAddress address;           // ip:15008
 
@@ -39,8 +39,9 @@ struct TunnelKey {
 
 struct OpenRequest {
   TunnelKey key;
-  std::shared_ptr<const tls::Context> context;  // of key.source; the newest one: used for new tunnels
-  const net::NetworkNamespace* netns = nullptr; // the source pod's; outlives the call
+  std::shared_ptr<const tls::Context>
+      context;  // of key.source; the newest one: used for new tunnels
+  const net::NetworkNamespace* netns = nullptr;  // the source pod's; outlives the call
   std::optional<std::uint32_t> mark{};
   std::string authority;
   h2::Headers headers;  // after the pseudo-headers: baggage, forwarded, traceparent, in that order
@@ -50,8 +51,8 @@ struct OpenRequest {
 struct OpenOutcome {
   int status = 0;
   std::optional<Stream> stream;
-  h2::Headers headers;  // of the response; may hold the destination's baggage
-  net::SpiffeId peer;   // whom the tunnel leads to
+  h2::Headers headers;               // of the response; may hold the destination's baggage
+  net::SpiffeId peer;                // whom the tunnel leads to
   net::SocketAddress local_address;  // our end of the tunnel
 };
 
@@ -60,12 +61,12 @@ struct PoolOptions {
   io::Duration handshake_deadline = std::chrono::seconds(10);  // TLS
   io::Duration response_deadline = std::chrono::seconds(10);   // CONNECT to its status
   io::Duration idle_release = std::chrono::minutes(5);         // counted from the last stream's end
-  // A tunnel that was silent this long is asked by PING before it is used again, and dropped when no
-  // answer comes within probe_deadline.
+  // A tunnel that was silent this long is asked by PING before it is used again, and dropped when
+  // no answer comes within probe_deadline.
   io::Duration probe_after = std::chrono::seconds(2);
   io::Duration probe_deadline = std::chrono::seconds(2);
   std::size_t streams_per_tunnel = 100;
-  std::size_t tunnels_max = 4096;         // of the pool
+  std::size_t tunnels_max = 4096;  // of the pool
   std::size_t waiters_per_key_max = 4096;
   h2::Options h2 = h2::Options::for_client();
 };
@@ -81,12 +82,12 @@ class TunnelPool {
 
   // Errors: those of connect (kRefused, kUnreachable, kTimedOut), of the handshake (tls::Session),
   // kPeerReset (RST_STREAM before the answer), kTimedOut (no answer), kExhausted (a limit above),
-  // kDraining, kCancelled. When the last one waiting for a tunnel gives up, its handshake is given up.
-  // A tunnel that turns out dead before our request was processed is replaced once, unnoticed.
+  // kDraining, kCancelled. When the last one waiting for a tunnel gives up, its handshake is given
+  // up. A tunnel that turns out dead before our request was processed is replaced once, unnoticed.
   io::Task<Result<OpenOutcome>> open(OpenRequest request);
 
-  // No new stream uses a tunnel to (or from) that pod; those without streams close now. For addresses
-  // and uids that pass to another workload, and certificates that are gone.
+  // No new stream uses a tunnel to (or from) that pod; those without streams close now. For
+  // addresses and uids that pass to another workload, and certificates that are gone.
   void purge_destination(const std::string& destination_uid);
   void purge_source(const std::string& source_uid);
   // Ends those tunnels and their streams at once (kDraining): the source pod is gone.
@@ -99,8 +100,8 @@ class TunnelPool {
     std::size_t tunnels = 0;
     std::size_t streams = 0;
     std::uint64_t dialled = 0;
-    std::uint64_t reused = 0;   // streams opened on a tunnel that stood already
-    std::uint64_t dead = 0;     // tunnels dropped for an unanswered PING
+    std::uint64_t reused = 0;  // streams opened on a tunnel that stood already
+    std::uint64_t dead = 0;    // tunnels dropped for an unanswered PING
   };
   Counts counts() const;
 

@@ -42,8 +42,8 @@ class IncomingConnect {
 
   const ConnectRequest& request() const { return request_; }
 
-  // 200 with `headers` after :status (baggage of the destination). Call it only when the connection to
-  // the application stands. Errors: kPeerReset when the peer has given up meanwhile.
+  // 200 with `headers` after :status (baggage of the destination). Call it only when the connection
+  // to the application stands. Errors: kPeerReset when the peer has given up meanwhile.
   Result<Stream> accept(const h2::Headers& headers = {});
   // 401 policy, 400 method, authority or address mismatch, 503 everything else.
   void refuse(int status);
@@ -77,9 +77,9 @@ class TunnelServer {
   TunnelServer(const TunnelServer&) = delete;
   TunnelServer& operator=(const TunnelServer&) = delete;
 
-  // Serves one accepted connection to its end; every handler it started is joined. Done when it ended
-  // well. Errors: the handshake's (see tls::Session), kTimedOut (handshake, keep-alive, idle),
-  // kProtocol, kFlood, kPeerReset, kDraining.
+  // Serves one accepted connection to its end; every handler it started is joined. Done when it
+  // ended well. Errors: the handshake's (see tls::Session), kTimedOut (handshake, keep-alive,
+  // idle), kProtocol, kFlood, kPeerReset, kDraining.
   io::Task<Result<Done>> serve(io::Socket socket, std::shared_ptr<const tls::Context> context);
 
   // Graceful: see h2::Connection::drain(). Connections end as their last stream does.
