@@ -17,14 +17,14 @@ inline constexpr std::size_t kBaggageMembersMax = 64;
 
 // Empty members are left out on the wire.
 struct Baggage {
-  std::string cluster;
-  std::string ns;
-  std::string workload_type;  // "deployment", "cronjob", "pod", "job": the key of `workload`
-  std::string workload;
-  std::string service;   // service.name
-  std::string revision;  // service.version
-  std::string region;
-  std::string zone;
+  std::string cluster{};
+  std::string ns{};
+  std::string workload_type{};  // "deployment", "cronjob", "pod", "job": the key of `workload`
+  std::string workload{};
+  std::string service{};   // service.name
+  std::string revision{};  // service.version
+  std::string region{};
+  std::string zone{};
 
   friend bool operator==(const Baggage&, const Baggage&) = default;
 };
@@ -37,8 +37,8 @@ std::string to_header(const Baggage& baggage);
 std::optional<Baggage> parse_baggage(std::string_view header);
 
 struct Forwarded {
-  std::optional<net::SocketAddress> client;  // for=
-  std::string host;                          // the service the client addressed; may be empty
+  std::optional<net::SocketAddress> client{};  // for=
+  std::string host{};                          // the service the client addressed; may be empty
 };
 // for="10.0.0.1:4000";host=svc.ns.svc.cluster.local
 std::string to_header(const Forwarded& forwarded);
