@@ -170,7 +170,8 @@ json to_workload(const Directory& directory, const Workload& from, const Workloa
   return decide(directory, from, to, port);
 }
 
-// "cart", "cart.shop" and "cart.shop.svc" mean "cart.shop.svc.cluster.local", unless they are names.
+// "cart", "cart.shop" and "cart.shop.svc" mean "cart.shop.svc.cluster.local", unless they are
+// names.
 const Service* service_named(const Directory& directory, const Settings& settings,
                              const std::string& ns, const std::string& host) {
   const std::string& domain = settings.cluster_domain;

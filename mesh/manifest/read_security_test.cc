@@ -28,6 +28,23 @@ std::string operation(const std::string& fields) {
   return policy("  rules:\n  - to:\n    - operation: {" + fields + "}\n");
 }
 
+struct Row {
+  std::string text;
+  unsigned line = 0;
+  std::string field;
+};
+
+void check(const Row& row) {
+  INFO(row.text);
+  const Parsed parsed = parse("p.yaml", row.text);
+  CHECK(parsed.objects.empty());
+  REQUIRE(parsed.broken.size() == 1);
+  REQUIRE_FALSE(parsed.problems.empty());
+  INFO(parsed.problems[0].to_string());
+  CHECK(parsed.problems[0].field == row.field);
+  CHECK(parsed.problems[0].line == row.line);
+}
+
 }  // namespace
 
 TEST_CASE("a stock AuthorizationPolicy is read whole") {
@@ -76,13 +93,8 @@ TEST_CASE("no selector and an empty selector are told apart") {
   CHECK(std::get<AuthorizationPolicy>(empty.objects.at(0).object).selector->empty());
 }
 
-TEST_CASE("whatever could only be dropped is an error with its line and field") {
-  struct Row {
-    std::string text;
-    unsigned line;
-    std::string field;
-  };
-  const auto row = GENERATE(values<Row>({
+TEST_CASE("fields that do not exist, and text that YAML takes for something else, are errors") {
+  check(GENERATE(values<Row>({
       // unknown fields, at every depth
       {policy("  actoin: DENY\n"), 5, "spec.actoin"},
       {policy("  rules:\n  - form: []\n"), 6, "spec.rules[0].form"},
@@ -92,7 +104,11 @@ TEST_CASE("whatever could only be dropped is an error with its line and field") 
       {operation("port: ['80']"), 7, "spec.rules[0].to[0].operation.port"},
       {policy("  selector: {matchExpressions: []}\n"), 5, "spec.selector.matchExpressions"},
       {policy("  {}\nrules: []\n"), 6, "rules"},
-      // values that are none
+  })));
+}
+
+TEST_CASE("values that could only be dropped are errors") {
+  check(GENERATE(values<Row>({
       {policy("  action: BLOCK\n"), 5, "spec.action"},
       {source("ipBlocks: [10.0.0.0/33]"), 7, "spec.rules[0].from[0].source.ipBlocks[0]"},
       {source("ipBlocks: [10.0.0.0/8, 10.0.0.300]"), 7, "spec.rules[0].from[0].source.ipBlocks[1]"},
@@ -114,6 +130,11 @@ TEST_CASE("whatever could only be dropped is an error with its line and field") 
       {policy("  rules:\n  - when: [{key: source.ipp, values: [x]}]\n"), 6,
        "spec.rules[0].when[0].key"},
       {policy("  rules:\n  - when: [{key: source.namespace}]\n"), 6, "spec.rules[0].when[0].key"},
+  })));
+}
+
+TEST_CASE("what is empty where that would mean everything, or contradicts itself, is an error") {
+  check(GENERATE(values<Row>({
       // text that YAML takes for something else
       {operation("ports: [8080]"), 7, "spec.rules[0].to[0].operation.ports[0]"},
       {source("namespaces: [no]"), 7, "spec.rules[0].from[0].source.namespaces[0]"},
@@ -138,15 +159,7 @@ TEST_CASE("whatever could only be dropped is an error with its line and field") 
       {peer("  portLevelMtls: {80: {mode: STRICT}}\n"), 5, "spec.portLevelMtls"},
       {peer("  selector: {matchLabels: {a: b}}\n  portLevelMtls: {http: {mode: STRICT}}\n"), 6,
        "spec.portLevelMtls.http"},
-  }));
-  INFO(row.text);
-  const Parsed parsed = parse("p.yaml", row.text);
-  CHECK(parsed.objects.empty());
-  REQUIRE(parsed.broken.size() == 1);
-  REQUIRE_FALSE(parsed.problems.empty());
-  INFO(parsed.problems[0].to_string());
-  CHECK(parsed.problems[0].field == row.field);
-  CHECK(parsed.problems[0].line == row.line);
+  })));
 }
 
 TEST_CASE("a name in a metadata field that does not exist is an error too") {
