@@ -32,20 +32,23 @@ std::string full_host(const std::string& from, const std::string& host) {
   return short_name && slash != std::string::npos ? host + "." + from.substr(0, slash) : host;
 }
 
-void print_lines(const Json& answer, const char* key) {
-  if (!answer.contains(key) || !answer[key].is_array()) return;
-  for (const Json& line : answer[key]) {
-    if (line.is_string()) {
-      std::printf("  %s\n", line.get<std::string>().c_str());
-    } else {
-      const std::string policy =
-          text(line, "policy").empty() ? text(line, "name") : text(line, "policy");
-      const std::string why = text(line, "why").empty() ? text(line, "reason") : text(line, "why");
-      const std::string rule = text(line, "rule");
-      std::printf("  %s%s%s%s: %s\n", policy.c_str(),
-                  text(line, "action").empty() ? "" : (" (" + text(line, "action") + ")").c_str(),
-                  rule.empty() ? "" : " rule ", rule.c_str(), why.c_str());
-    }
+// Every policy that was looked at, and why it applied or did not; then every endpoint.
+void print_details(const Json& answer) {
+  const auto list = [&](const char* key) -> Json {
+    return answer.contains(key) && answer[key].is_array() ? answer[key] : Json::array();
+  };
+  for (const Json& policy : list("policies")) {
+    const std::string rule = text(policy, "rule");
+    const std::string where = rule.empty() ? "" : ", rule " + rule;
+    std::printf("  %s (%s%s%s): %s\n", text(policy, "policy").c_str(),
+                text(policy, "action").c_str(), policy.value("dryRun", false) ? ", dry run" : "",
+                where.c_str(), text(policy, "why").c_str());
+  }
+  for (const Json& endpoint : list("endpoints")) {
+    std::printf("  endpoint %s:%s%s%s\n", text(endpoint, "workload").c_str(),
+                text(endpoint, "port").c_str(),
+                endpoint.value("healthy", true) ? "" : ", not ready",
+                endpoint.value("allowed", true) ? "" : ", refused");
   }
 }
 
@@ -75,6 +78,7 @@ int explain(const Session& session, const std::string& from, const std::string& 
   if (!body) return complain(body.error());
   const Json answer = Json::parse(*body, nullptr, /*allow_exceptions=*/false);
   if (!answer.is_object()) return complain("/debug/explain: not what was expected");
+  if (const std::string error = text(answer, "error"); !error.empty()) return complain(error);
   const bool allowed = answer.value("allowed", false);
   if (session.json()) {
     std::printf("%s\n", answer.dump(2).c_str());
@@ -88,8 +92,7 @@ int explain(const Session& session, const std::string& from, const std::string& 
       std::printf("%s %s\n", label, value.c_str());
     }
   }
-  print_lines(answer, "policies");
-  print_lines(answer, "others");
+  print_details(answer);
   return allowed ? kOk : kDenied;
 }
 
