@@ -57,7 +57,16 @@ io::Task<void> DnsProxy::serve_udp() {
 io::Task<void> DnsProxy::answer_udp(std::string message, io::DatagramSocket::Datagram from) {
   const std::string response = co_await respond(std::move(message), Protocol::kUdp);
   if (response.empty()) co_return;
-  (void)co_await udp_->send_to(std::as_bytes(std::span(response)), from.peer, from.local);
+  // A connected resolver only hears the address and port it asked, so the answer needs a socket of
+  // its own, bound there.
+  const io::ListenOptions options{.at = from.local,
+                                  .transparent = true,
+                                  .reuse_port = true,
+                                  .mark = {},
+                                  .netns = spec_.netns.get()};
+  auto voice = io::DatagramSocket::open(lane_.ring, options);
+  if (!voice) co_return;
+  (void)co_await voice->send_to(std::as_bytes(std::span(response)), from.peer);
 }
 
 io::Task<void> DnsProxy::accept_tcp(io::TaskScope& connections) {
