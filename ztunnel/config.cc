@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
+#include <span>
 
 namespace mesh::ztunnel {
 namespace {
@@ -24,43 +25,56 @@ struct RawConfig {
 
 bool is_true(std::string_view text) { return text == "true" || text == "1"; }
 
+// Names of the environment, Istio's first; the second is an older or a more general one.
+template <class Settings>
+struct Variable {
+  const char* name;
+  const char* alternative;
+  std::string Settings::* field;
+};
+constexpr Variable<Config> kVariables[] = {
+    {"NODE_NAME", nullptr, &Config::node_name},
+    {"CLUSTER_ID", "ISTIO_META_CLUSTER_ID", &Config::cluster_id},
+    {"CLUSTER_DOMAIN", nullptr, &Config::cluster_domain},
+    {"TRUST_DOMAIN", nullptr, &Config::trust_domain},
+    {"NETWORK", nullptr, &Config::network},
+    {"INSTANCE_IP", nullptr, &Config::instance_ip},
+    {"POD_NAME", nullptr, &Config::pod_name},
+    {"POD_NAMESPACE", nullptr, &Config::pod_namespace},
+    {"PREFERED_SERVICE_NAMESPACE", nullptr, &Config::preferred_namespace},
+    {"XDS_ADDRESS", nullptr, &Config::xds_address},
+    {"CA_ADDRESS", nullptr, &Config::ca_address},
+    {"ALT_XDS_HOSTNAME", nullptr, &Config::xds_hostname},
+    {"ALT_CA_HOSTNAME", nullptr, &Config::ca_hostname},
+    {"XDS_ROOT_CA", "CA_ROOT_CA", &Config::root_cert},
+    {"AUTH_TOKEN", nullptr, &Config::token},
+    {"INPOD_UDS", nullptr, &Config::zds_socket},
+    {"RESOLV_CONF", nullptr, &Config::resolv_conf},
+    {"WEFT_LOG", "RUST_LOG", &Config::log_level},
+};
+constexpr Variable<RawConfig> kRawVariables[] = {
+    {"LOG_FORMAT", nullptr, &RawConfig::log_format},
+    {"ISTIO_META_DNS_CAPTURE", nullptr, &RawConfig::dns_capture},
+    {"IPV6_ENABLED", nullptr, &RawConfig::ipv6},
+    {"ZTUNNEL_WORKER_THREADS", nullptr, &RawConfig::workers},
+    {"CONNECTION_TERMINATION_DEADLINE", nullptr, &RawConfig::termination},
+    {"POOL_UNUSED_RELEASE_TIMEOUT", nullptr, &RawConfig::pool_release},
+    {"POOL_MAX_STREAMS_PER_CONNECTION", nullptr, &RawConfig::streams},
+    {"SECRET_TTL", nullptr, &RawConfig::secret_ttl},
+    {"WEFT_UNKNOWN_DESTINATIONS", nullptr, &RawConfig::unknown},
+};
+
 // The environment first, so that flags overwrite it.
-void read_environment(Config& config, RawConfig& raw, const Environment& environment) {
-  const auto take = [&](std::initializer_list<const char*> names, std::string& into) {
-    for (const char* name : names) {
-      const char* value = environment(name);
-      if (value == nullptr) continue;
-      into = value;
-      return;
+template <class Settings>
+void read_environment(Settings& settings, std::span<const Variable<Settings>> variables,
+                      const Environment& environment) {
+  for (const Variable<Settings>& variable : variables) {
+    const char* value = environment(variable.name);
+    if (value == nullptr && variable.alternative != nullptr) {
+      value = environment(variable.alternative);
     }
-  };
-  take({"NODE_NAME"}, config.node_name);
-  take({"CLUSTER_ID", "ISTIO_META_CLUSTER_ID"}, config.cluster_id);
-  take({"CLUSTER_DOMAIN"}, config.cluster_domain);
-  take({"TRUST_DOMAIN"}, config.trust_domain);
-  take({"NETWORK"}, config.network);
-  take({"INSTANCE_IP"}, config.instance_ip);
-  take({"POD_NAME"}, config.pod_name);
-  take({"POD_NAMESPACE"}, config.pod_namespace);
-  take({"PREFERED_SERVICE_NAMESPACE"}, config.preferred_namespace);
-  take({"XDS_ADDRESS"}, config.xds_address);
-  take({"CA_ADDRESS"}, config.ca_address);
-  take({"ALT_XDS_HOSTNAME"}, config.xds_hostname);
-  take({"ALT_CA_HOSTNAME"}, config.ca_hostname);
-  take({"XDS_ROOT_CA", "CA_ROOT_CA"}, config.root_cert);
-  take({"AUTH_TOKEN"}, config.token);
-  take({"INPOD_UDS"}, config.zds_socket);
-  take({"RESOLV_CONF"}, config.resolv_conf);
-  take({"WEFT_LOG", "RUST_LOG"}, config.log_level);
-  take({"LOG_FORMAT"}, raw.log_format);
-  take({"ISTIO_META_DNS_CAPTURE"}, raw.dns_capture);
-  take({"IPV6_ENABLED"}, raw.ipv6);
-  take({"ZTUNNEL_WORKER_THREADS"}, raw.workers);
-  take({"CONNECTION_TERMINATION_DEADLINE"}, raw.termination);
-  take({"POOL_UNUSED_RELEASE_TIMEOUT"}, raw.pool_release);
-  take({"POOL_MAX_STREAMS_PER_CONNECTION"}, raw.streams);
-  take({"SECRET_TTL"}, raw.secret_ttl);
-  take({"WEFT_UNKNOWN_DESTINATIONS"}, raw.unknown);
+    if (value != nullptr) settings.*variable.field = value;
+  }
 }
 
 // Empty, or what is wrong.
@@ -154,7 +168,8 @@ ParsedConfig parse_config(std::vector<std::string> arguments, const Environment&
                           unsigned cpus) {
   Config config;
   RawConfig raw;
-  read_environment(config, raw, environment);
+  read_environment<Config>(config, kVariables, environment);
+  read_environment<RawConfig>(raw, kRawVariables, environment);
   CLI::App app("The node proxy of the mesh: one per node, for all its pods.", "weft-ztunnel");
   app.set_version_flag("--version", "weft-ztunnel " WEFT_VERSION);
   app.add_option("--node", config.node_name, "name of this node");
