@@ -77,11 +77,12 @@ void read_environment(Settings& settings, std::span<const Variable<Settings>> va
   }
 }
 
+std::string bad(std::string_view what, std::string_view value) {
+  return std::string(what) + ": cannot read '" + std::string(value) + "'";
+}
+
 // Empty, or what is wrong.
 std::string check(Config& config, const RawConfig& raw, unsigned cpus) {
-  const auto bad = [](std::string_view what, std::string_view value) {
-    return std::string(what) + ": cannot read '" + std::string(value) + "'";
-  };
   const auto address = [&](const std::string& text, net::SocketAddress& into) {
     const auto parsed = net::SocketAddress::parse(text);
     if (parsed) into = *parsed;
