@@ -114,10 +114,11 @@ void Receiver::on_end(int result) noexcept {
       ended_ = true;
       break;
     case ENOBUFS:
-      // Every buffer is leased. With unread bytes here the reader arms again when it gets to them.
+      // Every buffer was leased; some may have come back before this answer was read. With unread
+      // bytes here the reader arms again when it gets to them.
       expect_wait_ = false;
       if (first_ != nullptr) return;
-      if (pool().grow()) return submit_receive();
+      if (pool().leased() < pool().count() || pool().grow()) return submit_receive();
       wants_buffer_ = true;
       return pool().wait(*this);
     case ECANCELED:  // we left multishot; or the kernel ended it under us

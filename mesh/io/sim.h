@@ -46,7 +46,7 @@ struct Faults {
 
 struct Options {
   std::uint64_t seed = 1;
-  Faults faults;
+  Faults faults{};
   std::size_t send_buffer = std::size_t{4} << 20;     // tcp_wmem's maximum
   std::size_t receive_buffer = std::size_t{6} << 20;  // tcp_rmem's maximum
   std::size_t segment_bytes = 16384;                  // as large as the offloads make them

@@ -37,42 +37,33 @@ thread_local FrameCache cache;
 
 std::size_t bin_of(std::size_t bytes) { return (bytes - 1) / kStep; }
 
-#if defined(__has_feature)
+// Not under a sanitizer, which sees a use after free only of what was really freed.
 #if __has_feature(address_sanitizer)
-#define MESH_FRAMES_UNCACHED 1  // so that a use after free is seen
-#endif
+constexpr bool kCached = false;
+#else
+constexpr bool kCached = true;
 #endif
 
 }  // namespace
 
 void* allocate_frame(std::size_t bytes) {
   if (bytes > largest_frame_bytes) largest_frame_bytes = bytes;
-#ifndef MESH_FRAMES_UNCACHED
   const std::size_t bin_index = bin_of(bytes);
-  if (bin_index >= kSizes) return ::operator new(bytes);
+  if (!kCached || bin_index >= kSizes) return ::operator new(bytes);
   FrameCache::Bin& bin = cache.bins[bin_index];
-  if (bin.first != nullptr) {
-    --bin.count;
-    return std::exchange(bin.first, bin.first->next);
-  }
-  return ::operator new((bin_index + 1) * kStep);
-#else
-  return ::operator new(bytes);
-#endif
+  if (bin.first == nullptr) return ::operator new((bin_index + 1) * kStep);
+  --bin.count;
+  return std::exchange(bin.first, bin.first->next);
 }
 
 void release_frame(void* frame, std::size_t bytes) noexcept {
-#ifndef MESH_FRAMES_UNCACHED
   const std::size_t bin_index = bin_of(bytes);
-  if (bin_index < kSizes && !cache.closed && cache.bins[bin_index].count < kKept) {
+  if (kCached && bin_index < kSizes && !cache.closed && cache.bins[bin_index].count < kKept) {
     FrameCache::Bin& bin = cache.bins[bin_index];
     bin.first = new (frame) FreeFrame{bin.first};
     ++bin.count;
     return;
   }
-#else
-  (void)bytes;
-#endif
   ::operator delete(frame);
 }
 

@@ -54,6 +54,10 @@ using sim::SimSocket;
 using sim::Submitted;
 using sim::World;
 
+namespace {
+constexpr std::uint64_t kLateCancel = 100'000;  // nanoseconds, at most
+}
+
 struct Backend::State {
   State(Ring::Impl& owner, std::shared_ptr<RingState> made) noexcept
       : ring(owner), side(std::move(made)) {}
@@ -61,7 +65,7 @@ struct Backend::State {
   void turn();
   void deliver(std::vector<Queued> completions);
   void enter();
-  void cancel(Operation& operation, int handle);
+  void cancel(std::uint64_t token, int handle, std::uint64_t late);
 
   Ring::Impl& ring;
   std::shared_ptr<RingState> side;
@@ -129,42 +133,36 @@ void Backend::State::deliver(std::vector<Queued> completions) {
   }
 }
 
-// The kernel looks at submissions, cancellations among them, in their order.
+// The kernel looks at submissions, cancellations among them, in their order. By then the operation
+// that a cancellation means may have ended and be gone.
 void Backend::State::enter() {
   World::Core& core = *side->core;
   for (const Submitted& entry : std::exchange(side->submissions, {})) {
-    if (!entry.cancel) {
-      SimSocket* socket = core.socket(entry.handle);
-      if (socket == nullptr) {
-        side->complete(entry.operation, -EBADF);
-      } else {
-        socket->start(Pending{entry.operation, entry.submission, side.get()});
-      }
-    } else if (core.random.chance(core.options.faults.late_cancel)) {
-      // Only for as long as the operation is the one that was meant.
-      const std::uint64_t token = entry.operation->token_;
-      core.after(Duration(static_cast<std::int64_t>(core.random.below(100'000))),
-                 [weak = std::weak_ptr(side), this, token, operation = entry.operation,
-                  handle = entry.handle] {
-                   if (weak.expired()) return;
-                   SimSocket* socket = side->core->socket(handle);
-                   if (socket == nullptr) return;
-                   for (const Pending& pending : socket->pending) {
-                     if (pending.operation == operation && operation->token_ == token) {
-                       socket->cancel(*operation);
-                       return;
-                     }
-                   }
-                 });
+    if (entry.cancel) {
+      const bool late = core.random.chance(core.options.faults.late_cancel);
+      cancel(entry.token, entry.handle, late ? kLateCancel : 0);
+      continue;
+    }
+    SimSocket* socket = core.socket(entry.handle);
+    if (socket == nullptr) {
+      side->complete(entry.operation, -EBADF);
     } else {
-      cancel(*entry.operation, entry.handle);
+      socket->start(Pending{entry.operation, entry.submission, side.get(), entry.token});
     }
   }
 }
 
-void Backend::State::cancel(Operation& operation, int handle) {
-  SimSocket* socket = side->core->socket(handle);
-  if (socket != nullptr) socket->cancel(operation);
+void Backend::State::cancel(std::uint64_t token, int handle, std::uint64_t late) {
+  World::Core& core = *side->core;
+  if (late > 0) {
+    const auto when = Duration(static_cast<std::int64_t>(core.random.below(late)));
+    core.after(when, [weak = std::weak_ptr(side), this, token, handle] {
+      if (!weak.expired()) cancel(token, handle, 0);
+    });
+    return;
+  }
+  SimSocket* socket = core.socket(handle);
+  if (socket != nullptr) socket->cancel(token);
 }
 
 void Backend::submit(Operation& operation, const Submission& submission) noexcept {
@@ -174,14 +172,15 @@ void Backend::submit(Operation& operation, const Submission& submission) noexcep
   operation.token_ = ++side.core->operation_count;
   operation.handle_ = submission.handle;
   ++side.in_flight;
-  side.submissions.push_back({&operation, submission, submission.handle, false});
+  side.submissions.push_back({&operation, submission, submission.handle, operation.token_, false});
   side.schedule(side.core->now);
 }
 
 void Backend::cancel(Operation& operation) noexcept {
   if (!operation.in_flight_) return;
   RingState& side = *state_->side;
-  side.submissions.push_back({&operation, {.opcode = Opcode::kPoll}, operation.handle_, true});
+  side.submissions.push_back(
+      {nullptr, {.opcode = Opcode::kPoll}, operation.handle_, operation.token_, true});
   side.schedule(side.core->now);
 }
 

@@ -82,15 +82,15 @@ SimSocket::Progress SimSocket::advance_one(Pending& operation) {
   return Progress::kWaits;
 }
 
-bool SimSocket::cancel(internal::Operation& operation) {
-  const auto found = std::ranges::find(pending, &operation, &Pending::operation);
+bool SimSocket::cancel(std::uint64_t token) {
+  const auto found = std::ranges::find(pending, token, &Pending::token);
   if (found == pending.end()) return false;
   // A send that was under way answers with what it has sent.
   const bool sending =
       found->submission.opcode == Opcode::kSend || found->submission.opcode == Opcode::kSendGather;
   const bool partly = sending && found->done > 0;
   const int result = partly ? static_cast<int>(found->done) : -ECANCELED;
-  found->ring->complete(&operation, result);
+  found->ring->complete(found->operation, result);
   pending.erase(found);
   return true;
 }

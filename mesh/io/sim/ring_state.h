@@ -22,6 +22,7 @@ struct Submitted {
   internal::Operation* operation;
   internal::Submission submission;
   int handle;
+  std::uint64_t token;
   bool cancel;
 };
 

@@ -18,6 +18,7 @@ struct Pending {
   internal::Operation* operation;
   internal::Submission submission;
   RingState* ring;
+  std::uint64_t token = 0;
   std::size_t done = 0;
 };
 
@@ -58,7 +59,7 @@ struct SimSocket {
   // Looks at every pending operation again.
   void advance();
   // Ends an operation that is still pending; false when it was not.
-  bool cancel(internal::Operation& operation);
+  bool cancel(std::uint64_t token);
   // Ends all of them.
   void fail_all(int error);
 
