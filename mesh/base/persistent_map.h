@@ -112,7 +112,7 @@ class PersistentMap {
 
   // One child for each set bit, in order, right behind the node: a lookup that misses the cache
   // misses it once a level.
-  struct Branch : Node {
+  struct alignas(Ref) Branch : Node {
     std::uint32_t bitmap;
     std::size_t count() const { return static_cast<std::size_t>(std::popcount(bitmap)); }
     Ref* children() { return reinterpret_cast<Ref*>(this + 1); }
@@ -135,6 +135,7 @@ class PersistentMap {
     explicit Branch(std::uint32_t bits) : Node(Kind::kBranch), bitmap(bits) {}
   };
   static_assert(sizeof(Ref) == sizeof(void*));
+  static_assert(sizeof(Branch) % alignof(Ref) == 0);
   struct Entry : Node {
     Entry(std::uint64_t h, K&& k, V&& v)
         : Node(Kind::kEntry), hash(h), key(std::move(k)), value(std::move(v)) {}
