@@ -155,8 +155,7 @@ void Call::Impl::read_end() {
 const Status& Call::status() const { return impl_->reader.status(); }
 
 struct Channel::Impl final : h2::Events {
-  Impl(io::Ring& r, ChannelOptions o)
-      : ring(r), options(std::move(o)), turn_over(r) {}
+  Impl(io::Ring& r, ChannelOptions o) : ring(r), options(std::move(o)), turn_over(r) {}
 
   io::Ring& ring;
   ChannelOptions options;
@@ -199,9 +198,7 @@ Channel::~Channel() { MESH_CHECK(!impl_->scope); }
 
 bool Channel::connected() const { return impl_->alive; }
 
-const ChannelCounters& Channel::counters() const {
-  return impl_->counters;
-}
+const ChannelCounters& Channel::counters() const { return impl_->counters; }
 
 // Several calls may want the connection at once; one of them makes it, the others take its result.
 io::Task<Result<Done>> Channel::connect() {
@@ -280,7 +277,7 @@ void Channel::Impl::end_calls(const Error& error) {
   for (auto& [id, call] : std::exchange(calls, {})) {
     call->calls = nullptr;
     call->transport = nullptr;
-    if (!call->reset) call->lost = error;
+    call->lost = error;
     call->wake();
   }
 }
@@ -340,7 +337,11 @@ io::Task<Result<Channel::Response>> unary_call(Channel& channel, std::string_vie
   const Result<Done> sent = co_await call.send(request);
   if (sent) CO_TRY_DO(co_await call.finish_sending());
   CO_TRY(auto message, co_await call.receive());
-  if (!message) co_return Channel::Response{.status = call.status(), .message = {}};
+  if (!message) {
+    Status status = call.status();
+    if (status.ok()) status = {StatusCode::kInternal, "success without a message"};
+    co_return Channel::Response{.status = std::move(status), .message = {}};
+  }
   CO_TRY(const auto second, co_await call.receive());
   if (second) {
     co_return Channel::Response{{StatusCode::kInternal, "two messages in a unary response"}, {}};
@@ -359,8 +360,8 @@ io::Task<Channel::Response> Channel::unary(std::string_view path, std::string re
   StatusCode code = StatusCode::kUnavailable;
   if (error.reason == Reason::kTimedOut) code = StatusCode::kDeadlineExceeded;
   if (error.reason == Reason::kCancelled) code = StatusCode::kCancelled;
-  co_return Response{
-      {code, std::string(reason_name(error.reason)) + " during " + error.during}, {}};
+  co_return Response{{code, std::string(reason_name(error.reason)) + " during " + error.during},
+                     {}};
 }
 
 void Channel::Impl::on_headers(h2::StreamId id, h2::Headers headers, bool end) {
@@ -392,7 +393,11 @@ void Channel::Impl::on_end(h2::StreamId id) {
 
 void Channel::Impl::on_reset(h2::StreamId id, h2::ErrorCode code) {
   if (Call::Impl* call = find(id)) {
-    call->reset = code;
+    if (transport->error()) {
+      call->lost = transport->error();
+    } else {
+      call->reset = code;
+    }
     call->detach();
     call->wake();
   }

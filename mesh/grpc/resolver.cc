@@ -35,8 +35,7 @@ io::Task<Result<std::vector<net::IpAddress>>> receive_reply(io::DatagramSocket& 
 }
 
 io::Task<Result<std::vector<net::IpAddress>>> ask(io::Ring& ring, net::IpAddress server,
-                                                  const Question& question,
-                                                  io::Duration patience) {
+                                                  const Question& question, io::Duration patience) {
   const auto id = static_cast<std::uint16_t>(ring.random());
   const std::string query = encode_query(id, question.name, question.type);
   if (query.empty()) co_return failed(Reason::kUnreachable, "dns: not a domain name");
@@ -85,8 +84,7 @@ io::Task<Result<std::vector<net::IpAddress>>> ask_servers(io::Ring& ring, const 
 io::Task<Result<std::vector<net::IpAddress>>> resolve(io::Ring& ring, std::string host,
                                                       ResolverOptions options) {
   if (const auto ip = net::IpAddress::parse(host)) co_return std::vector{*ip};
-  if (const auto hosts =
-          internal::read_file(options.hosts_path, kFileBytesMax, "reading hosts")) {
+  if (const auto hosts = internal::read_file(options.hosts_path, kFileBytesMax, "reading hosts")) {
     if (auto found = lookup_hosts(*hosts, host); !found.empty()) co_return found;
   }
   CO_TRY(const std::string text,

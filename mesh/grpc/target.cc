@@ -61,7 +61,9 @@ std::string Target::authority() const {
 }
 
 std::function<Result<std::string>()> roots_from_file(std::string path) {
-  return [path = std::move(path)] { return internal::read_file(path, kRootsBytesMax, "reading roots"); };
+  return [path = std::move(path)] {
+    return internal::read_file(path, kRootsBytesMax, "reading roots");
+  };
 }
 
 std::function<Result<Metadata>()> bearer_metadata(std::string token_path, Metadata fixed) {

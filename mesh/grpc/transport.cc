@@ -110,6 +110,7 @@ io::Task<Result<Done>> Transport::write() {
       CO_TRY_DO(co_await send(std::move(ciphertext)));
       continue;
     }
+    if (h2_.failure()) co_return std::unexpected(*h2_.failure());
     if (h2_.finished()) co_return Done{};
     CO_TRY_DO(co_await work_.wait());
   }

@@ -35,6 +35,9 @@ class Transport {
   // After any call on h2() that may have made something to send.
   void kick() { work_.set(); }
 
+  // Why it ended; none while it runs.
+  const std::optional<Error>& error() const { return error_; }
+
   std::uint64_t bytes_received() const { return bytes_received_; }
   std::uint64_t bytes_sent() const { return bytes_sent_; }
 

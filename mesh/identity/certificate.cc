@@ -26,8 +26,7 @@ Result<std::shared_ptr<const Certificate>> make_certificate(const net::SpiffeId&
     }
   }
   TRY_DO(tls::check_chain(chain, roots, tls::Role::kClient, when));
-  TRY(const tls::ChainWindow window,
-      tls::check_chain(chain, roots, tls::Role::kServer, when));
+  TRY(const tls::ChainWindow window, tls::check_chain(chain, roots, tls::Role::kServer, when));
 
   tls::Credentials credentials{.chain = chain, .key = key, .roots = roots};
   TRY(auto client, tls::Context::for_mesh(tls::Role::kClient, credentials));

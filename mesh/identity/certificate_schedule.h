@@ -36,8 +36,8 @@ class CertificateSchedule {
   // Somebody waits for it now: overtakes in the queue, and shortens a long wait between retries.
   void wanted_now(const net::SpiffeId& id, io::TimePoint now);
 
-  // What the certificate of `id` has left by the wall clock, looked at again: when that clock was set
-  // forward, a refresh planned for later than half of what is left is due at once.
+  // What the certificate of `id` has left by the wall clock, looked at again: when that clock was
+  // set forward, a refresh planned for well beyond half of what is left is due at once.
   void observe(const net::SpiffeId& id, io::TimePoint now, io::Duration left);
 
   // One request that was begun. The number tells it from a later one for the same identity.

@@ -132,6 +132,9 @@ TEST_CASE("when the wall clock is set forward, a refresh is due at once") {
     schedule.observe(id("a"), at(hour), 24h - hour);
     CHECK(!schedule.next(at(hour)));
   }
+  // Not when the wall clock was only read a moment after the other.
+  schedule.observe(id("a"), at(0s), 24h - 1s);
+  CHECK(!schedule.next(at(0s)));
   schedule.observe(id("a"), at(11h), 30min);
   CHECK(schedule.next(at(11h)));
 }

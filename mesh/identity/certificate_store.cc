@@ -20,9 +20,12 @@ constexpr io::Duration kLookAgain = std::chrono::seconds(30);
 
 std::string_view certificate_state_name(CertificateState state) {
   switch (state) {
-    case CertificateState::kInitializing: return "Initializing";
-    case CertificateState::kAvailable: return "Available";
-    case CertificateState::kUnavailable: return "Unavailable";
+    case CertificateState::kInitializing:
+      return "Initializing";
+    case CertificateState::kAvailable:
+      return "Available";
+    case CertificateState::kUnavailable:
+      return "Unavailable";
   }
   return "";
 }
@@ -78,9 +81,8 @@ io::Task<void> CertificateStore::run() {
     while (auto fetch = self.schedule.next(now)) scope.spawn(self.fetch(*std::move(fetch)));
     io::Duration wait = look_again;
     if (const auto wake = self.schedule.wake_at()) wait = std::min(wait, *wake - now);
-    const auto woken =
-        co_await io::with_deadline(self.ring, std::max(wait, io::Duration(1)), "certificate store",
-                                   self.work.wait());
+    const auto woken = co_await io::with_deadline(self.ring, std::max(wait, io::Duration(1)),
+                                                  "certificate store", self.work.wait());
     if (!woken && woken.error().reason == Reason::kCancelled) break;
   }
   scope.cancel();

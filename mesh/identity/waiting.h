@@ -1,6 +1,6 @@
 #pragma once
-// A place for one identity's certificate, and waiting for it to be filled. Internal to mesh/identity:
-// the store and each view have a table of these.
+// A place for one identity's certificate, and waiting for it to be filled. Internal to
+// mesh/identity: the store and each view have a table of these.
 
 #include <memory>
 

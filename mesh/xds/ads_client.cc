@@ -37,10 +37,14 @@ bool is_transient(grpc::StatusCode code) {
 
 std::string_view termination_name(Termination termination) {
   switch (termination) {
-    case Termination::kConnectionError: return "ConnectionError";
-    case Termination::kError: return "Error";
-    case Termination::kReconnect: return "Reconnect";
-    case Termination::kComplete: return "Complete";
+    case Termination::kConnectionError:
+      return "ConnectionError";
+    case Termination::kError:
+      return "Error";
+    case Termination::kReconnect:
+      return "Reconnect";
+    case Termination::kComplete:
+      return "Complete";
   }
   return "";
 }
@@ -80,8 +84,7 @@ struct AdsClient::Impl {
 };
 
 AdsClient::AdsClient(io::Ring& ring, AdsClientOptions options, Publish publish, Log log)
-    : impl_(std::make_unique<Impl>(ring, std::move(options), std::move(publish),
-                                   std::move(log))) {}
+    : impl_(std::make_unique<Impl>(ring, std::move(options), std::move(publish), std::move(log))) {}
 AdsClient::~AdsClient() = default;
 
 io::Task<void> AdsClient::run() {
@@ -99,8 +102,8 @@ io::Task<void> AdsClient::run() {
     }
     const io::Duration wait = backoff.next(outcome, self.ring.random());
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(wait).count();
-    self.log(LogLevel::kWarn, "xds: disconnected: " + ending.why + "; next try in " +
-                                  std::to_string(ms) + " ms");
+    self.log(LogLevel::kWarn,
+             "xds: disconnected: " + ending.why + "; next try in " + std::to_string(ms) + " ms");
     const auto slept = co_await io::sleep_for(self.ring, wait);
     if (!slept) break;
   }

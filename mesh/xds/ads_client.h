@@ -1,7 +1,7 @@
 #pragma once
 // AdsClient: keeps this node's Directory equal to what control says, for as long as the process
-// lives. One delta ADS stream over mesh/grpc, reconnected with backoff; the last good state stays in
-// force while there is none.
+// lives. One delta ADS stream over mesh/grpc, reconnected with backoff; the last good state stays
+// in force while there is none.
 
 #include <cstdint>
 #include <functional>

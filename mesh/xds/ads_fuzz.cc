@@ -1,4 +1,5 @@
-// Whatever a control plane sends as a discovery response: decoded, taken into a Directory, answered.
+// Whatever a control plane sends as a discovery response: decoded, taken into a Directory,
+// answered.
 
 #include <cstddef>
 #include <cstdint>

@@ -11,7 +11,8 @@ namespace {
 constexpr ResourceType kTypes[] = {ResourceType::kAddress, ResourceType::kAuthorization};
 constexpr std::string_view kWildcard = "*";
 
-// What came over the wire goes into logs and back to the server as text: printable, and not endless.
+// What came over the wire goes into logs and back to the server as text: printable, and not
+// endless.
 std::string printable(std::string_view bytes, std::size_t max) {
   std::string text;
   for (const char c : bytes.substr(0, max)) {

@@ -7,8 +7,8 @@
 
 namespace mesh::xds {
 
-// 10 ms, doubled with each failure, up to a limit that depends on what failed; the wait is between a
-// half of that and all of it. A try that got somewhere starts over at 10 ms.
+// 10 ms, doubled with each failure, up to a limit that depends on what failed; the wait is between
+// a half of that and all of it. A try that got somewhere starts over at 10 ms.
 class Backoff {
  public:
   enum class Outcome : std::uint8_t {

@@ -46,9 +46,8 @@ io::Task<Result<identity::Issued>> CaClient::Impl::request(net::SpiffeId id, std
   const grpc::Channel::Response response =
       co_await channel.unary(kPath, encode(request), options.request_deadline);
   if (!response.status.ok()) {
-    log("ca: " + id.to_string() + ": " +
-        std::string(grpc::status_code_name(response.status.code)) + ": " +
-        response.status.message);
+    log("ca: " + id.to_string() + ": " + std::string(grpc::status_code_name(response.status.code)) +
+        ": " + response.status.message);
     co_return std::unexpected(response.status.error("certificate request"));
   }
   co_return decode_certificates(response.message);

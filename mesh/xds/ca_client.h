@@ -25,8 +25,7 @@ struct CaClientOptions {
 // Limits of an answer: 16 elements, 64 KiB each.
 class CaClient final : public identity::Issuer {
  public:
-  CaClient(io::Ring& ring, CaClientOptions options,
-           std::function<void(std::string_view line)> log);
+  CaClient(io::Ring& ring, CaClientOptions options, std::function<void(std::string_view line)> log);
   ~CaClient() override;  // after close()
 
   // Impersonates: the CSR is for `id`, the caller is the node (ImpersonatedIdentity).

@@ -41,7 +41,7 @@ Result<identity::Issued> decode_certificates(std::string_view bytes) {
   for (const std::string& pem : message.cert_chain()) {
     if (pem.size() > kCertificateBytesMax) return failed(Reason::kTooLarge, kDuring);
     std::string& to = &pem == &message.cert_chain(static_cast<int>(count) - 1) ? issued.roots_pem
-                                                                              : issued.chain_pem;
+                                                                               : issued.chain_pem;
     to.append(pem);
     if (!pem.ends_with('\n')) to.push_back('\n');
   }

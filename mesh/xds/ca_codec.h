@@ -11,8 +11,8 @@
 
 namespace mesh::xds {
 
-inline constexpr std::size_t kCertificatesMax = 16;          // elements of an answer
-inline constexpr std::size_t kCertificateBytesMax = 65536;   // each
+inline constexpr std::size_t kCertificatesMax = 16;         // elements of an answer
+inline constexpr std::size_t kCertificateBytesMax = 65536;  // each
 
 struct CertificateRequest {
   std::string csr_pem;

@@ -24,7 +24,9 @@ TEST_CASE("the last element of an answer is the roots, the others the chain") {
 }
 
 TEST_CASE("an answer without a root, or beyond the limits, is refused") {
-  const auto reason = [](const std::string& bytes) { return decode_certificates(bytes).error().reason; };
+  const auto reason = [](const std::string& bytes) {
+    return decode_certificates(bytes).error().reason;
+  };
   CHECK(reason(encode_certificates({})) == Reason::kMalformed);
   CHECK(reason(encode_certificates({"leaf"})) == Reason::kMalformed);
   CHECK(reason("\x0a\xff") == Reason::kMalformed);

@@ -1,5 +1,5 @@
-// Replays the recorded discovery conversation of test/golden/xds against AdsState, through the bytes
-// of the wire.
+// Replays the recorded discovery conversation of test/golden/xds against AdsState, through the
+// bytes of the wire.
 
 #include <cstdlib>
 #include <fstream>

@@ -20,8 +20,7 @@ std::vector<Rejection> DirectorySink::take(ResourceType type,
 
   std::vector<Rejection> rejections;
   for (Complaint& complaint : decoded.complaints) {
-    rejections.push_back(
-        {type, std::move(complaint.resource), std::move(complaint.problem)});
+    rejections.push_back({type, std::move(complaint.resource), std::move(complaint.problem)});
   }
   return rejections;
 }
