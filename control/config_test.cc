@@ -94,8 +94,8 @@ TEST_CASE("state files are private, replaced whole, and bounded") {
   REQUIRE(replace_file(folder + "/version", "42\n", 0600));
   CHECK(read_number(folder + "/version") == 42);
   std::ofstream(folder + "/big") << std::string(70'000, 'x');
-  CHECK_FALSE(read_small_file(folder + "/big"));
-  CHECK_FALSE(read_small_file(folder + "/nothing"));
+  CHECK_FALSE(read_file(folder + "/big", 69'999));
+  CHECK_FALSE(read_file(folder + "/nothing", 10));
   std::filesystem::remove_all(folder);
 }
 

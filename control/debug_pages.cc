@@ -91,6 +91,8 @@ HttpResponse DebugPages::metrics() const {
   add("weft_control_nacks_total", "counter", "Responses that a node refused.", counters.nacks);
   add("weft_control_unauthenticated_total", "counter", "Calls without a node's token.",
       counters.unauthenticated);
+  add("weft_control_transport_errors_total", "counter", "Connections that broke TLS or HTTP/2.",
+      counters.transport_errors);
   add("weft_control_certificates_total", "counter", "Certificates issued.", counters.certificates);
   add("weft_control_certificates_refused_total", "counter", "Signing requests refused.",
       counters.certificates_refused);

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <utility>
 
+#include <grpc/support/log.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/security/auth_metadata_processor.h>
@@ -248,6 +249,30 @@ class Dispatcher final : public grpc::CallbackGenericService {
   telemetry::Log& log_;
 };
 
+// gRPC logs through one function per process: connections that are not TLS, peers that break
+// HTTP/2. Whoever connects can cause these at will, so they are counted, and logged a few a second.
+struct TransportLog {
+  Hub* hub = nullptr;
+  telemetry::Log* log = nullptr;
+};
+std::mutex transport_log_mutex;
+TransportLog transport_log;
+
+void say_transport(gpr_log_func_args* args) {
+  if (args->severity != GPR_LOG_SEVERITY_ERROR) return;
+  const std::lock_guard lock(transport_log_mutex);
+  if (transport_log.log == nullptr) return;
+  transport_log.hub->count(&Counters::transport_errors);
+  transport_log.log->limited("transport", telemetry::Level::kWarn, "grpc", "a connection failed",
+                             {{"error", args->message}});
+}
+
+void set_transport_log(TransportLog to) {
+  const std::lock_guard lock(transport_log_mutex);
+  transport_log = to;
+  gpr_set_log_function(say_transport);
+}
+
 void set_limits(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.SetMaxSendMessageSize(-1);
@@ -275,6 +300,7 @@ GrpcServer::GrpcServer(std::unique_ptr<Impl> impl, int port)
 
 std::unique_ptr<GrpcServer> GrpcServer::start(const GrpcOptions& options, Hub& hub, CaServer& ca,
                                               Tokens& tokens, telemetry::Log& log) {
+  set_transport_log({});  // our one line says it when the address is taken
   grpc::SslServerCredentialsOptions tls(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   tls.pem_key_cert_pairs.push_back({options.identity.key_pem, options.identity.certificate_pem});
   const auto credentials = grpc::SslServerCredentials(tls);
@@ -287,12 +313,14 @@ std::unique_ptr<GrpcServer> GrpcServer::start(const GrpcOptions& options, Hub& h
   builder.RegisterCallbackGenericService(&impl->dispatcher);
   impl->server = builder.BuildAndStart();
   if (impl->server == nullptr || port == 0) return nullptr;
+  set_transport_log({&hub, &log});
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl), port));
 }
 
 GrpcServer::~GrpcServer() {
   impl_->server->Shutdown(std::chrono::system_clock::now());
   impl_->server->Wait();
+  set_transport_log({});
 }
 
 }  // namespace mesh::control

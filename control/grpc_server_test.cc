@@ -1,9 +1,11 @@
 #include "control/grpc_server.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -210,6 +212,47 @@ TEST_CASE("garbage ends a stream, and the server goes on") {
   CHECK_FALSE(client.receive());
   CHECK(client.close() == kInvalidArgument);
   client.open();
+}
+
+TEST_CASE("connections that are not TLS are counted, and nobody else notices") {
+  Bench bench;
+  bench.publish(std::string(kNamespace) + pod("web", "node-1", "10.244.1.10"));
+  TestClient client = bench.client();
+  client.open();
+  client.send(first_request(ResourceType::kAddress));
+  REQUIRE(client.receive());
+  for (const char* garbage :
+       {"GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\xff\xff garbage", "SSH-2.0-x\n"}) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_storage storage{};
+    const auto address =
+        net::SocketAddress::parse("127.0.0.1:" + std::to_string(bench.server_->port()));
+    const socklen_t length = address->to_sockaddr(storage);
+    REQUIRE(::connect(fd, reinterpret_cast<sockaddr*>(&storage), length) == 0);
+    REQUIRE(::send(fd, garbage, std::strlen(garbage), MSG_NOSIGNAL) > 0);
+    ::shutdown(fd, SHUT_WR);
+    char answer[256];
+    while (::recv(fd, answer, sizeof answer, 0) > 0) {
+    }
+    ::close(fd);
+  }
+  CHECK(bench.hub_.counters().transport_errors >= 1);
+  bench.publish(std::string(kNamespace) + pod("web", "node-1", "10.244.1.11"));
+  client.send(DeltaRequest{.node = {},
+                           .type_url = std::string(xds::type_url(ResourceType::kAddress)),
+                           .subscribe = {},
+                           .unsubscribe = {},
+                           .initial_versions = {},
+                           .response_nonce = "1",
+                           .error = {}});
+  CHECK(client.receive());
+}
+
+TEST_CASE("an address that is taken is said by not starting") {
+  Bench bench;
+  const GrpcOptions same{.address = "127.0.0.1:" + std::to_string(bench.server_->port()),
+                         .identity = *bench.authority_->issue_server({"localhost"})};
+  CHECK(GrpcServer::start(same, bench.hub_, *bench.ca_, *bench.tokens_, bench.log_) == nullptr);
 }
 
 TEST_CASE("before the folder was good once, a stream waits and nothing is signed") {

@@ -47,6 +47,7 @@ struct Counters {
   std::uint64_t resources = 0;
   std::uint64_t nacks = 0;
   std::uint64_t unauthenticated = 0;
+  std::uint64_t transport_errors = 0;  // not TLS, not HTTP/2, broken off
   std::uint64_t certificates = 0;
   std::uint64_t certificates_refused = 0;
 };

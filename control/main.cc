@@ -81,7 +81,8 @@ int run(const Config& config) {
   telemetry::Log log(sink, config.log_format, filter);
 
   // What outlives us: the root, the debug token, the number of the last snapshot.
-  for (const std::string& folder : {config.state, config.state + "/ca", config.tokens}) {
+  for (const std::string& folder :
+       {config.state, config.state + "/ca", config.state + "/manifests", config.tokens}) {
     if (const auto made = make_folder(folder); !made) return give_up(folder, made.error());
   }
   // The root certificate is for everybody to read; its key's own mode protects it.
@@ -101,10 +102,11 @@ int run(const Config& config) {
     log.info("snapshot", "published", {{"version", std::to_string(version)}});
   });
   ProblemLog problem_log(log);
-  auto store = Store::open(config.manifests, [&](const StoreState& state) {
-    problem_log.say(state.problems);
-    hub.publish(state.world, state.problems, state.was_good);
-  });
+  auto store =
+      Store::open(config.manifests, config.state + "/manifests", [&](const StoreState& state) {
+        problem_log.say(state.problems);
+        hub.publish(state.world, state.problems, state.was_good);
+      });
   if (!store) return give_up("--manifests " + config.manifests, store.error());
 
   // The data planes' side, then the operators'.

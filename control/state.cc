@@ -11,7 +11,7 @@
 namespace mesh::control {
 namespace {
 
-constexpr std::size_t kMaxBytes = 64 * 1024;
+constexpr std::size_t kMaxBytes = 8192;  // of a token or a number
 
 }  // namespace
 
@@ -43,10 +43,10 @@ Result<Done> replace_file(const std::string& path, std::string_view text, unsign
   return Done{};
 }
 
-Result<std::string> read_small_file(const std::string& path) {
+Result<std::string> read_file(const std::string& path, std::size_t max_bytes) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return failed_with_errno(errno, "opening a state file");
-  std::string text(kMaxBytes + 1, '\0');
+  std::string text(max_bytes + 1, '\0');
   std::size_t filled = 0;
   ssize_t got = 0;
   while (filled < text.size() &&
@@ -56,7 +56,7 @@ Result<std::string> read_small_file(const std::string& path) {
   const int error = errno;
   ::close(fd);
   if (got < 0) return failed_with_errno(error, "reading a state file");
-  if (filled > kMaxBytes) return failed(Reason::kTooLarge, "a state file over 64 KiB");
+  if (filled > max_bytes) return failed(Reason::kTooLarge, "a state file");
   text.resize(filled);
   return text;
 }
@@ -74,14 +74,14 @@ Result<std::string> token_file(const std::string& path) {
     }
     TRY_DO(replace_file(path, token + "\n", 0600));
   }
-  TRY(std::string token, read_small_file(path));
+  TRY(std::string token, read_file(path, kMaxBytes));
   while (!token.empty() && (token.back() == '\n' || token.back() == ' ')) token.pop_back();
   if (token.size() < 16) return failed(Reason::kMalformed, "a debug token of under 16 bytes");
   return token;
 }
 
 std::uint64_t read_number(const std::string& path) {
-  const auto text = read_small_file(path);
+  const auto text = read_file(path, kMaxBytes);
   std::uint64_t number = 0;
   if (text) std::from_chars(text->data(), text->data() + text->size(), number);
   return number;

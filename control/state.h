@@ -16,8 +16,8 @@ Result<Done> make_folder(const std::string& path);
 // Replaces the file by `text`, atomically. The file has `mode` from its first moment.
 Result<Done> replace_file(const std::string& path, std::string_view text, unsigned mode);
 
-// At most 64 KiB. Errors: kSystem, kTooLarge.
-Result<std::string> read_small_file(const std::string& path);
+// Errors: kSystem, kTooLarge.
+Result<std::string> read_file(const std::string& path, std::size_t max_bytes);
 
 // The token in the file (0600), which is made with a random one if it is not there.
 Result<std::string> token_file(const std::string& path);

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "control/folder.h"
+#include "control/state.h"
 
 namespace mesh::control {
 namespace {
@@ -31,6 +32,7 @@ constexpr milliseconds kGatherMax{200};
 constexpr milliseconds kMissing{150};
 constexpr milliseconds kLookAround{2000};
 constexpr std::size_t kMaxFiles = 10'000;
+constexpr const char* kGoodMark = "/.was-good";  // in the folder of kept texts
 constexpr std::uint32_t kEvents = IN_CLOSE_WRITE | IN_MODIFY | IN_CREATE | IN_MOVED_TO |
                                   IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |
                                   IN_ATTRIB | IN_ONLYDIR;
@@ -73,6 +75,7 @@ manifest::Parsed unreadable(const std::string& file, std::string why) {
 
 struct Store::Watch {
   std::string path;
+  std::string kept;
   std::function<void(const StoreState&)> changed;
   Descriptor folder_fd, inotify_fd, wake_fd;
   int watch = -1;
@@ -86,6 +89,8 @@ struct Store::Watch {
   std::set<std::string> being_written;
   bool look_everywhere = true;
   bool was_good = false;
+  std::map<std::string, std::string> good_texts;  // to be kept after the next publish()
+  std::set<std::string> removed;
   Clock::time_point first_event{}, last_event{};
 
   std::thread thread;
@@ -105,7 +110,9 @@ struct Store::Watch {
   bool take_in();
   void look_around();
   bool check(const std::string& name, bool was_touched);
-  manifest::Parsed read_file(const std::string& name, Stamp& stamp);
+  Result<std::string> read_text(const std::string& name, Stamp& stamp) const;
+  void recall();
+  void keep();
   void publish();
 };
 
@@ -115,6 +122,7 @@ Result<Done> Store::Watch::start() {
   wake_fd.reset(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (wake_fd.fd < 0) return failed_with_errno(errno, "eventfd");
   if (!add_watch()) return failed_with_errno(errno, "watching the manifest folder");
+  recall();
   take_in();
   publish();
   thread = std::thread([this] { run(); });
@@ -262,6 +270,8 @@ bool Store::Watch::check(const std::string& name, bool was_touched) {
     missing.erase(name);
     stamps.erase(name);
     folder.remove(name);
+    good_texts.erase(name);
+    removed.insert(name);
     return true;
   }
   missing.erase(name);
@@ -271,35 +281,71 @@ bool Store::Watch::check(const std::string& name, bool was_touched) {
     folder.put(name, unreadable(name, "not read: there are over 10000 files"));
     return true;
   }
-  Stamp stamp = stamp_of(s);
-  manifest::Parsed parsed = read_file(name, stamp);
+  Stamp stamp;
+  auto text = read_text(name, stamp);
   stamps[name] = stamp;
+  manifest::Parsed parsed =
+      text ? manifest::parse(name, *text) : unreadable(name, text.error().during);
+  if (!parsed.has_errors()) good_texts[name] = *std::move(text);
   folder.put(name, std::move(parsed));
   return true;
 }
 
-manifest::Parsed Store::Watch::read_file(const std::string& name, Stamp& stamp) {
-  Descriptor file{::openat(folder_fd.fd, name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+// `stamp` is of what was read; after a failure it is one that fits nothing, so that the next look
+// tries again.
+Result<std::string> Store::Watch::read_text(const std::string& name, Stamp& stamp) const {
+  stamp = {};
+  const Descriptor file{::openat(folder_fd.fd, name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat s{};
-  stamp = {};  // after a failure: no stamp fits, so the next look tries again
-  if (file.fd < 0 || ::fstat(file.fd, &s) != 0) return unreadable(name, "cannot be opened");
-  stamp = stamp_of(s);
+  if (file.fd < 0 || ::fstat(file.fd, &s) != 0) {
+    return failed(Reason::kSystem, "cannot be opened");
+  }
   if (s.st_size > static_cast<off_t>(manifest::kMaxFileBytes)) {
-    return unreadable(name, "larger than 4 MiB");
+    stamp = stamp_of(s);
+    return failed(Reason::kTooLarge, "larger than 4 MiB");
   }
   std::string text(static_cast<std::size_t>(s.st_size), '\0');
   std::size_t filled = 0;
   while (filled < text.size()) {
     const ssize_t got = ::read(file.fd, text.data() + filled, text.size() - filled);
-    if (got < 0) {
-      stamp = {};
-      return unreadable(name, "cannot be read");
-    }
+    if (got < 0) return failed(Reason::kSystem, "cannot be read");
     if (got == 0) break;
     filled += static_cast<std::size_t>(got);
   }
   text.resize(filled);
-  return manifest::parse(name, text);
+  stamp = stamp_of(s);
+  return text;
+}
+
+// What an earlier life of ours last found good, for the files that are still there.
+void Store::Watch::recall() {
+  was_good = ::access((kept + kGoodMark).c_str(), F_OK) == 0;
+  if (!was_good) return;
+  DIR* directory = ::opendir(kept.c_str());
+  if (directory == nullptr) return;
+  while (const dirent* entry = ::readdir(directory)) {
+    const std::string name = entry->d_name;
+    if (!is_manifest(name)) continue;
+    if (::faccessat(folder_fd.fd, name.c_str(), F_OK, 0) != 0) {
+      removed.insert(name);
+      continue;
+    }
+    const auto text = read_file(kept + "/" + name, manifest::kMaxFileBytes);
+    if (text) folder.put(name, manifest::parse(name, *text));
+  }
+  ::closedir(directory);
+  folder.settle();
+}
+
+// Best effort: what cannot be kept is missed at the next start only.
+void Store::Watch::keep() {
+  for (const auto& [name, text] : std::exchange(good_texts, {})) {
+    (void)replace_file(kept + "/" + name, text, 0600);
+  }
+  for (const std::string& name : std::exchange(removed, {})) {
+    (void)::unlink((kept + "/" + name).c_str());
+  }
+  if (was_good) (void)replace_file(kept + kGoodMark, "", 0600);
 }
 
 void Store::Watch::publish() {
@@ -310,6 +356,7 @@ void Store::Watch::publish() {
   state.problems = folder.problems();
   state.was_good = was_good;
   changed(state);
+  keep();
 }
 
 Store::Store(std::unique_ptr<Watch> watch) : watch_(std::move(watch)) {}
@@ -321,10 +368,11 @@ Store::~Store() {
   if (watch_->thread.joinable()) watch_->thread.join();
 }
 
-Result<std::unique_ptr<Store>> Store::open(std::string folder,
+Result<std::unique_ptr<Store>> Store::open(std::string folder, std::string kept,
                                            std::function<void(const StoreState&)> changed) {
   auto watch = std::make_unique<Watch>();
   watch->path = std::move(folder);
+  watch->kept = std::move(kept);
   watch->changed = std::move(changed);
   TRY_DO(watch->start());
   return std::unique_ptr<Store>(new Store(std::move(watch)));

@@ -7,6 +7,9 @@
 // writing is left alone. A file that is missing counts as removed when it stays missing for 150 ms,
 // since editors remove and rewrite. Changes are gathered for 30 ms, 200 ms at most.
 //
+// The last text of each file that had no errors is kept in another folder, and read first at the
+// next start: a file that broke meanwhile, or just before, falls back on it then too.
+//
 // Threads: one of its own, which calls `changed`; the rest from any thread.
 // Limits: 10 000 files, 4 MiB each; a file beyond is a problem and keeps its last good objects.
 
@@ -24,16 +27,17 @@ namespace mesh::control {
 struct StoreState {
   std::shared_ptr<const World> world;
   std::vector<manifest::Problem> problems;
-  // The folder has been without errors at least once. Before, there is no good state to fall back
-  // on: nothing is to be served from it.
+  // The folder has been without errors at least once, in this life or an earlier one. Before, there
+  // is no good state to fall back on: nothing is to be served from it.
   bool was_good = false;
 };
 
 class Store {
  public:
-  // Reads the folder once, calls `changed`, then again after each change.
+  // Reads the folder once, calls `changed`, then again after each change. Good texts are kept in
+  // `kept`, which must be there.
   // Errors: kSystem: the folder cannot be opened or watched.
-  static Result<std::unique_ptr<Store>> open(std::string folder,
+  static Result<std::unique_ptr<Store>> open(std::string folder, std::string kept,
                                              std::function<void(const StoreState&)> changed);
   ~Store();
   Store(const Store&) = delete;
