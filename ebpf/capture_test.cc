@@ -47,7 +47,7 @@ TEST_CASE("without a proxy nothing leaves") {
 
   CHECK(!talk);
   CHECK(mesh.counted("steer_dropped_no_ztunnel") >= 1);
-  CHECK(!wire.heard_tcp_to(8080));
+  CHECK(!wire.heard_syn_to(8080));
 }
 
 TEST_CASE("when the proxy is killed, nothing leaves: neither of open connections nor of new ones") {
@@ -68,7 +68,7 @@ TEST_CASE("when the proxy is killed, nothing leaves: neither of open connections
   CHECK(!Talk::connect(mesh.world.pod(), to, 8080, kSilence));
 
   CHECK(!wire.heard("SECRET"));
-  CHECK(!wire.heard_tcp_to(8080));
+  CHECK(!wire.heard_syn_to(8080));
 }
 
 TEST_CASE("a proxy that comes back is used at once, and resets what its predecessor left") {
@@ -224,7 +224,7 @@ TEST_CASE("a pod that sets ztunnel's mark does not escape") {
   mesh.enrol();
 
   CHECK(!Talk::connect(mesh.world.pod(), kServiceV4, 8080, kSilence, SOCK_STREAM, mark));
-  CHECK(!wire.heard_tcp_to(8080));
+  CHECK(!wire.heard_syn_to(8080));
 }
 
 TEST_CASE("whoever has the proxy's ports without being in its cgroup gets nothing") {
@@ -242,6 +242,7 @@ TEST_CASE("whoever has the proxy's ports without being in its cgroup gets nothin
 }
 
 TEST_CASE("several workers, and two proxies at once, share the connections") {
+  if (!has_tcx()) SKIP("Linux 6.1 cannot assign to a listener with SO_REUSEPORT");
   TestMesh mesh;
   const Echo service(mesh.world.outsider(), 8080);
   Proxy first(mesh.world.pod(), {.workers = 3});

@@ -12,7 +12,11 @@
 
 namespace mesh::ebpf {
 
-inline CaptureOptions test_options(AttachKind attach = AttachKind::kTcx) {
+// What this kernel has: Linux 6.6 brought TCX, and with it sk_assign to SO_REUSEPORT groups.
+inline bool has_tcx() { return best_attach_kind() == AttachKind::kTcx; }
+
+inline CaptureOptions test_options(AttachKind attach = best_attach_kind()) {
+  if (attach == AttachKind::kTcx && !has_tcx()) SKIP("this kernel has no TCX");
   return {.addresses = {*net::IpAddress::parse(kPodV4), *net::IpAddress::parse(kPodV6)},
           .attach = attach};
 }

@@ -34,8 +34,8 @@ void turn_on(int fd, int level, int option) { setsockopt(fd, level, option, &kOn
 // All of the proxy's threads; made in the child process.
 class ProxyProcess {
  public:
-  ProxyProcess(net::NetworkNamespace netns, int reports)
-      : netns_(std::move(netns)), reports_(reports) {}
+  ProxyProcess(net::NetworkNamespace netns, int reports, bool shares_ports)
+      : netns_(std::move(netns)), reports_(reports), shares_ports_(shares_ports) {}
 
   void move_to(net::NetworkNamespace netns) {
     const std::lock_guard lock(entering_);
@@ -76,7 +76,7 @@ class ProxyProcess {
   void bind_wildcard(int fd, std::uint16_t port) {
     const int off = 0;
     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    turn_on(fd, SOL_SOCKET, SO_REUSEPORT);
+    if (shares_ports_) turn_on(fd, SOL_SOCKET, SO_REUSEPORT);
     sockaddr_in6 any{};
     any.sin6_family = AF_INET6;
     any.sin6_port = htons(port);
@@ -168,6 +168,7 @@ class ProxyProcess {
 
   net::NetworkNamespace netns_;
   int reports_;
+  bool shares_ports_;  // Linux 6.1 cannot assign to a listener that does
   std::mutex entering_;
 };
 
@@ -232,7 +233,7 @@ std::string make_cgroup() {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (options.in_cgroup) std::ofstream(cgroup + "/cgroup.procs") << getpid() << std::flush;
   auto own = net::NetworkNamespace::open("/proc/self/fd/" + std::to_string(netns.fd()));
-  ProxyProcess proxy(*std::move(own), reports);
+  ProxyProcess proxy(*std::move(own), reports, options.workers > 1 || !options.zds_socket.empty());
   proxy.report("ready");
   if (options.zds_socket.empty()) {
     listen_everywhere(proxy, options.workers);

@@ -1,6 +1,7 @@
 #include "ebpf/test_world.h"
 
 #include <arpa/inet.h>
+#include <bpf/libbpf.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <netinet/in.h>
@@ -18,6 +19,9 @@
 
 namespace mesh::ebpf {
 namespace {
+
+// The kernel's words on what we ask it in vain (is there a clsact?) are no news here.
+const libbpf_print_fn_t kBeforeSilence = libbpf_set_print(nullptr);
 
 int milliseconds(std::chrono::milliseconds duration) { return static_cast<int>(duration.count()); }
 
@@ -91,20 +95,20 @@ World::World() {
   name_ = "weft-test-" + std::to_string(getpid()) + "-" + std::to_string(++serial);
   const std::string p = name_ + "p", o = name_ + "o";
   const std::string pod_mac = "02:00:00:00:00:01", outsider_mac = "02:00:00:00:00:02";
-  shell("ip netns add " + p + " && ip netns add " + o + " && ip link add eth0 netns " + p +
-        " address " + pod_mac + " type veth peer name eth0 netns " + o + " address " +
-        outsider_mac);
+  shell("/bin/ip netns add " + p + " && /bin/ip netns add " + o +
+        " && /bin/ip link add eth0 netns " + p + " address " + pod_mac +
+        " type veth peer name eth0 netns " + o + " address " + outsider_mac);
   for (const auto& [ns, v4, v6] :
        {std::tuple(p, kPodV4, kPodV6), std::tuple(o, kOutsiderV4, kOutsiderV6)})
-    shell("ip -n " + ns + " link set lo up && ip -n " + ns + " addr add " + v4 +
-          "/24 dev eth0 && ip -n " + ns + " addr add " + v6 + "/64 dev eth0 nodad && ip -n " + ns +
-          " link set eth0 up");
+    shell("/bin/ip -n " + ns + " link set lo up && /bin/ip -n " + ns + " addr add " + v4 +
+          "/24 dev eth0 && /bin/ip -n " + ns + " addr add " + v6 +
+          "/64 dev eth0 nodad && /bin/ip -n " + ns + " link set eth0 up");
   // IPv6 finds a fresh neighbour only after a second; these are known.
-  shell("ip -n " + p + " neigh add " + kOutsiderV6 + " lladdr " + outsider_mac + " dev eth0");
-  shell("ip -n " + o + " neigh add " + kPodV6 + " lladdr " + pod_mac + " dev eth0");
-  shell("ip -n " + o + " addr add " + kServiceV4 + "/32 dev lo && ip -n " + o + " addr add " +
-        kServiceV6 + "/128 dev lo");
-  shell("ip -n " + p + " route add default via " + kOutsiderV4 + " && ip -n " + p +
+  shell("/bin/ip -n " + p + " neigh add " + kOutsiderV6 + " lladdr " + outsider_mac + " dev eth0");
+  shell("/bin/ip -n " + o + " neigh add " + kPodV6 + " lladdr " + pod_mac + " dev eth0");
+  shell("/bin/ip -n " + o + " addr add " + kServiceV4 + "/32 dev lo && /bin/ip -n " + o +
+        " addr add " + kServiceV6 + "/128 dev lo");
+  shell("/bin/ip -n " + p + " route add default via " + kOutsiderV4 + " && /bin/ip -n " + p +
         " -6 route add default via " + kOutsiderV6);
   auto pod = net::NetworkNamespace::open("/run/netns/" + p);
   auto outsider = net::NetworkNamespace::open("/run/netns/" + o);
@@ -115,15 +119,15 @@ World::World() {
 
 World::~World() {
   static_cast<void>(
-      std::system(("ip netns del " + name_ + "p; ip netns del " + name_ + "o").c_str()));
+      std::system(("/bin/ip netns del " + name_ + "p; /bin/ip netns del " + name_ + "o").c_str()));
 }
 
 std::string World::pod_ip(const std::string& arguments) const {
-  return shell("ip -n " + name_ + "p " + arguments);
+  return shell("/bin/ip -n " + name_ + "p " + arguments);
 }
 
 std::string World::in_pod(const std::string& command) const {
-  return shell("ip netns exec " + name_ + "p " + command);
+  return shell("/bin/ip netns exec " + name_ + "p " + command);
 }
 
 std::optional<Talk> Talk::connect(const net::NetworkNamespace& netns, std::string_view ip,
@@ -223,13 +227,13 @@ bool Wiretap::heard(std::string_view text) {
   return false;
 }
 
-bool Wiretap::heard_tcp_to(std::uint16_t port) {
+bool Wiretap::heard_syn_to(std::uint16_t port) {
   drain();
   for (const std::string& frame : frames_) {
     if (frame.size() < 58) continue;
     const bool v6 = static_cast<unsigned char>(frame[12]) == 0x86;
     const std::size_t protocol_at = v6 ? 20 : 23, port_at = v6 ? 56 : 36;
-    if (frame[protocol_at] != 6) continue;
+    if (frame[protocol_at] != 6 || (frame[port_at + 11] & 0x12) != 0x02) continue;
     const auto high = static_cast<unsigned char>(frame[port_at]);
     const auto low = static_cast<unsigned char>(frame[port_at + 1]);
     if ((high << 8 | low) == port) return true;

@@ -100,7 +100,7 @@ class Echo {
 // was dialled, and says what it saw. 15006 dials in the client's name; 15053 answers DNS with
 // "answer to ..." from the dialled address.
 struct ProxyOptions {
-  int workers = 1;  // listeners of each port, in one SO_REUSEPORT group
+  int workers = 1;  // listeners of each port, in one SO_REUSEPORT group if there are several
   bool in_cgroup = true;
   // Instead of listening in `netns` at once: connect here and do as the node agent says.
   std::string zds_socket = {};
@@ -133,8 +133,8 @@ class Wiretap {
   explicit Wiretap(const net::NetworkNamespace& netns);
   // Was `text` in any frame until now?
   bool heard(std::string_view text);
-  // Was there a TCP segment for `port` until now?
-  bool heard_tcp_to(std::uint16_t port);
+  // Did anybody ask for a TCP connection to `port` until now?
+  bool heard_syn_to(std::uint16_t port);
 
  private:
   void drain();
