@@ -40,6 +40,7 @@ HttpResponse DebugPages::answer(const admin::Request& request) {
 }
 
 HttpResponse DebugPages::debug(const admin::Request& request) {
+  if (settle_) settle_();
   if (request.path == "/debug/sync") return sync();
   if (request.path == "/debug/explain") return explain(request);
   if (request.path == "/debug/problems") return problems();

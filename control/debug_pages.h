@@ -1,6 +1,7 @@
 #pragma once
 // The pages of port 15014. /ready and /metrics are for everybody; /debug/* wants the debug token.
 
+#include <functional>
 #include <string>
 
 #include "control/explain.h"
@@ -11,8 +12,13 @@ namespace mesh::control {
 
 class DebugPages {
  public:
-  DebugPages(const Hub& hub, std::string token)
-      : hub_(hub), token_(std::move(token)), explainer_(hub.settings()) {}
+  // `settle` takes in what was written to the manifests until now, so that an answer includes what
+  // its asker wrote before: a barrier for `weft wait`.
+  DebugPages(const Hub& hub, std::string token, std::function<void()> settle = {})
+      : hub_(hub),
+        token_(std::move(token)),
+        settle_(std::move(settle)),
+        explainer_(hub.settings()) {}
 
   HttpResponse answer(const admin::Request& request);
 
@@ -27,6 +33,7 @@ class DebugPages {
 
   const Hub& hub_;
   const std::string token_;
+  const std::function<void()> settle_;
   Explainer explainer_;
 };
 

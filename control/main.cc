@@ -118,7 +118,7 @@ int run(const Config& config) {
     return give_up("cannot listen on " + config.listen.to_string() +
                    ": is the port in use? Choose another with --listen");
   }
-  DebugPages pages(hub, *debug_token);
+  DebugPages pages(hub, *debug_token, [&] { (*store)->settle(1000); });
   auto http = HttpServer::start(
       config.debug_listen, [&](const admin::Request& request) { return pages.answer(request); });
   if (!http) {

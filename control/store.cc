@@ -170,7 +170,8 @@ void Store::Watch::run() {
     bool news = false;
     if (due || hurry) news = take_in();
     if (news) publish();
-    if (hurry) {
+    // A file that is missing may be one that is being replaced; whether it is gone shows shortly.
+    if (hurry && missing.empty()) {
       const std::lock_guard lock(mutex);
       done = hurried;
       settled.notify_all();

@@ -199,6 +199,7 @@ bool Programs::ended(pid_t pid, int wait_status) {
                                   [&](const Program& one) { return one.pid == pid; });
   if (found == programs_.end()) return false;
   found->pid = 0;
+  last_words_ = found->name + " " + how_it_ended(wait_status);
   if (found->wanted) {
     const auto now = Clock::now();
     found->quick_ends = now - found->started > kStable ? 0 : found->quick_ends + 1;
@@ -206,8 +207,7 @@ bool Programs::ended(pid_t pid, int wait_status) {
         kRestartFirst * (1 << std::clamp(found->quick_ends - 1, 0, 5)), kRestartMax);
     found->restart_at = now + wait;
     ++found->restarts;
-    last_words_ = found->name + " " + how_it_ended(wait_status) + "; its log ends:\n" +
-                  tail(found->launch.log, 8);
+    last_words_ += "; its log ends:\n" + tail(found->launch.log, 8);
   }
   publish();
   return true;

@@ -41,7 +41,7 @@ class Programs {
 
   // A child ended. True if it was one of these.
   bool ended(pid_t pid, int wait_status);
-  // Programs that ended although they should run: what their logs say last.
+  // How the last one ended; with the end of its log when it should have gone on.
   std::string last_words() const { return last_words_; }
   // Starts what is due; returns when to call again.
   std::optional<Clock::time_point> tick(Clock::time_point now);

@@ -100,8 +100,8 @@ Outcome<Done> Supervisor::bring_up() {
   TRY_DO(make_run_folder());
   TRY_DO(plan_nodes());
   TRY_DO(make_network());
-  kubelet_ = std::make_unique<Kubelet>(record_, [this](const std::string& line) { log(line); });
   if (record_.mesh) TRY_DO(start_programs());
+  kubelet_ = std::make_unique<Kubelet>(record_, [this](const std::string& line) { log(line); });
   kubelet_->reconcile();
   TRY_DO(wait_for_pods());
   if (record_.mesh) TRY_DO(wait_for_sync());
@@ -295,7 +295,7 @@ void Supervisor::read_signals() {
   int status = 0;
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
     if (programs_ && programs_->ended(pid, status)) {
-      log(programs_->last_words().empty() ? "a program ended" : programs_->last_words());
+      log(programs_->last_words());
     } else if (kubelet_) {
       kubelet_->ended(pid, status);
     }
@@ -356,7 +356,7 @@ Outcome<Done> Supervisor::handle_program(const std::string& op, const std::strin
     }
     if (op == "stop") continue;
     TRY_DO(start_program(one, kProgramWithin));
-    if (one.ends_with("/agent")) kubelet_->resync_agent(one.substr(0, one.rfind('/')));
+    if (kubelet_ && one.ends_with("/agent")) kubelet_->resync_agent(one.substr(0, one.rfind('/')));
   }
   return Done{};
 }

@@ -311,6 +311,7 @@ class Story:
         before = workloads()
         load = spawn("web", LOAD)
         weft("lab", "stop", "-l", NAME, "--kill", "control")
+        time.sleep(1)
         fresh = curl("web", "http://cart/")
         expect(fresh.stdout.strip() == BODY, f"a new connection failed: {fresh.stderr.strip()}")
         weft("lab", "start", "-l", NAME, "control")

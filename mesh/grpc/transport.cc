@@ -134,7 +134,9 @@ io::Task<Result<Done>> Transport::send(std::vector<tls::Piece> ciphertext) {
       pieces.push_back(std::as_const(ciphertext[at]).bytes());
       bytes_sent_ += ciphertext[at].size();
     }
+    torn_ = true;  // unless it comes back
     CO_TRY_DO(co_await socket_.send_all(pieces));
+    torn_ = false;
   }
   co_return Done{};
 }
@@ -149,6 +151,8 @@ io::Task<Result<Done>> Transport::keep_time() {
 
 // What is left to say: a GOAWAY, an alert, close_notify.
 io::Task<Result<Done>> Transport::flush() {
+  // Behind a send that was cut off, the peer could not decrypt what follows.
+  if (torn_) co_return socket_.finish_sending();
   std::vector<tls::Piece> ciphertext;
   CO_TRY_DO(gather(ciphertext));
   if (session_->open()) session_->close_notify();

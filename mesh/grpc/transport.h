@@ -60,6 +60,7 @@ class Transport {
   std::optional<Error> error_;
   std::uint64_t bytes_received_ = 0;
   std::uint64_t bytes_sent_ = 0;
+  bool torn_ = false;  // a send ended in the middle
 };
 
 }  // namespace mesh::grpc
