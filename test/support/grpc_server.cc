@@ -25,6 +25,7 @@ struct CallState final : ServerCall {
   h2::Headers head;
   Service* service;
   bool responded = false;
+  bool finished = false;
   grpc::MessageReader reader;
 };
 
@@ -80,6 +81,7 @@ struct Connection final : h2::Events {
 };
 
 void CallState::send_raw(std::string_view bytes) {
+  if (finished) return;
   h2::Connection& h2 = connection.transport.h2();
   if (!std::exchange(responded, true)) {
     const h2::Headers head_out = {{":status", "200"}, {"content-type", "application/grpc"}};
@@ -96,6 +98,7 @@ void CallState::send_raw(std::string_view bytes) {
 void CallState::send(std::string_view message) { send_raw(grpc::frame_message(message)); }
 
 void CallState::finish(const grpc::Status& status) {
+  if (std::exchange(finished, true)) return;
   h2::Headers end = {{"grpc-status", std::to_string(static_cast<int>(status.code))},
                      {"grpc-message", status.message}};
   // Ending the stream may be the end of this object.
@@ -111,6 +114,7 @@ void CallState::finish(const grpc::Status& status) {
 }
 
 void CallState::reset(h2::ErrorCode code) {
+  finished = true;
   grpc::Transport& transport = connection.transport;
   transport.h2().reset(id, code);
   transport.kick();
