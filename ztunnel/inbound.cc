@@ -142,8 +142,8 @@ Result<net::SocketAddress> HboneInbound::find_target(const workload::Workload& o
   }
   net::SocketAddress target;
   if (const auto* address = std::get_if<net::SocketAddress>(&*authority)) {
-    target = *address;
-    if (target.ip.unmapped() != request.local_address.ip) {
+    target = {address->ip.unmapped(), address->port};
+    if (target.ip != request.local_address.ip) {
       text_ =
           "ip mismatch: " + request.local_address.ip.to_string() + " != " + target.ip.to_string();
       return failed(Reason::kWrongTarget, "authority");

@@ -15,15 +15,11 @@
 namespace mesh::policy {
 
 // Proof that authorize() said yes. Everything that opens a connection to a workload asks for one,
-// so the check cannot be forgotten. Borrows the policy's name from the snapshot it was made from.
+// so the check cannot be forgotten. Borrows nothing: it may outlive the snapshot it was made from.
 class Permit {
- public:
-  std::string_view granted_by() const { return granted_by_; }
-
  private:
   friend class Verdict;
-  explicit Permit(std::string_view granted_by) : granted_by_(granted_by) {}
-  std::string_view granted_by_;
+  Permit() {}
 };
 
 // What authorize() said, and which policy, or which of the rules below, decided it. Borrows the
@@ -36,7 +32,7 @@ class [[nodiscard]] Verdict {
   }
 
   std::optional<Permit> permit() const {
-    return allowed_ ? std::optional(Permit(decided_by_)) : std::nullopt;
+    return allowed_ ? std::optional(Permit()) : std::nullopt;
   }
   bool allowed() const { return allowed_; }
   // "namespace/name", or one of the texts below.

@@ -124,6 +124,8 @@ TEST_CASE("authorize: the fields of a match") {
       {"app/d: deny from=::ffff:10.0.0.0/112", "plaintext 10.0.0.9 to 80", true,
        "(no policy applies here)"},
       {"app/d: deny at=10.0.0.2/32", "web/peer to 10.0.0.2:80", false, "app/d"},
+      {"app/d: deny at=10.0.0.2/32", "web/peer to [::ffff:10.0.0.2]:80", false, "app/d"},
+      {"app/d: deny from=10.0.0.9/32", "web/peer ::ffff:10.0.0.9 to 80", false, "app/d"},
       {"app/d: deny !port=80", "web/peer to 81", false, "app/d"},
       {"app/a: allow sa=/peer", "web/peer to 80", false, "(no allow policy matched)"},
   })));

@@ -27,8 +27,8 @@ class Caller {
 
 struct Connection {
   std::optional<Caller> caller = {};  // none: plaintext
-  net::IpAddress source_ip = {};      // IPv4-mapped addresses already unmapped
-  net::IpAddress destination_ip = {};
+  net::IpAddress source_ip = {};       // an IPv4-mapped address counts as IPv4
+  net::IpAddress destination_ip = {};  // the same
   std::uint16_t destination_port = 0;  // the port that the application listens on
 };
 

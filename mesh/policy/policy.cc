@@ -17,8 +17,10 @@ bool any_is_caller(const std::vector<ServiceAccountMatch>& values,
   });
 }
 
+// Unmapped here as well, whoever forgot it: ::ffff:10.0.0.2 must not slip past a DENY of 10.0.0.2.
 bool any_contains(const std::vector<net::Cidr>& values, const net::IpAddress& ip) {
-  return std::ranges::any_of(values, [&](const net::Cidr& one) { return one.contains(ip); });
+  const net::IpAddress plain = ip.unmapped();
+  return std::ranges::any_of(values, [&](const net::Cidr& one) { return one.contains(plain); });
 }
 
 bool any_equals(const std::vector<std::uint16_t>& values, std::uint16_t port) {
