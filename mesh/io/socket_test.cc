@@ -316,5 +316,26 @@ TEST_CASE("a socket may outlive the run that made it, with a receive armed", "[s
   CHECK(ring->in_flight() == 1);
 }
 
+Task<void> one_exchange(Ring& ring, std::size_t& largest) {
+  Listener listener = make_listener(ring);
+  Pair pair;
+  co_await make_pair_of(ring, listener, pair);
+  internal::largest_frame_bytes = 0;
+  const auto sent = co_await pair.client->send_all(bytes("x"));
+  CHECK(sent.has_value());
+  const auto got = co_await pair.server->recv_buffer();
+  CHECK(got.has_value());
+  largest = internal::largest_frame_bytes;
+}
+
+TEST_CASE("sending and receiving stay within a frame of 512 bytes", "[budget]") {
+  auto ring = make_ring();
+  std::size_t largest = 0;
+  ring->run(one_exchange(*ring, largest));
+  INFO("largest frame: " << largest);
+  CHECK(largest > 0);
+  CHECK(largest <= 512);
+}
+
 }  // namespace
 }  // namespace mesh::io

@@ -120,8 +120,8 @@ Task<void> deadlines(Ring& ring) {
   CHECK(std::string(late.error().during) == "answer");
   const auto early = co_await with_deadline(ring, 1h, "answer", answer_after(ring, 1ms, 1));
   CHECK(early.value() == 1);
-  const auto never = co_await with_deadline(ring, Duration::max(), "answer",
-                                            answer_after(ring, 1ms, 2));
+  const auto never =
+      co_await with_deadline(ring, Duration::max(), "answer", answer_after(ring, 1ms, 2));
   CHECK(never.value() == 2);
   const auto over = co_await with_deadline(ring, 0ms, "answer", answer_after(ring, 1h, 1));
   CHECK(over.error().reason == Reason::kTimedOut);
@@ -218,7 +218,9 @@ TEST_CASE("an event wakes its waiters in order, later, once", "[event]") {
 }
 
 Task<void> drop_unstarted(Ring& ring) {
-  { Task<Result<int>> unused = answer_after(ring, 1ms, 1); }
+  {
+    Task<Result<int>> unused = answer_after(ring, 1ms, 1);
+  }
   co_return;
 }
 

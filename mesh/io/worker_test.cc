@@ -46,9 +46,8 @@ TEST_CASE("messages to workers and back all arrive", "[worker]") {
   std::vector<Counter> counters(3);
   std::vector<std::unique_ptr<Worker>> workers;
   for (Counter& counter : counters) {
-    auto worker = Worker::start("test", {}, [&counter](Ring& own) {
-      return count_until_stopped(own, counter);
-    });
+    auto worker = Worker::start(
+        "test", {}, [&counter](Ring& own) { return count_until_stopped(own, counter); });
     REQUIRE(worker.has_value());
     workers.push_back(*std::move(worker));
   }
