@@ -19,7 +19,12 @@ std::string_view text_of(const std::uint8_t* bytes, std::size_t size) {
 
 nghttp2_ssize on_send(nghttp2_session*, const std::uint8_t* data, std::size_t size, int,
                       void* user) {
-  impl_of(user).append_small(std::as_bytes(std::span(data, size)));
+  const auto bytes = std::as_bytes(std::span(data, size));
+  if (size > kFrameHeader && data[3] == NGHTTP2_SETTINGS && !impl_of(user).settings_sent) {
+    impl_of(user).append_settings(bytes);
+  } else {
+    impl_of(user).append_small(bytes);
+  }
   return static_cast<nghttp2_ssize>(size);
 }
 int on_send_data(nghttp2_session*, nghttp2_frame* frame, const std::uint8_t* header,
@@ -150,6 +155,11 @@ int Impl::begin_headers(const nghttp2_frame& frame) {
   if (stream == nullptr) {
     if (options.role == Role::kClient) return 0;  // a stream that we have forgotten
     stream = &add(frame.hd.stream_id);
+    if (options.max_concurrent_streams && streams.size() > *options.max_concurrent_streams) {
+      submit_reset(frame.hd.stream_id, ErrorCode::kRefusedStream);
+      spend(Flood::kOther);
+      return failure ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
+    }
   }
   stream->headers.clear();
   stream->headers_size = 0;
@@ -198,6 +208,7 @@ int Impl::headers_received(const nghttp2_frame& frame) {
   }
   stream->headers_done = true;
   const StreamId id = frame.hd.stream_id;
+  last_accepted = std::max(last_accepted, id);
   events->on_headers(id, std::move(stream->headers), end);
   if (end) {
     if (StreamData* still = find(id)) remote_end(*still);
@@ -350,15 +361,26 @@ int Impl::send_data(StreamData& stream, const nghttp2_frame& frame, const std::u
 int Impl::frame_sent(const nghttp2_frame& frame) {
   const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (frame.hd.type == NGHTTP2_GOAWAY) {
+    if (drain == Drain::kNotice && !goaway_sent) {
+      nghttp2_submit_ping(session.get(), NGHTTP2_FLAG_NONE, kPingDrain.data());  // after the notice
+    }
     goaway_sent = true;
     if (frame.goaway.error_code != NGHTTP2_NO_ERROR && !failure) {
       failure = Error{.reason = Reason::kProtocol, .during = "http/2 frames of the peer"};
     }
     return 0;
   }
-  if (!ends || (frame.hd.type != NGHTTP2_HEADERS && frame.hd.type != NGHTTP2_DATA)) return 0;
+  if (frame.hd.type != NGHTTP2_HEADERS && frame.hd.type != NGHTTP2_DATA) return 0;
   StreamData* stream = find(frame.hd.stream_id);
   if (stream == nullptr) return 0;
+  if (frame.hd.type == NGHTTP2_HEADERS) stream->answer_sent = true;
+  if (stream->reset_after_answer) {
+    nghttp2_submit_rst_stream(session.get(), NGHTTP2_FLAG_NONE, stream->id,
+                              static_cast<std::uint32_t>(*stream->reset_after_answer));
+    stream->reset_after_answer.reset();
+    return 0;
+  }
+  if (!ends) return 0;
   stream->local_ended = true;
   if (stream->close_after_answer && !stream->remote_ended) {
     submit_reset(stream->id, ErrorCode::kNoError);

@@ -61,7 +61,8 @@ Connection::Impl::Impl(const Options& options_in, Events& events_in, io::TimePoi
   const auto set = [&](std::int32_t id, std::uint32_t value) { settings[count++] = {id, value}; };
   if (options.enable_push) set(NGHTTP2_SETTINGS_ENABLE_PUSH, *options.enable_push);
   if (options.max_concurrent_streams) {
-    set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, *options.max_concurrent_streams);
+    set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
+        *options.max_concurrent_streams + kStreamsBeyondLimit);
   }
   set(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.initial_window);
   set(NGHTTP2_SETTINGS_MAX_FRAME_SIZE, options.max_frame_size);
@@ -88,7 +89,9 @@ StreamData& Connection::Impl::add(StreamId id) {
 void Connection::Impl::fail(Error error, std::optional<ErrorCode> goaway) {
   if (failure) return;
   failure = error;
-  if (goaway) nghttp2_session_terminate_session(session.get(), static_cast<std::uint32_t>(*goaway));
+  if (!goaway) return;
+  nghttp2_session_terminate_session2(session.get(), last_accepted,
+                                     static_cast<std::uint32_t>(*goaway));
 }
 
 bool Connection::Impl::spend(Flood kind) {
@@ -105,6 +108,10 @@ void Connection::Impl::submit_reset(StreamId id, ErrorCode code) {
   stream->reset = true;
   stream->queue.clear();
   stream->unsent = 0;
+  if (options.role == Role::kServer && stream->answered && !stream->answer_sent) {
+    stream->reset_after_answer = code;  // nghttp2 would forget the answer
+    return;
+  }
   nghttp2_submit_rst_stream(session.get(), NGHTTP2_FLAG_NONE, id, static_cast<std::uint32_t>(code));
 }
 
@@ -126,6 +133,23 @@ void Connection::Impl::append_small(std::span<const std::byte> bytes) {
     bytes = bytes.subspan(count);
     if (gathered.size() == kPieceMax) flush_gathered();
   }
+}
+
+// Our first SETTINGS, with the limit of streams that the peer shall see.
+void Connection::Impl::append_settings(std::span<const std::byte> frame) {
+  settings_sent = true;
+  std::vector<std::byte> shown(frame.begin(), frame.end());
+  for (std::size_t at = kFrameHeader; at + 6 <= shown.size(); at += 6) {
+    if (shown[at] != std::byte{0} ||
+        shown[at + 1] != std::byte{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS}) {
+      continue;
+    }
+    for (std::size_t i = 0; i < 4; ++i) {
+      shown[at + 2 + i] =
+          static_cast<std::byte>(*options.max_concurrent_streams >> (24 - 8 * i) & 0xff);
+    }
+  }
+  append_small(shown);
 }
 
 void Connection::Impl::flush_gathered() {
@@ -312,8 +336,7 @@ void Connection::drain() {
   MESH_CHECK(impl.options.role == Role::kServer);
   if (impl.drain != Drain::kNone || impl.failure || impl.ended) return;
   impl.drain = Drain::kNotice;
-  nghttp2_submit_shutdown_notice(impl.session.get());
-  nghttp2_submit_ping(impl.session.get(), NGHTTP2_FLAG_NONE, kPingDrain.data());
+  nghttp2_submit_shutdown_notice(impl.session.get());  // the PING follows it: frame_sent()
 }
 
 void Connection::go_away(ErrorCode code) {

@@ -31,7 +31,9 @@ struct StreamData {
   bool finish = false;    // END_STREAM is due after the queue
   std::optional<Headers> trailers{};
   bool local_ended = false;         // END_STREAM was sent
+  bool answer_sent = false;  // its HEADERS are on the wire
   bool reset = false;               // by us: nothing more goes out
+  std::optional<ErrorCode> reset_after_answer{};
   bool close_after_answer = false;  // RST_STREAM NO_ERROR when the answer is out
 
   // Incoming.
@@ -64,6 +66,8 @@ struct Connection::Impl {
   bool ended = false;        // transport_ended()
   bool goaway_sent = false;  // any
   bool goaway_received = false;
+  bool settings_sent = false;
+  StreamId last_accepted = 0;  // server: the last stream whose request was handed on
   Drain drain = Drain::kNone;
 
   // Keep-alive, the caller's PING, and the one that measures round trips.
@@ -92,6 +96,7 @@ struct Connection::Impl {
   void end_idle_connection();
   void flush_gathered();
   void append_small(std::span<const std::byte> bytes);
+  void append_settings(std::span<const std::byte> frame);
 
   // nghttp2's callbacks.
   int begin_frame(const nghttp2_frame_hd& header);
@@ -110,6 +115,10 @@ struct Connection::Impl {
                 std::size_t length);
   void remote_end(StreamData& stream);
 };
+
+// nghttp2 ends the connection when a peer opens more streams than it was allowed; we only refuse
+// those streams, as the incumbent does. So nghttp2 is told a higher number than the peer.
+inline constexpr std::uint32_t kStreamsBeyondLimit = 1000;
 
 // The table of callbacks, and a session made with it. In callbacks.cc.
 nghttp2_session* new_session(Connection::Impl& impl);

@@ -146,6 +146,7 @@ Result<Done> Tunnel::take_plaintext() {
   }
   plaintext_.clear();
   start_requests();
+  if (!closing_ && h2_->next_deadline() < armed_for_) rearm();  // a PING was answered
   if (session_->has_output() || h2_->wants_to_send() || h2_->finished()) writable_.set();
   return result;
 }
@@ -272,6 +273,7 @@ void Tunnel::rearm() {
   if (!h2_) return;
   io::TimePoint next = h2_->next_deadline();
   if (idle_at_) next = std::min(next, *idle_at_);
+  armed_for_ = next;
   arm(next);
 }
 

@@ -116,6 +116,7 @@ class Tunnel final : h2::Events, io::Timer {
   std::optional<Error> ended_by_;
   io::TimePoint close_by_{};
   io::TimePoint heard_at_;
+  io::TimePoint armed_for_ = io::TimePoint::max();
   io::TimePoint opened_at_{};               // the last stream
   std::optional<io::TimePoint> idle_at_{};  // close then, unless a stream comes
 };
