@@ -2,6 +2,7 @@
 
 #include <bpf/libbpf.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -85,6 +86,12 @@ int run(Flags& flags) {
   }
   if (mkdir(flags.agent.node.state_directory.c_str(), 0700) < 0 && errno != EEXIST)
     return fail("cannot make " + flags.agent.node.state_directory + ": " + std::strerror(errno));
+  // A pod takes a dozen descriptors, and the usual limit is 1024.
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
+    descriptors.rlim_cur = descriptors.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &descriptors);
+  }
   flags.agent.node.attach = flags.clsact ? AttachKind::kClsact : best_attach_kind();
 
   sigset_t signals;

@@ -197,9 +197,12 @@ Result<unsigned> Capture::mend(const net::NetworkNamespace& netns) {
       TRY_DO(attach(point));
       ++mended;
     }
-    if (mended > 0) TRY_DO(install_routing(saved_settings_));
     return mended;
   });
+}
+
+Result<Done> Capture::mend_routing(const net::NetworkNamespace& netns) {
+  return inside<Done>(netns, [&] { return install_routing(saved_settings_); });
 }
 
 Result<Done> Capture::remove(const net::NetworkNamespace& netns) {

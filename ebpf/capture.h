@@ -53,6 +53,8 @@ class Capture {
   // Attaches again what somebody detached, and also to interfaces that have come since. How many
   // places had to be mended.
   Result<unsigned> mend(const net::NetworkNamespace& netns);
+  // Puts rules, routes and settings back. Without them captured traffic goes nowhere.
+  Result<Done> mend_routing(const net::NetworkNamespace& netns);
 
   // Ends the connections that ran through ztunnel, then takes away everything: programs, rules,
   // routes, settings.

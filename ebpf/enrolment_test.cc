@@ -170,6 +170,23 @@ TEST_CASE("what somebody detached is attached again, and what connected meanwhil
   CHECK(!wire.heard("SECRET"));
 }
 
+TEST_CASE("rules and routes that somebody removed are put back") {
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol();
+  const std::string rules = mesh.world.pod_ip("rule");
+  mesh.world.pod_ip("rule del pref 32764");
+  mesh.world.pod_ip("route flush table 100");
+  mesh.world.in_pod("sysctl -qw net.ipv4.conf.lo.accept_local=0");
+  CHECK(!Talk::connect(mesh.world.pod(), kServiceV4, 8080, kSilence));
+
+  CHECK(mesh.capture().mend_routing(mesh.world.pod()));
+  CHECK(mesh.world.pod_ip("rule") == rules);
+  CHECK(Talk::connect(mesh.world.pod(), kServiceV4, 8080));
+}
+
 TEST_CASE("an interface that comes later is captured by the next audit") {
   TestMesh mesh;
   mesh.enrol();

@@ -270,16 +270,28 @@ void Node::end_ztunnel(const ZdsSession* session, const std::string& why) {
 }
 
 void Node::audit() {
-  for (auto& [uid, pod] : pods_) {
-    if (pod.leaving) continue;
-    const auto mended = pod.capture.mend(pod.netns);
-    if (mended && *mended > 0)
-      log_warning("pod " + describe(pod.info) + ": programs were missing in " +
-                  std::to_string(*mended) + " places; attached again");
-    if (!mended && !pod.ailing)
-      log_error("pod " + describe(pod.info) + " cannot be checked: " + explain(mended.error()));
-    pod.ailing = !mended;
-  }
+  ++audits_;
+  for (auto& [uid, pod] : pods_)
+    if (!pod.leaving) audit(pod);
+  audit_cgroups();
+}
+
+void Node::audit(Pod& pod) {
+  constexpr unsigned kRoutingEvery = 10;
+  const auto mended = pod.capture.mend(pod.netns);
+  if (mended && *mended > 0)
+    log_warning("pod " + describe(pod.info) + ": programs were missing in " +
+                std::to_string(*mended) + " places; attached again");
+  Result<Done> routing = Done{};
+  if (audits_ % kRoutingEvery == 0) routing = pod.capture.mend_routing(pod.netns);
+  const bool ailing = !mended || !routing;
+  if (ailing && !pod.ailing)
+    log_error("pod " + describe(pod.info) +
+              " cannot be checked: " + explain(!mended ? mended.error() : routing.error()));
+  pod.ailing = ailing;
+}
+
+void Node::audit_cgroups() {
   std::erase_if(cgroups_, [this](const auto& each) {
     const bool in_use = std::ranges::any_of(
         cgroup_of_, [&](const auto& session) { return session.second == each.first; });

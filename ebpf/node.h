@@ -47,7 +47,8 @@ class Node {
   std::vector<std::unique_ptr<ZdsSession>>& ztunnels() { return ztunnels_; }
   void end_ztunnel(const ZdsSession* session, const std::string& why);
 
-  // Once a second: mends what was detached, forgets cgroups of ztunnels that are gone.
+  // Once a second: mends what was detached (every tenth time, routing too), forgets cgroups of
+  // ztunnels that are gone.
   void audit();
 
   bool should_stop() const { return should_stop_; }
@@ -70,6 +71,8 @@ class Node {
         exempt_(std::move(exempt)) {}
   std::expected<void, std::string> take_up(const StoredPod& stored);
   void take_up_cgroups();
+  void audit(Pod& pod);
+  void audit_cgroups();
 
   void add(PodInfo info, std::vector<UniqueFd> descriptors, OnReply reply);
   std::expected<void, std::string> enrol(PodInfo info, net::NetworkNamespace netns);
@@ -93,6 +96,7 @@ class Node {
   std::vector<std::unique_ptr<ZdsSession>> ztunnels_;  // the newest last
   std::map<std::uint64_t, Cgroup> cgroups_;            // of ztunnels, by id
   std::map<const ZdsSession*, std::uint64_t> cgroup_of_;
+  unsigned audits_ = 0;
   bool should_stop_ = false;
 };
 
