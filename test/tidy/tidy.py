@@ -76,7 +76,7 @@ def long_functions(lines):
         type_or_scope = re.match(r"\s*(namespace|struct|class|enum|union|extern|typedef)\b", line)
         if line.endswith("{") and ")" in line and not type_or_scope and indent not in start:
             start[indent] = number
-        elif line.strip() == "}" and indent in start:
+        elif line.lstrip().startswith("}") and indent in start:
             length = number - start[indent] + 1
             if length > MAX_FUNCTION_LINES:
                 yield start[indent], f"a function of {length} lines; the limit is {MAX_FUNCTION_LINES}"
@@ -95,7 +95,8 @@ def check_line(path, line):
         yield "finish it, or name it in the folder's README"
     if path.endswith(".h") and re.match(r"\s*using namespace\b", code):
         yield "no `using namespace` in a header"
-    if path.endswith("_test.cc") and re.search(NAPS, code):
+    # mesh/io is where time comes from: its tests are about sleeping.
+    if path.endswith("_test.cc") and not path.startswith("mesh/io/") and re.search(NAPS, code):
         yield "a nap in a test: wait for a condition"
 
 
