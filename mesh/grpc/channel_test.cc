@@ -131,7 +131,8 @@ Task<void> refusal_story(World& world) {
   const auto fine = co_await channel.unary("/test.Echo/Say", "fine", 5s);
   CHECK(fine.message == "fine");
   CHECK(channel.counters().connects == 1);
-  const bool all_gone = co_await eventually(*world.ring, [&] { return world.echo.gone == 8; });
+  const auto is_all_gone = [&] { return world.echo.gone == 8; };
+  const bool all_gone = co_await eventually(*world.ring, is_all_gone);
   CHECK(all_gone);
   co_await channel.close();
 }
@@ -201,7 +202,8 @@ Task<void> drain_story(World& world) {
   const auto first = co_await channel.unary("/test.Echo/Say", "first", 5s);
   CHECK(first.message == "first");
   world.server->drain_connections();
-  const bool drained = co_await eventually(*world.ring, [&] { return !channel.connected(); });
+  const auto is_drained = [&] { return !channel.connected(); };
+  const bool drained = co_await eventually(*world.ring, is_drained);
   CHECK(drained);
   const auto second = co_await channel.unary("/test.Echo/Say", "second", 5s);
   CHECK(second.message == "second");

@@ -8,7 +8,7 @@
 
 #include "mesh/identity/certificate_view.h"
 #include "mesh/io/task_scope.h"
-#include "mesh/io/timer.h"
+#include "test/support/eventually.h"
 #include "test/support/test_ca.h"
 
 namespace mesh::identity {
@@ -25,7 +25,7 @@ class Ca final : public Issuer {
     ++running;
     most_running = std::max(most_running, running);
     asked_for.push_back(id.service_account());
-    const auto waited = co_await io::sleep_for(ring_, latency);
+    const auto waited = co_await test::pass(ring_, latency);
     --running;
     CO_TRY_DO(waited);
     if (down) co_return failed(Reason::kRefused, "connect");
@@ -67,7 +67,7 @@ struct World {
     co_await scope.join();
   }
   Task<void> pass(io::Duration time) {
-    const auto slept = co_await io::sleep_for(*ring, time);
+    const auto slept = co_await test::pass(*ring, time);
     REQUIRE(slept);
   }
 

@@ -103,7 +103,8 @@ constexpr const char* kWeb = "K//Pod/shop/web";
 constexpr const char* kCart = "K//Pod/shop/cart";
 
 Task<void> first_story(World& world) {
-  const bool synced = co_await eventually(*world.ring, [&] { return world.in_sync(); });
+  const auto is_synced = [&] { return world.in_sync(); };
+  const bool synced = co_await eventually(*world.ring, is_synced);
   REQUIRE(synced);
   CHECK(world.client->complete());
   CHECK(world.client->control_version() == "4");
@@ -116,8 +117,8 @@ Task<void> first_story(World& world) {
   world.control.state.remove(ResourceType::kAddress, kWeb);
   world.control.state.set(ResourceType::kAddress, "K//Pod/shop/new", pod("new", "\x0a\1\1\1"));
   world.control.push();
-  const bool pushed =
-      co_await eventually(*world.ring, [&] { return world.has("K//Pod/shop/new"); });
+  const auto is_pushed = [&] { return world.has("K//Pod/shop/new"); };
+  const bool pushed = co_await eventually(*world.ring, is_pushed);
   CHECK(pushed);
   CHECK(!world.has(kWeb));
   CHECK(world.has(kCart));
@@ -135,17 +136,19 @@ TEST_CASE("a node hears of the mesh, and of what changes in it", "[ads]") {
 
 Task<void> apply_story(World& world) {
   world.apply_at_once = false;
-  const bool published = co_await eventually(*world.ring, [&] { return world.published == 2; });
+  const auto is_published = [&] { return world.published == 2; };
+  const bool published = co_await eventually(*world.ring, is_published);
   REQUIRE(published);
   CHECK(!world.client->complete());
   CHECK(world.control.session()->acks() == 0);
   world.client->applied(1);
-  const bool one =
-      co_await eventually(*world.ring, [&] { return world.control.session()->acks() == 1; });
+  const auto is_one = [&] { return world.control.session()->acks() == 1; };
+  const bool one = co_await eventually(*world.ring, is_one);
   CHECK(one);
   CHECK(!world.client->complete());
   world.client->applied(2);
-  const bool synced = co_await eventually(*world.ring, [&] { return world.in_sync(); });
+  const auto is_synced = [&] { return world.in_sync(); };
+  const bool synced = co_await eventually(*world.ring, is_synced);
   CHECK(synced);
   CHECK(world.client->complete());
 }
@@ -156,20 +159,22 @@ TEST_CASE("control hears ACK only when every worker has applied the snapshot", "
 }
 
 Task<void> reconnect_story(World& world) {
-  const bool synced = co_await eventually(*world.ring, [&] { return world.in_sync(); });
+  const auto is_synced = [&] { return world.in_sync(); };
+  const bool synced = co_await eventually(*world.ring, is_synced);
   REQUIRE(synced);
   const auto before = world.directory;
   world.token = "second";
   world.control.state.remove(ResourceType::kAddress, kWeb);
   world.server->cut_connections();
-  const bool gone =
-      co_await eventually(*world.ring, [&] { return !world.client->counters().connected; });
+  const auto is_gone = [&] { return !world.client->counters().connected; };
+  const bool gone = co_await eventually(*world.ring, is_gone);
   REQUIRE(gone);
   // While there is no control plane the last good state stays.
   CHECK(world.has(kWeb));
   CHECK(world.client->complete());
 
-  const bool back = co_await eventually(*world.ring, [&] { return world.in_sync(); });
+  const auto is_back = [&] { return world.in_sync(); };
+  const bool back = co_await eventually(*world.ring, is_back);
   REQUIRE(back);
   CHECK(!world.has(kWeb));
   CHECK(world.has(kCart));
@@ -185,13 +190,14 @@ TEST_CASE("after an outage only what changed is sent again, with the token of th
 }
 
 Task<void> nack_story(World& world) {
-  const bool synced = co_await eventually(*world.ring, [&] { return world.in_sync(); });
+  const auto is_synced = [&] { return world.in_sync(); };
+  const bool synced = co_await eventually(*world.ring, is_synced);
   REQUIRE(synced);
   world.control.state.set(ResourceType::kAddress, kCart, "\xff\xff");
   world.control.state.set(ResourceType::kAddress, "K//Pod/shop/new", pod("new", "\x0a\1\1\3"));
   world.control.push();
-  const bool nacked =
-      co_await eventually(*world.ring, [&] { return world.control.session()->nacks() == 1; });
+  const auto is_nacked = [&] { return world.control.session()->nacks() == 1; };
+  const bool nacked = co_await eventually(*world.ring, is_nacked);
   REQUIRE(nacked);
   CHECK(world.control.session()->last_error().starts_with("K//Pod/shop/cart: "));
   CHECK(world.has("K//Pod/shop/new"));
@@ -206,7 +212,8 @@ TEST_CASE("a bad resource is NACKed by name while the good one beside it is in f
 }
 
 Task<void> garbage_story(World& world) {
-  const bool synced = co_await eventually(*world.ring, [&] { return world.in_sync(); });
+  const auto is_synced = [&] { return world.in_sync(); };
+  const bool synced = co_await eventually(*world.ring, is_synced);
   REQUIRE(synced);
   const std::vector<std::string> garbage = {
       std::string("\0\0\0\0\3\xff\xff\xff", 8),  // a frame that is no message
@@ -238,17 +245,19 @@ TEST_CASE("control plane sending garbage: reconnect, and nothing is removed", "[
 }
 
 Task<void> refused_story(World& world) {
-  const bool synced = co_await eventually(*world.ring, [&] { return world.in_sync(); });
+  const auto is_synced = [&] { return world.in_sync(); };
+  const bool synced = co_await eventually(*world.ring, is_synced);
   REQUIRE(synced);
   world.control.refuse_with = grpc::Status{grpc::StatusCode::kUnauthenticated, "token expired"};
   world.server->cut_connections();
-  const bool refused =
-      co_await eventually(*world.ring, [&] { return world.ended(Termination::kError) >= 3; });
+  const auto is_refused = [&] { return world.ended(Termination::kError) >= 3; };
+  const bool refused = co_await eventually(*world.ring, is_refused);
   REQUIRE(refused);
   CHECK(world.log.back().find("UNAUTHENTICATED: token expired") != std::string::npos);
   CHECK(world.has(kWeb));
   world.control.refuse_with.reset();
-  const bool back = co_await eventually(*world.ring, [&] { return world.in_sync(); });
+  const auto is_back = [&] { return world.in_sync(); };
+  const bool back = co_await eventually(*world.ring, is_back);
   CHECK(back);
 
   world.control.end_streams({});

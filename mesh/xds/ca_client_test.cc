@@ -106,8 +106,8 @@ Task<void> issue_story(World& world) {
   const auto none = co_await world.store->wait(id("web"), 5s);
   CHECK(none.error().reason == Reason::kNoIdentity);
   // The burst is over: no connection is kept.
-  const bool closed =
-      co_await eventually(*world.ring, [&] { return world.server->connections() == 0; });
+  const auto is_closed = [&] { return world.server->connections() == 0; };
+  const bool closed = co_await eventually(*world.ring, is_closed);
   CHECK(closed);
 }
 
@@ -120,7 +120,8 @@ Task<void> burst_story(World& world) {
   for (int i = 0; i < 20; ++i) {
     REQUIRE(world.store->add_user(id(("sa" + std::to_string(i)).c_str())));
   }
-  const bool all = co_await eventually(*world.ring, [&] { return world.published == 20; });
+  const auto is_all = [&] { return world.published == 20; };
+  const bool all = co_await eventually(*world.ring, is_all);
   CHECK(all);
   CHECK(world.service->asked_for.size() == 20);
   CHECK(world.server->accepted() < 20);
@@ -203,8 +204,8 @@ Task<void> refusal_story(World& world) {
   world.service->refuse_with =
       grpc::Status{grpc::StatusCode::kPermissionDenied, "no such pod on this node"};
   REQUIRE(world.store->add_user(id("web")));
-  const bool refused =
-      co_await eventually(*world.ring, [&] { return world.store->counters().failures == 1; });
+  const auto is_refused = [&] { return world.store->counters().failures == 1; };
+  const bool refused = co_await eventually(*world.ring, is_refused);
   REQUIRE(refused);
   const auto rows = world.store->list();
   CHECK(identity::certificate_state_name(rows.at(0).state) == "Unavailable");
@@ -228,8 +229,8 @@ TEST_CASE("a refused identity has no certificate, and is asked for again", "[ca]
 Task<void> silent_story(World& world) {
   world.service->silent = true;
   REQUIRE(world.store->add_user(id("web")));
-  const bool failed =
-      co_await eventually(*world.ring, [&] { return world.store->counters().failures == 1; });
+  const auto is_failed = [&] { return world.store->counters().failures == 1; };
+  const bool failed = co_await eventually(*world.ring, is_failed);
   CHECK(failed);
   CHECK(world.store->list().at(0).last_error.starts_with("timed_out"));
 }

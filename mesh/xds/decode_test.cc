@@ -177,27 +177,26 @@ TEST_CASE("every field of a service is decoded") {
   REQUIRE(decoded.nack_message().empty());
   REQUIRE(decoded.delta.services.size() == 1);
   using workload::LoadBalancing;
-  CHECK(
-      *decoded.delta.services[0] ==
-      workload::Service{
-          .key = {"shop", "web.shop.svc"},
-          .name = "web",
-          .vips = {{"", *net::Cidr::parse("10.96.0.1")},
-                   {"net", *net::Cidr::parse("fd00:10::/64")}},
-          .ports = {{.service_port = 80}},
-          .subject_alt_names = {"spiffe://cluster.local/ns/shop/sa/web"},
-          .waypoint = {{.destination = workload::NetworkAddress{"", ip("10.96.0.9")}}},
-          .weighted_waypoints = {{.gateway = {.destination =
-                                                  workload::ServiceKey{"shop", "canary.shop.svc"}},
-                                  .weight = 30}},
-          .load_balancing = {.preference = {LoadBalancing::Scope::kNetwork,
-                                            LoadBalancing::Scope::kRegion},
-                             .mode = LoadBalancing::Mode::kFailover,
-                             .health = LoadBalancing::HealthPolicy::kAllowAll},
-          .ip_families = workload::IpFamilies::kDual,
-          .canonical = true,
-          .ingress_use_waypoint = true,
-          .visibility = workload::Visibility::kNamespace});
+  CHECK(*decoded.delta.services[0] ==
+        workload::Service{
+            .key = {"shop", "web.shop.svc"},
+            .name = "web",
+            .vips = {{"", *net::Cidr::parse("10.96.0.1")},
+                     {"net", *net::Cidr::parse("fd00:10::/64")}},
+            .ports = {{.service_port = 80}},
+            .subject_alt_names = {"spiffe://cluster.local/ns/shop/sa/web"},
+            .waypoint = {{.destination = workload::NetworkAddress{"", ip("10.96.0.9")}}},
+            .weighted_waypoints = {{.gateway = {.destination = workload::ServiceKey{
+                                                    "shop", "canary.shop.svc"}},
+                                    .weight = 30}},
+            .load_balancing = {.preference = {LoadBalancing::Scope::kNetwork,
+                                              LoadBalancing::Scope::kRegion},
+                               .mode = LoadBalancing::Mode::kFailover,
+                               .health = LoadBalancing::HealthPolicy::kAllowAll},
+            .ip_families = workload::IpFamilies::kDual,
+            .canonical = true,
+            .ingress_use_waypoint = true,
+            .visibility = workload::Visibility::kNamespace});
 }
 
 TEST_CASE("every field of a policy is decoded") {
@@ -348,11 +347,13 @@ TEST_CASE("what is wrong with an envelope is said before it is opened") {
   CHECK(problem([](RawResource& one) { one.type_url = "other"; }) == "of type \"other\"");
   CHECK(problem([](RawResource& one) { one.name = "other"; }) ==
         "the resource is of K//Pod/shop/web-0");
-  CHECK(problem([](RawResource& one) { one.bytes.clear(); }) == "neither a workload nor a service");
+  CHECK(problem([](RawResource& one) { one.bytes.clear(); }) ==
+        "neither a workload nor a service");
   CHECK(problem([](RawResource& one) { one.bytes += one.bytes; }) ==
         "more than one workload or service");
   CHECK(problem([](RawResource& one) { one.bytes = field(3, "x"); }) == "field 3 is unknown");
-  CHECK(problem([](RawResource& one) { one.bytes.resize((1 << 20) + 1); }) == "larger than 1 MiB");
+  CHECK(problem([](RawResource& one) { one.bytes.resize((1 << 20) + 1); }) ==
+        "larger than 1 MiB");
   CHECK(problem([](RawResource& one) { one.has_ttl = true; }) ==
         "ttl: nothing is forgotten after a time");
 }
@@ -382,7 +383,8 @@ TEST_CASE("a policy that is not understood knows its scope, and denies everybody
   from.set_namespace_("app");
   from.set_action(istio::security::ALLOW);
   from.add_rules();
-  const auto who_is_denied = [&](const std::string& name, const std::string& bytes) -> std::string {
+  const auto who_is_denied = [&](const std::string& name,
+                                 const std::string& bytes) -> std::string {
     const RawResource one{
         .name = name, .type_url = std::string(kAuthorizationType), .bytes = bytes};
     const Decoded decoded = decode_authorizations({&one, 1}, {});
@@ -411,8 +413,7 @@ TEST_CASE("a policy that is not understood knows its scope, and denies everybody
 TEST_CASE("a NACK is printable and at most 4 KiB") {
   std::vector<RawResource> many;
   for (int i = 0; i < 500; ++i) {
-    many.push_back(
-        {.name = "bad\xff\n" + std::to_string(i), .type_url = std::string(kAddressType)});
+    many.push_back({.name = "bad\xff\n" + std::to_string(i), .type_url = std::string(kAddressType)});
   }
   const std::string message = decode_addresses(many, {}).nack_message();
   CHECK(message.size() == 4'096);

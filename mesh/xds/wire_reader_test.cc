@@ -14,10 +14,10 @@ std::string fields(const std::string& bytes) {
   std::string text;
   WireField field;
   while (reader.next(field)) {
-    text +=
-        std::to_string(field.number) + "=" +
-        (field.type == WireType::kBytes ? std::string(field.bytes) : std::to_string(field.value)) +
-        " ";
+    text += std::to_string(field.number) + "=" +
+            (field.type == WireType::kBytes ? std::string(field.bytes)
+                                            : std::to_string(field.value)) +
+            " ";
   }
   return reader.malformed() ? text + "!" : text;
 }

@@ -43,13 +43,21 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: shop, labels: {app: web}}
 spec: {nodeName: node-1, serviceAccountName: web, containers: [{name: c, image: x}]}
-status: {phase: Running, podIP: 10.244.1.10, podIPs: [{ip: 10.244.1.10}], conditions: [{type: Ready, status: "True"}]}
+status:
+  phase: Running
+  podIP: 10.244.1.10
+  podIPs: [{ip: 10.244.1.10}]
+  conditions: [{type: Ready, status: "True"}]
 ---
 apiVersion: v1
 kind: Pod
 metadata: {name: job, namespace: shop}
 spec: {nodeName: node-2, serviceAccountName: default, containers: [{name: c, image: x}]}
-status: {phase: Running, podIP: 10.244.2.10, podIPs: [{ip: 10.244.2.10}], conditions: [{type: Ready, status: "True"}]}
+status:
+  phase: Running
+  podIP: 10.244.2.10
+  podIPs: [{ip: 10.244.2.10}]
+  conditions: [{type: Ready, status: "True"}]
 )";
 
 constexpr const char* kDeny = R"(apiVersion: security.istio.io/v1
@@ -200,7 +208,8 @@ net::SpiffeId id(const char* service_account) {
 }
 
 Task<void> discovery_story(Node& node) {
-  const bool complete = co_await eventually(*node.ring, [&] { return node.ads->complete(); });
+  const auto is_complete = [&] { return node.ads->complete(); };
+  const bool complete = co_await eventually(*node.ring, is_complete);
   INFO(node.said());
   REQUIRE(complete);
   CHECK(node.directory->find_workload("Kubernetes//Pod/shop/web") != nullptr);
@@ -208,25 +217,29 @@ Task<void> discovery_story(Node& node) {
   const std::size_t policies = node.policies();
 
   node.control.write("manifests/deny.yaml", kDeny);
-  const bool added = co_await eventually(*node.ring, [&] { return node.policies() > policies; });
+  const auto is_added = [&] { return node.policies() > policies; };
+  const bool added = co_await eventually(*node.ring, is_added);
   CHECK(added);
   node.control.remove("manifests/deny.yaml");
-  const bool removed = co_await eventually(*node.ring, [&] { return node.policies() == policies; });
+  const auto is_removed = [&] { return node.policies() == policies; };
+  const bool removed = co_await eventually(*node.ring, is_removed);
   CHECK(removed);
 
   // It dies: everything stays. It returns: nothing is removed, nothing is sent again.
   const auto before = node.directory;
   node.control.stop();
-  const bool noticed =
-      co_await eventually(*node.ring, [&] { return !node.ads->counters().connected; });
+  const auto is_noticed = [&] { return !node.ads->counters().connected; };
+  const bool noticed = co_await eventually(*node.ring, is_noticed);
   CHECK(noticed);
   CHECK(node.directory == before);
   node.control.start();
   const std::uint64_t bytes = node.ads->counters().message_bytes[0];
-  const bool back = co_await eventually(*node.ring, [&] { return node.ads->counters().connected; });
+  const auto is_back = [&] { return node.ads->counters().connected; };
+  const bool back = co_await eventually(*node.ring, is_back);
   CHECK(back);
   node.control.write("manifests/deny.yaml", kDeny);
-  const bool again = co_await eventually(*node.ring, [&] { return node.policies() > policies; });
+  const auto is_again = [&] { return node.policies() > policies; };
+  const bool again = co_await eventually(*node.ring, is_again);
   CHECK(again);
   CHECK(node.directory->workload_count() == 2);
   CHECK(node.ads->counters().message_bytes[0] - bytes < 200);
@@ -247,12 +260,13 @@ Task<void> certificate_story(Node& node) {
   INFO(node.said());
   REQUIRE(web);
   CHECK((*web)->not_after - node.ring->wall_now() <= 31s);
-  const bool refused = co_await eventually(*node.ring, [&] {
+  const auto is_refused = [&] {
     for (const auto& row : node.store->list()) {
       if (row.id == id("default") && row.failures > 0) return true;
     }
     return false;
-  });
+  };
+  const bool refused = co_await eventually(*node.ring, is_refused);
   CHECK(refused);
   CHECK(node.said().find("PERMISSION_DENIED") != std::string::npos);
   CHECK(!node.store->find(id("default")));
@@ -269,7 +283,8 @@ Task<void> stranger_story(Node& node) {
   REQUIRE(node.store->add_user(id("web")));
   const auto web = co_await node.store->wait(id("web"), 10s);
   CHECK(web);  // the file is read for each call, on both sides
-  const bool complete = co_await eventually(*node.ring, [&] { return node.ads->complete(); });
+  const auto is_complete = [&] { return node.ads->complete(); };
+  const bool complete = co_await eventually(*node.ring, is_complete);
   CHECK(complete);
 }
 

@@ -20,4 +20,9 @@ inline io::Task<bool> eventually(io::Ring& ring, const std::function<bool()>& co
   co_return true;
 }
 
+// Lets time pass. For tests on io_sim, where it takes none.
+inline io::Task<Result<Done>> pass(io::Ring& ring, io::Duration time) {
+  return io::sleep_for(ring, time);
+}
+
 }  // namespace mesh::test
