@@ -29,8 +29,9 @@ std::shared_ptr<grpc::Channel> connect(int port, const std::string& root_pem) {
   grpc::ChannelArguments arguments;
   // Each client has a connection of its own.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel("localhost:" + std::to_string(port), grpc::SslCredentials(tls),
-                                   arguments);
+  arguments.SetSslTargetNameOverride("localhost");
+  return grpc::CreateCustomChannel("ipv4:127.0.0.1:" + std::to_string(port),
+                                   grpc::SslCredentials(tls), arguments);
 }
 
 }  // namespace
