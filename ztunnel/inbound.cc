@@ -135,6 +135,12 @@ io::Task<Result<io::Socket>> HboneInbound::reach() {
 // Where the CONNECT wants to go, if that is this pod.
 Result<net::SocketAddress> HboneInbound::find_target(const workload::Workload& own) {
   const hbone::ConnectRequest& request = connect_.request();
+  // Behind such a tunnel stands a waypoint that wants every connection by it, named.
+  if (own.application_tunnel &&
+      own.application_tunnel->protocol == workload::ApplicationTunnel::Protocol::kProxy) {
+    text_ = "this workload takes connections by the PROXY protocol only, which is not spoken here";
+    return failed(Reason::kWrongTarget, "application tunnel");
+  }
   const auto authority = hbone::parse_authority(request.authority);
   if (!authority) {
     text_ = "no valid authority pseudo header: " + request.authority;

@@ -25,7 +25,13 @@ Result<policy::Permit> InboundConnection::authorize(const workload::Workload& ow
                                       .source_ip = source_ip,
                                       .destination_ip = target.ip,
                                       .destination_port = target.port});
-  const policy::Verdict verdict = policy::authorize(lane_.directory->policies_for(own), *question);
+  const policy::Selection policies = lane_.directory->policies_for(own);
+  if (const auto denial = policy::dry_run_denial(policies, *question)) {
+    lane_.telemetry.log.limited("dry_run", telemetry::Level::kInfo, "policy",
+                                "dry-run: the connection would be denied",
+                                {{"policy", *denial}, {"pod", pod_.spec().info.name}});
+  }
+  const policy::Verdict verdict = policy::authorize(policies, *question);
   if (const auto permit = verdict.permit()) return *permit;
   policy_ = verdict.decided_by();
   text_ = "connection closed due to policy rejection: ";
