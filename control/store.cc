@@ -149,6 +149,7 @@ int Store::Watch::patience_ms(Clock::time_point now) const {
 
 void Store::Watch::run() {
   auto next_look = Clock::now() + kLookAround;
+  std::uint64_t looked = 0;  // the last settle() that the folder was looked through for
   while (!stopping) {
     pollfd fds[2] = {{inotify_fd.fd, POLLIN, 0}, {wake_fd.fd, POLLIN, 0}};
     (void)::poll(fds, 2, patience_ms(Clock::now()));
@@ -162,7 +163,8 @@ void Store::Watch::run() {
     const bool hurry = hurried > done;
     read_events();
     const auto now = Clock::now();
-    if (now >= next_look || hurry) {
+    if (now >= next_look || hurried > looked) {
+      looked = hurried;
       look_everywhere = true;
       next_look = now + kLookAround;
     }

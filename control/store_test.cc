@@ -36,6 +36,7 @@ class Bench {
     auto store = Store::open(folder_, kept_, [this](const StoreState& state) {
       const std::lock_guard lock(mutex_);
       state_ = state;
+      history_ += (history_.empty() ? "" : ", ") + names();
       changed_.notify_all();
     });
     REQUIRE(store);
@@ -56,6 +57,11 @@ class Bench {
     store_->settle(5000);
     const std::lock_guard lock(mutex_);
     return names();
+  }
+  // Every state there was: "a, a b".
+  std::string history() {
+    const std::lock_guard lock(mutex_);
+    return history_;
   }
   std::size_t problems() {
     const std::lock_guard lock(mutex_);
@@ -83,6 +89,7 @@ class Bench {
   std::mutex mutex_;
   std::condition_variable changed_;
   StoreState state_;
+  std::string history_;
 };
 
 }  // namespace
@@ -138,9 +145,17 @@ TEST_CASE("a file that is removed and written again at once was never gone") {
   bench.write("a.yaml", ns("a"));
   bench.open();
   std::filesystem::remove(bench.path("a.yaml"));
-  CHECK(bench.now() == "a");
   bench.write("a.yaml", ns("a") + ns("b"));
   CHECK(bench.becomes("a b"));
+  CHECK(bench.history() == "a, a b");
+}
+
+TEST_CASE("settle waits until a missing file has shown that it is gone") {
+  Bench bench;
+  bench.write("a.yaml", ns("a"));
+  bench.open();
+  std::filesystem::remove(bench.path("a.yaml"));
+  CHECK(bench.now().empty());
 }
 
 TEST_CASE("broken files are reported, and repaired ones are not") {
