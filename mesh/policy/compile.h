@@ -60,7 +60,7 @@ struct PolicyDraft {
   Scope scope_if_unknown = Scope::kNamespace;
 };
 
-inline constexpr std::size_t kMaxPolicyParts = 65'536;  // rules, clauses, matches and values, in all
+inline constexpr std::size_t kMaxPolicyParts = 65'536;  // rules, clauses, matches, values
 inline constexpr std::size_t kMaxPolicyText = 2'048;    // bytes of one string
 inline constexpr std::size_t kMaxPolicyName = 253;      // bytes of a name, and of a namespace
 

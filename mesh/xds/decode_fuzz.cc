@@ -17,7 +17,7 @@ namespace {
 
 using namespace mesh;
 
-// The name that the resource gives itself, so that good ones are not all refused for being misnamed.
+// The name that the resource gives itself, so that good ones are not refused for being misnamed.
 void rename(xds::RawResource& resource, const xds::Decoded& decoded) {
   if (decoded.complaints.empty()) return;
   constexpr std::string_view kSaid = "the resource is of ";

@@ -413,7 +413,8 @@ TEST_CASE("a policy that is not understood knows its scope, and denies everybody
 TEST_CASE("a NACK is printable and at most 4 KiB") {
   std::vector<RawResource> many;
   for (int i = 0; i < 500; ++i) {
-    many.push_back({.name = "bad\xff\n" + std::to_string(i), .type_url = std::string(kAddressType)});
+    many.push_back(
+        {.name = "bad\xff\n" + std::to_string(i), .type_url = std::string(kAddressType)});
   }
   const std::string message = decode_addresses(many, {}).nack_message();
   CHECK(message.size() == 4'096);
