@@ -30,9 +30,9 @@ struct StreamData {
   bool answered = false;  // request() or respond() was called
   bool finish = false;    // END_STREAM is due after the queue
   std::optional<Headers> trailers{};
-  bool local_ended = false;         // END_STREAM was sent
+  bool local_ended = false;  // END_STREAM was sent
   bool answer_sent = false;  // its HEADERS are on the wire
-  bool reset = false;               // by us: nothing more goes out
+  bool reset = false;        // by us: nothing more goes out
   std::optional<ErrorCode> reset_after_answer{};
   bool close_after_answer = false;  // RST_STREAM NO_ERROR when the answer is out
 

@@ -119,6 +119,15 @@ struct World {
   void run(io::Task<void> story) { ring->run(tell(std::move(story))); }
 };
 
+// Lets time pass, where a deadline or an idle limit is the subject. Tests that do are tagged [time]
+// and run on the simulator only, whose time costs nothing.
+inline io::Task<void> pass_until(io::Ring& ring, io::TimePoint when) {
+  if (ring.now() < when) (void)co_await io::sleep_until(ring, when);
+}
+inline io::Task<void> pass(World& world, io::Duration time) {
+  return pass_until(*world.ring, world.ring->now() + time);
+}
+
 // The usual application: says back what it hears, ends when it ends.
 inline io::Task<void> echo(IncomingConnect connect) {
   auto stream = connect.accept({{"baggage", "k8s.namespace.name=shop"}});

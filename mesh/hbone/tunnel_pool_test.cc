@@ -44,6 +44,21 @@ TEST_CASE("a burst of connections makes one handshake for each hundred of them")
   world.run(burst(world));
 }
 
+io::Task<void> two_each(World& world) {
+  Opened opened;
+  co_await open_many(world, 5, opened);
+  CHECK(opened.streams.size() == 5);
+  CHECK(world.accepted == 3);
+}
+
+TEST_CASE("a tunnel takes as many streams as it may, then another is made") {
+  World world;
+  world.handler.serve = echo;
+  world.pool_options.streams_per_tunnel = 2;
+  world.start();
+  world.run(two_each(world));
+}
+
 io::Task<void> two_pods(World& world) {
   Opened opened;
   co_await open_into(world, world.request(), opened);
@@ -79,14 +94,15 @@ io::Task<void> purge(World& world) {
   CHECK(old.finish_sending().has_value());
   const std::string heard = co_await read_to_end(old);
   CHECK(heard == "x");
-  (void)co_await io::sleep_for(*world.ring, 50ms);
+  co_await pass(world, 50ms);
   CHECK(world.pool->counts().tunnels == 1);
   world.pool->end_source("web-1");
   const std::string end = co_await read_to_end(*opened.streams[1].stream);
   CHECK(end == "!draining");
 }
 
-TEST_CASE("a purged tunnel takes no new stream; an ended source takes its streams along") {
+TEST_CASE("a purged tunnel takes no new stream; an ended source takes its streams along",
+          "[time]") {
   World world;
   world.handler.serve = echo;
   world.start();
@@ -98,11 +114,11 @@ io::Task<void> idle_release(World& world) {
   co_await open_into(world, world.request(), opened);
   opened.streams.clear();
   CHECK(world.pool->counts().tunnels == 1);
-  (void)co_await io::sleep_for(*world.ring, 150ms);
+  co_await pass(world, 150ms);
   CHECK(world.pool->counts().tunnels == 0);
 }
 
-TEST_CASE("an idle tunnel is released") {
+TEST_CASE("an idle tunnel is released", "[time]") {
   World world;
   world.handler.serve = echo;
   world.pool_options.idle_release = 50ms;
@@ -116,10 +132,10 @@ io::Task<void> queue_on_one(World& world) {
   io::TaskScope scope;
   Opened opened;
   for (int i = 0; i < 3; ++i) scope.spawn(open_into(world, world.request(), opened));
-  (void)co_await io::sleep_for(*world.ring, 100ms);
+  co_await pass(world, 100ms);
   CHECK(opened.streams.size() == 1);
   opened.streams.clear();
-  (void)co_await io::sleep_for(*world.ring, 50ms);
+  co_await pass(world, 50ms);
   CHECK(opened.streams.size() == 1);
   opened.streams.clear();
   co_await scope.join();
@@ -127,7 +143,8 @@ io::Task<void> queue_on_one(World& world) {
   CHECK(world.accepted == 1);
 }
 
-TEST_CASE("a peer that allows one stream gets one connection, and the others wait for it") {
+TEST_CASE("a peer that allows one stream gets one connection, and the others wait for it",
+          "[time]") {
   World world;
   world.handler.serve = echo;
   world.server_options.h2.max_concurrent_streams = 1;
@@ -195,7 +212,7 @@ io::Task<void> dead_tunnel(World& world) {
   request.key.address = path.door->local_address();
   co_await open_into(world, request, opened);
   path.cut = true;
-  (void)co_await io::sleep_for(*world.ring, 100ms);
+  co_await pass(world, 100ms);
   CHECK(path.accepted == 1);
   const io::TimePoint before = world.ring->now();
   path.door->close();
@@ -211,7 +228,7 @@ io::Task<void> dead_tunnel(World& world) {
   co_await scope.join();
 }
 
-TEST_CASE("do better 6: a dead pooled tunnel is found by PING before it is used again") {
+TEST_CASE("do better 6: a dead pooled tunnel is found by PING before it is used again", "[time]") {
   World world;
   world.handler.serve = echo;
   world.pool_options.probe_after = 50ms;
@@ -224,18 +241,19 @@ io::Task<void> cancelled_dial(World& world) {
   io::TaskScope scope;
   Opened opened;
   scope.spawn(open_into(world, world.request(), opened));
-  (void)co_await io::sleep_for(*world.ring, 50ms);
+  co_await pass(world, 50ms);
   CHECK(world.pool->counts().tunnels == 1);
   scope.cancel();
   co_await scope.join();
   REQUIRE(opened.errors.size() == 1);
   CHECK(opened.errors[0].reason == Reason::kCancelled);
-  (void)co_await io::sleep_for(*world.ring, 20ms);
+  co_await pass(world, 20ms);
   CHECK(world.pool->counts().tunnels == 0);
   co_await world.pool->close(0ms);
 }
 
-TEST_CASE("do better 6: when the last one waiting has left, the pending handshake goes too") {
+TEST_CASE("do better 6: when the last one waiting has left, the pending handshake goes too",
+          "[time]") {
   World world;
   world.start();
   world.ring->run(cancelled_dial(world));  // nobody accepts

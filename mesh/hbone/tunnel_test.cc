@@ -133,12 +133,13 @@ io::Task<void> drop_the_stream(World& world) {
   auto opened = co_await world.pool->open(world.request());
   REQUIRE(opened.has_value());
   (void)co_await opened->stream->send_all(bytes("abc"));
-  (void)co_await io::sleep_for(*world.ring, 50ms);
+  co_await pass(world, 50ms);
   opened->stream.reset();  // the stream object is destroyed: the application is gone
-  (void)co_await io::sleep_for(*world.ring, 50ms);
+  co_await pass(world, 50ms);
 }
 
-TEST_CASE("do better 5: when our application resets, the stream is reset and not left half open") {
+TEST_CASE("do better 5: when our application resets, the stream is reset and not left half open",
+          "[time]") {
   World world;
   std::string heard;
   world.handler.serve = [&](IncomingConnect connect) {
@@ -163,13 +164,14 @@ io::Task<void> give_up_waiting(World& world, io::TaskScope& scope) {
 io::Task<void> give_up_soon(World& world) {
   io::TaskScope scope;
   scope.spawn(give_up_waiting(world, scope));
-  (void)co_await io::sleep_for(*world.ring, 100ms);
+  co_await pass(world, 100ms);
   scope.cancel();
   co_await scope.join();
-  (void)co_await io::sleep_for(*world.ring, 50ms);
+  co_await pass(world, 50ms);
 }
 
-TEST_CASE("do better 5: an application that gives up before the answer is noticed at once") {
+TEST_CASE("do better 5: an application that gives up before the answer is noticed at once",
+          "[time]") {
   World world;
   Result<Done> hung_up = failed(Reason::kSystem, "not yet");
   world.handler.serve = [&](IncomingConnect connect) {
@@ -187,7 +189,7 @@ io::Task<void> wait_in_vain(World& world, Reason reason) {
   CHECK(opened.error().reason == reason);
 }
 
-TEST_CASE("do better 6: a CONNECT that is never answered ends at its deadline") {
+TEST_CASE("do better 6: a CONNECT that is never answered ends at its deadline", "[time]") {
   World world;
   Result<Done> hung_up = Done{};
   world.handler.serve = [&](IncomingConnect connect) {
@@ -198,7 +200,7 @@ TEST_CASE("do better 6: a CONNECT that is never answered ends at its deadline") 
   world.run(wait_in_vain(world, Reason::kTimedOut));
 }
 
-TEST_CASE("do better 6: a server that never answers the ClientHello costs one deadline") {
+TEST_CASE("do better 6: a server that never answers the ClientHello costs one deadline", "[time]") {
   World world;
   world.start();
   world.pool_options.handshake_deadline = 100ms;
@@ -219,7 +221,8 @@ io::Task<void> say_nothing(World& world) {
   CHECK((!end.has_value() || end->empty()));
 }
 
-TEST_CASE("do better 6: a client that never sends a ClientHello is dropped at the deadline") {
+TEST_CASE("do better 6: a client that never sends a ClientHello is dropped at the deadline",
+          "[time]") {
   World world;
   world.server_options.handshake_deadline = 100ms;
   world.start();
@@ -250,16 +253,16 @@ io::Task<void> drain_under_a_stream(World& world) {
   auto opened = co_await world.pool->open(world.request());
   REQUIRE(opened.has_value());
   world.server->drain();
-  (void)co_await io::sleep_for(*world.ring, 50ms);
+  co_await pass(world, 50ms);
   (void)co_await opened->stream->send_all(bytes("still"));
   CHECK(opened->stream->finish_sending().has_value());
   const std::string heard = co_await read_to_end(*opened->stream);
   CHECK(heard == "still");
-  (void)co_await io::sleep_for(*world.ring, 50ms);
+  co_await pass(world, 50ms);
   CHECK(world.served.size() == 1);
 }
 
-TEST_CASE("a drained server lets the stream finish, then closes") {
+TEST_CASE("a drained server lets the stream finish, then closes", "[time]") {
   World world;
   world.handler.serve = echo;
   world.start();
@@ -271,13 +274,14 @@ io::Task<void> outlive_the_drain(World& world) {
   auto opened = co_await world.pool->open(world.request());
   REQUIRE(opened.has_value());
   world.server->drain();
-  (void)co_await io::sleep_for(*world.ring, 20ms);
+  co_await pass(world, 20ms);
   world.server->end();
   const std::string heard = co_await read_to_end(*opened->stream);
   CHECK(heard == "!peer_reset");
 }
 
-TEST_CASE("do better 4: the deadline of a drain is an abnormal end for who is still connected") {
+TEST_CASE("do better 4: the deadline of a drain is an abnormal end for who is still connected",
+          "[time]") {
   World world;
   world.handler.serve = echo;
   world.start();

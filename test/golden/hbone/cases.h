@@ -14,7 +14,7 @@ namespace mesh::golden {
 
 struct Line {
   std::chrono::milliseconds at{};
-  char who = '<';  // '<' the peer, '>' we, '!' the application
+  char who = '<';          // '<' the peer, '>' we, '!' the application
   std::string connection;  // "c1", or ""
   std::vector<std::string> words;
 

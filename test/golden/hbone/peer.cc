@@ -11,11 +11,20 @@ namespace {
 constexpr std::uint8_t kData = 0, kHeaders = 1, kReset = 3, kSettings = 4, kPing = 6, kGoaway = 7,
                        kWindow = 8, kContinuation = 9;
 constexpr long kOurWindow = 256 * 1024;
-constexpr std::array<const char*, 14> kErrors = {
-    "NO_ERROR",          "PROTOCOL_ERROR",   "INTERNAL_ERROR",    "FLOW_CONTROL_ERROR",
-    "SETTINGS_TIMEOUT",  "STREAM_CLOSED",    "FRAME_SIZE_ERROR",  "REFUSED_STREAM",
-    "CANCEL",            "COMPRESSION_ERROR", "CONNECT_ERROR",    "ENHANCE_YOUR_CALM",
-    "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"};
+constexpr std::array<const char*, 14> kErrors = {"NO_ERROR",
+                                                 "PROTOCOL_ERROR",
+                                                 "INTERNAL_ERROR",
+                                                 "FLOW_CONTROL_ERROR",
+                                                 "SETTINGS_TIMEOUT",
+                                                 "STREAM_CLOSED",
+                                                 "FRAME_SIZE_ERROR",
+                                                 "REFUSED_STREAM",
+                                                 "CANCEL",
+                                                 "COMPRESSION_ERROR",
+                                                 "CONNECT_ERROR",
+                                                 "ENHANCE_YOUR_CALM",
+                                                 "INADEQUATE_SECURITY",
+                                                 "HTTP_1_1_REQUIRED"};
 
 std::string u32(std::uint64_t number) {
   std::string text;
@@ -75,7 +84,9 @@ std::uint32_t error_code_of(const std::string& name) {
   return 0;
 }
 
-const char* error_name_of(std::uint32_t code) { return code < kErrors.size() ? kErrors[code] : "?"; }
+const char* error_name_of(std::uint32_t code) {
+  return code < kErrors.size() ? kErrors[code] : "?";
+}
 
 void Heard::add(int stream, std::string what) { streams[stream].push_back(std::move(what)); }
 
@@ -136,13 +147,15 @@ std::string Peer::headers_block(const std::vector<std::string>& words) {
   std::vector<std::pair<std::string, std::string>> fields;
   for (std::size_t i = 2; i < words.size(); ++i) {
     const std::size_t equals = words[i].find('=', 1);
-    fields.emplace_back(unescaped(words[i].substr(0, equals)), unescaped(words[i].substr(equals + 1)));
+    fields.emplace_back(unescaped(words[i].substr(0, equals)),
+                        unescaped(words[i].substr(equals + 1)));
   }
   std::vector<nghttp2_nv> list;
   for (auto& [name, value] : fields) {
     list.push_back({.name = reinterpret_cast<std::uint8_t*>(name.data()),
                     .value = reinterpret_cast<std::uint8_t*>(value.data()),
-                    .namelen = name.size(), .valuelen = value.size(),
+                    .namelen = name.size(),
+                    .valuelen = value.size(),
                     .flags = NGHTTP2_NV_FLAG_NO_INDEX});
   }
   std::string block(nghttp2_hd_deflate_bound(deflater_, list.data(), list.size()), '\0');
@@ -154,14 +167,14 @@ std::string Peer::headers_block(const std::vector<std::string>& words) {
 }
 
 io::Task<void> Peer::say_headers(const Line& line) {
-  // One END_STREAM line may follow: it is sent as an empty DATA frame, which says the same.
+  // An "end" line may follow: an empty DATA frame with END_STREAM, which says the same.
   std::string block = headers_block(line.words);
   std::uint8_t type = kHeaders;
   std::string text;
   for (std::string_view rest = block; !rest.empty();) {
     const std::string_view part = rest.substr(0, 16384);
     rest.remove_prefix(part.size());
-    const bool trailers = type == kHeaders && line.words.at(2).find("x-trailer") == 0;
+    const bool trailers = line.verb() == "trailers";
     text += frame(type, static_cast<std::uint8_t>((rest.empty() ? 4 : 0) | (trailers ? 1 : 0)),
                   line.stream(), part);
     type = kContinuation;
@@ -173,7 +186,7 @@ io::Task<void> Peer::say(const Line& line) {
   const std::string& verb = line.verb();
   if (verb == "settings") {
     co_await write(frame(kSettings, 0, 0, settings_body(line)));
-  } else if (verb == "headers") {
+  } else if (verb == "headers" || verb == "trailers") {
     co_await say_headers(line);
   } else if (verb == "data") {
     const bool one = line.number(2) > 1048576 && line.number(2) < 1048580;  // frame-too-large
@@ -194,7 +207,8 @@ io::Task<void> Peer::say(const Line& line) {
   } else if (verb == "ping" || verb == "pong") {
     co_await write(frame(kPing, verb == "pong" ? 1 : 0, 0, from_hex(line.words.at(1))));
   } else if (verb == "goaway") {
-    co_await write(frame(kGoaway, 0, 0, u32(line.number(1)) + u32(error_code_of(line.words.at(2)))));
+    co_await write(
+        frame(kGoaway, 0, 0, u32(line.number(1)) + u32(error_code_of(line.words.at(2)))));
   } else if (verb == "window") {
     co_await write(frame(kWindow, 0, line.stream(), u32(line.number(2))));
   } else if (verb == "raw" && line.words.at(1).starts_with("HTTP")) {
@@ -222,15 +236,16 @@ io::Task<void> Peer::listen() {
       buffer_.append(reinterpret_cast<const char*>(slice.bytes().data()), slice.size());
     }
     plaintext_.clear();
+    if (buffer_.starts_with("PRI * HTTP/2.0") && buffer_.size() >= 24) buffer_.erase(0, 24);
     while (buffer_.size() >= 9) {
       const std::size_t length = read_u32(std::string(1, '\0') + buffer_.substr(0, 3));
       if (buffer_.size() < 9 + length) break;
       const std::string whole = buffer_.substr(0, 9 + length);
       buffer_.erase(0, 9 + length);
-      if (whole.starts_with("PRI * HTT")) continue;
-      co_await take_frame(static_cast<std::uint8_t>(whole[3]), static_cast<std::uint8_t>(whole[4]),
-                          static_cast<int>(read_u32(std::string_view(whole).substr(5)) & 0x7fffffff),
-                          std::string_view(whole).substr(9));
+      co_await take_frame(
+          static_cast<std::uint8_t>(whole[3]), static_cast<std::uint8_t>(whole[4]),
+          static_cast<int>(read_u32(std::string_view(whole).substr(5)) & 0x7fffffff),
+          std::string_view(whole).substr(9));
     }
     if (session_->state() == tls::Session::State::kPeerClosed) {
       heard.add(0, "close");
@@ -244,13 +259,6 @@ io::Task<void> Peer::listen() {
       co_return;
     }
     if (!session_->feed(tls::Slice(*std::move(got)), plaintext_)) co_return;
-    if (buffer_.empty() && !plaintext_.empty()) {
-      // A client's preface stands before its first frame.
-      const auto first = plaintext_.front().bytes();
-      if (first.size() >= 24 && std::memcmp(first.data(), "PRI * HTTP/2.0", 14) == 0) {
-        plaintext_.front().drop_front(24);
-      }
-    }
   }
 }
 
@@ -262,12 +270,17 @@ io::Task<void> Peer::take_frame(std::uint8_t type, std::uint8_t flags, int strea
     take_headers(stream, flags, body);
   } else if (type == kData) {
     if (!body.empty()) heard.add_data(stream, body.size());
+    if (gives_credit && !body.empty()) {
+      co_await write(frame(kWindow, 0, 0, u32(body.size())) +
+                     frame(kWindow, 0, stream, u32(body.size())));
+    }
     if ((flags & 1) != 0) heard.add(stream, "end");
   } else if (type == kReset) {
     if (keeps_to_windows) heard.ended = true;
     heard.add(stream, std::string("rst ") + error_name_of(read_u32(body)));
   } else if (type == kGoaway) {
-    heard.add(0, "goaway " + std::to_string(read_u32(body)) + " " + error_name_of(read_u32(body.substr(4))));
+    heard.add(0, "goaway " + std::to_string(read_u32(body)) + " " +
+                     error_name_of(read_u32(body.substr(4))));
   } else if (type == kWindow) {
     credit_[stream] += static_cast<long>(read_u32(body));
   } else if (type == kPing && (flags & 1) == 0) {

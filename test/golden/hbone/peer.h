@@ -37,7 +37,8 @@ class Peer {
 
   Heard heard;
   bool keeps_to_windows = true;  // waits for our credit, which is smaller than what was recorded
-  bool mute = false;  // does not answer PING: the script does, or nobody
+  bool gives_credit = false;     // as much as it reads, at once
+  bool mute = false;             // does not answer PING: the script does, or nobody
   // What arrived as HEADERS, decoded, in order.
   std::vector<std::vector<std::pair<std::string, std::string>>> header_lists;
 
@@ -46,7 +47,8 @@ class Peer {
   std::string headers_block(const std::vector<std::string>& words);
   io::Task<void> say_headers(const Line& line);
   io::Task<void> take(std::string_view bytes);
-  io::Task<void> take_frame(std::uint8_t type, std::uint8_t flags, int stream, std::string_view body);
+  io::Task<void> take_frame(std::uint8_t type, std::uint8_t flags, int stream,
+                            std::string_view body);
   void take_headers(int stream, std::uint8_t flags, std::string_view block);
 
   io::Ring& ring_;

@@ -1,5 +1,5 @@
-// The 76 recorded conversations of a client with the accepting side, replayed against ours, in virtual
-// time. Windows are not compared: they are different on purpose.
+// The 76 recorded conversations of a client with the accepting side, replayed against ours, in
+// virtual time. Windows are not compared: they are different on purpose.
 
 #include <catch2/catch_test_macros.hpp>
 #include <cstring>
@@ -38,7 +38,8 @@ struct Replay {
   std::size_t data_of(int stream) const {
     std::size_t bytes = 0;
     for (const Line& line : story.lines) {
-      if (line.who == '>' && line.verb() == "data" && line.stream() == stream) bytes += line.number(2);
+      if (line.who == '>' && line.verb() == "data" && line.stream() == stream)
+        bytes += line.number(2);
     }
     return bytes;
   }
@@ -92,7 +93,8 @@ io::Task<void> application(Replay& replay, IncomingConnect connect) {
     stream.reset();
   } else if (authority.ends_with(":7006")) {
     (void)co_await stream.recv_buffer();
-    const std::string bulk(replay.story.name == "large-frame-size" ? replay.data_of(id) : 3 << 20, 'z');
+    const std::string bulk(replay.story.name == "large-frame-size" ? replay.data_of(id) : 3 << 20,
+                           'z');
     (void)co_await stream.send_all(hbone::test::bytes(bulk));
     (void)stream.finish_sending();
     co_await sink(stream, replay.saw);
@@ -106,7 +108,7 @@ io::Task<void> application(Replay& replay, IncomingConnect connect) {
 }
 
 io::Task<void> until(io::Ring& ring, io::TimePoint when) {
-  if (ring.now() < when) (void)co_await io::sleep_until(ring, when);
+  co_await hbone::test::pass_until(ring, when);
 }
 
 // What two recordings only sum up.
@@ -148,7 +150,8 @@ io::Task<void> tell(Replay& replay) {
   }
   io::TaskScope listening;
   listening.spawn(peer.listen());
-  const bool summary = replay.story.name == "rapid-reset" || replay.story.name == "too-many-streams";
+  const bool summary =
+      replay.story.name == "rapid-reset" || replay.story.name == "too-many-streams";
   for (const Line& line : replay.story.lines) {
     if (line.who != '<' || line.verb() == "settings") continue;
     co_await until(ring, start + line.at + 1ms);
@@ -160,7 +163,7 @@ io::Task<void> tell(Replay& replay) {
   const auto last = replay.story.lines.empty() ? 0ms : replay.story.lines.back().at;
   co_await until(ring, start + last + 300ms);
   world.server->end();
-  (void)co_await io::sleep_for(ring, 50ms);
+  co_await hbone::test::pass_until(ring, ring.now() + 50ms);
   listening.cancel();
   co_await listening.join();
   replay.heard = peer.heard;
@@ -174,7 +177,8 @@ Heard expected_of(const Case& story) {
     if (line.verb() == "data") {
       heard.add_data(line.stream(), line.number(2));
     } else if (line.verb() == "headers") {
-      heard.add(line.stream(), "headers " + line.words[2] + (line.words.size() > 3 ? " baggage" : ""));
+      heard.add(line.stream(),
+                "headers " + line.words[2] + (line.words.size() > 3 ? " baggage" : ""));
     } else if (line.verb() == "rst") {
       heard.add(line.stream(), "rst " + line.words[2]);
     } else if (line.verb() == "end") {
