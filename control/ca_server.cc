@@ -32,8 +32,10 @@ std::expected<net::SpiffeId, RpcError> CaServer::identity_of(std::string_view as
 
 bool CaServer::runs_there(const std::string& node, const net::SpiffeId& id) const {
   const auto snapshot = hub_.snapshot();
-  return snapshot != nullptr &&
-         accounts_on(*snapshot->world, node).contains(id.ns() + "/" + id.service_account());
+  if (snapshot == nullptr) return false;
+  const auto accounts = snapshot->accounts.find(node);
+  return accounts != snapshot->accounts.end() &&
+         accounts->second.contains(id.ns() + "/" + id.service_account());
 }
 
 std::expected<std::string, RpcError> CaServer::create(const std::string& node,

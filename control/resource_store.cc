@@ -123,6 +123,7 @@ std::shared_ptr<const Snapshot> make_snapshot(std::shared_ptr<const World> world
   snapshot->resources[static_cast<std::size_t>(xds::ResourceType::kAuthorization)] =
       builder.build(xds::ResourceType::kAuthorization, policies);
   add_aliases(addresses, *snapshot);
+  snapshot->accounts = accounts_by_node(*world);
   snapshot->world = std::move(world);
   snapshot->version = previous == nullptr ? first_version
                       : builder.changed() ? previous->version + 1

@@ -27,6 +27,7 @@ struct Snapshot {
   std::uint64_t version = 0;
   std::shared_ptr<const World> world;
   std::array<Resources, xds::kResourceTypeCount> resources;
+  NodeAccounts accounts;  // who may have a certificate where
   std::vector<PolicyNote> notes;
   // What a data plane may ask for on demand, beside a resource's own name: "NETWORK/ADDRESS", and a
   // service's name for the workloads behind it.

@@ -369,24 +369,37 @@ Authorizations translate_policies(const World& world, const Settings& settings,
 }
 
 PolicySelection::PolicySelection(const World& world, const Settings& settings)
-    : settings_(&settings), peers_(oldest_first(world)) {
+    : settings_(&settings) {
+  const std::vector<const PeerAuthentication*> peers = oldest_first(world);
+  for (const PeerAuthentication* peer : peers) {
+    Scope& scope = scopes_[peer->metadata.ns];
+    if (is_selective(peer->selector)) scope.peers.push_back(peer);
+    scope.mode = inherited_mode(peers, peer->metadata.ns, settings.root_namespace);
+  }
   std::vector<PolicyNote> ignored;
   for (const AuthorizationPolicy* policy : world.all<AuthorizationPolicy>()) {
     if (!concerns_ztunnel(world, settings, *policy, ignored)) continue;
-    if (is_selective(policy->selector)) policies_.push_back(policy);
+    if (is_selective(policy->selector)) scopes_[policy->metadata.ns].policies.push_back(policy);
     for (const std::string& service : bare_services(world, settings, *policy)) {
       by_service_[service].push_back(policy->metadata.ns + "/" + policy->metadata.name);
     }
   }
 }
 
+const PolicySelection::Scope& PolicySelection::scope(const std::string& ns) const {
+  static const Scope kNone;
+  const auto known = scopes_.find(ns);
+  return known == scopes_.end() ? kNone : known->second;
+}
+
 std::vector<std::string> PolicySelection::of(const std::string& ns, const manifest::Labels& labels,
                                              const std::vector<std::string>& services) const {
+  const Scope& own_scope = scope(ns);
+  const Scope& root_scope = scope(settings_->root_namespace);
   std::vector<std::string> names;
-  for (const AuthorizationPolicy* policy : policies_) {
-    const bool reaches =
-        policy->metadata.ns == ns || policy->metadata.ns == settings_->root_namespace;
-    if (reaches && selects(*policy->selector, labels)) {
+  for (const Scope* reaching : {&own_scope, &root_scope}) {
+    for (const AuthorizationPolicy* policy : reaching->policies) {
+      if (!selects(*policy->selector, labels)) continue;
       names.push_back(policy->metadata.ns + "/" + policy->metadata.name);
     }
   }
@@ -398,14 +411,13 @@ std::vector<std::string> PolicySelection::of(const std::string& ns, const manife
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
 
-  const MtlsMode inherited = inherited_mode(peers_, ns, settings_->root_namespace);
-  const auto own = std::find_if(peers_.begin(), peers_.end(), [&](const auto* peer) {
-    return peer->metadata.ns == ns && is_selective(peer->selector) &&
-           selects(*peer->selector, labels);
-  });
+  const MtlsMode inherited = own_scope.mode.value_or(root_scope.mode.value_or(MtlsMode::kUnset));
+  const auto& peers = own_scope.peers;
+  const auto own = std::find_if(peers.begin(), peers.end(),
+                                [&](const auto* peer) { return selects(*peer->selector, labels); });
   const bool strict =
-      own == peers_.end() ? inherited == MtlsMode::kStrict : is_strict(**own, inherited);
-  if (own != peers_.end() && !exceptions(**own, strict).empty()) {
+      own == peers.end() ? inherited == MtlsMode::kStrict : is_strict(**own, inherited);
+  if (own != peers.end() && !exceptions(**own, strict).empty()) {
     names.push_back(ns + "/" + converted_name(**own));
   } else if (strict) {
     names.push_back(settings_->root_namespace + "/" + std::string(kStaticStrict));

@@ -12,6 +12,7 @@
 //   a Service as target, without a waypoint   enforced on the pods behind it
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,8 +50,15 @@ class PolicySelection {
 
  private:
   const Settings* settings_;
-  std::vector<const manifest::AuthorizationPolicy*> policies_;
-  std::vector<const manifest::PeerAuthentication*> peers_;  // oldest first
+  // What selects by label in a namespace, and the mode that its other workloads have.
+  struct Scope {
+    std::vector<const manifest::AuthorizationPolicy*> policies;
+    std::vector<const manifest::PeerAuthentication*> peers;  // oldest first
+    std::optional<manifest::MtlsMode> mode;                  // none: the root namespace's
+  };
+  const Scope& scope(const std::string& ns) const;
+
+  std::map<std::string, Scope> scopes_;
   std::map<std::string, std::vector<std::string>> by_service_;
 };
 

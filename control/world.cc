@@ -37,12 +37,12 @@ bool is_running(const Pod& pod) {
   return !pod.ips.empty() && pod.phase != PodPhase::kSucceeded && pod.phase != PodPhase::kFailed;
 }
 
-std::set<std::string> accounts_on(const World& world, std::string_view node) {
-  std::set<std::string> accounts;
+NodeAccounts accounts_by_node(const World& world) {
+  NodeAccounts accounts;
   for (const Pod* pod : world.all<Pod>()) {
     const bool ended = pod->phase == PodPhase::kSucceeded || pod->phase == PodPhase::kFailed;
-    if (ended || pod->node_name.empty() || pod->node_name != node) continue;
-    accounts.insert(pod->metadata.ns + "/" + pod->service_account);
+    if (ended || pod->node_name.empty()) continue;
+    accounts[pod->node_name].insert(pod->metadata.ns + "/" + pod->service_account);
   }
   return accounts;
 }

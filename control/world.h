@@ -73,7 +73,8 @@ bool is_enrolled(const World& world, const manifest::Pod& pod);
 // The pod is there for the mesh: it has an address and has not ended.
 bool is_running(const manifest::Pod& pod);
 
-// The service accounts with a running pod on `node`, as "NAMESPACE/NAME".
-std::set<std::string> accounts_on(const World& world, std::string_view node);
+// By node, the service accounts that have a pod there which has not ended, as "NAMESPACE/NAME".
+using NodeAccounts = std::map<std::string, std::set<std::string>, std::less<>>;
+NodeAccounts accounts_by_node(const World& world);
 
 }  // namespace mesh::control
