@@ -38,11 +38,16 @@ io::Task<void> Pod::serve_hbone(io::Socket tunnel) {
   served_.reset();
 }
 
+// Not a coroutine: the request lives only as long as it is needed, not as long as the connection.
 io::Task<void> Pod::on_connect(hbone::IncomingConnect connect) {
-  HboneInbound connection(*this, std::move(connect));
+  return serve_connect(std::make_unique<hbone::IncomingConnect>(std::move(connect)));
+}
+
+io::Task<void> Pod::serve_connect(std::unique_ptr<hbone::IncomingConnect> connect) {
+  HboneInbound connection(*this, connect->request());
   io::CancelScope scope(co_await io::current_cancel());
   connection.scope = &scope;
-  co_await connection.run().under(scope);
+  co_await connection.run(std::move(connect)).under(scope);
 }
 
 // An end of the tunnel that no connection inside it reports.
@@ -65,34 +70,44 @@ bool concerns_the_tunnel(Reason reason) {
   }
 }
 
-io::Task<void> HboneInbound::run() {
-  auto reached = co_await io::first_of(reach(), connect_.wait_hang_up());
-  if (!reached.first) {
-    Error error = reached.first.error();
-    if (reached.winner == io::Winner::kSecond && reached.second) {
-      error = {.reason = Reason::kPeerReset, .during = "the client gave up"};
-    }
-    connect_.refuse(status_of(error.reason));
-    finish(error, false);
+io::Task<void> HboneInbound::run(std::unique_ptr<hbone::IncomingConnect> connect) {
+  auto ends = co_await establish(*connect);
+  if (!ends) connect->refuse(status_of(ends.error().reason));
+  connect.reset();
+  if (!ends) {
+    finish(ends.error(), false);
     co_return;
   }
-  io::Socket application = *std::move(reached.first);
-  h2::Headers headers;
-  headers.push_back({"baggage", hbone::to_header(baggage_of(*report_.destination))});
-  auto stream = connect_.accept(headers);
-  if (!stream) {
-    application.reset();
-    finish(stream.error(), false);
-    co_return;
-  }
-  auto request = [this](std::size_t bytes) { report_.count_request(bytes); };
-  auto response = [this](std::size_t bytes) { report_.count_response(bytes); };
-  const auto carried = co_await relay(*stream, application, request, response);
+  const auto carried = co_await carry(*std::move(ends));
   if (carried) {
     report_.finish({});
   } else {
     finish(carried.error(), true);
   }
+}
+
+io::Task<Result<HboneInbound::Ends>> HboneInbound::establish(hbone::IncomingConnect& connect) {
+  auto reached = co_await io::first_of(reach(connect.request()), connect.wait_hang_up());
+  if (!reached.first) {
+    if (reached.winner == io::Winner::kSecond && reached.second) {
+      co_return failed(Reason::kPeerReset, "the client gave up");
+    }
+    co_return std::unexpected(reached.first.error());
+  }
+  h2::Headers headers;
+  headers.push_back({"baggage", hbone::to_header(baggage_of(*report_.destination))});
+  auto stream = connect.accept(headers);
+  if (!stream) {
+    reached.first->reset();
+    co_return std::unexpected(stream.error());
+  }
+  co_return Ends{.stream = *std::move(stream), .application = *std::move(reached.first)};
+}
+
+io::Task<Result<Done>> HboneInbound::carry(Ends ends) {
+  auto request = [this](std::size_t bytes) { report_.count_request(bytes); };
+  auto response = [this](std::size_t bytes) { report_.count_response(bytes); };
+  co_return co_await relay(ends.stream, ends.application, request, response);
 }
 
 int HboneInbound::status_of(Reason reason) {
@@ -109,17 +124,17 @@ int HboneInbound::status_of(Reason reason) {
   }
 }
 
-io::Task<Result<io::Socket>> HboneInbound::reach() {
+io::Task<Result<io::Socket>> HboneInbound::reach(const hbone::ConnectRequest& request) {
   CO_TRY(const workload::WorkloadPtr own, co_await pod_.wait_workload());
-  const hbone::ConnectRequest& request = connect_.request();
-  CO_TRY(const net::SocketAddress target, find_target(*own));
+  CO_TRY(const net::SocketAddress target, find_target(request, *own));
   dialled = target;
   actual = target;
   const workload::Directory& directory = *lane_.directory;
   report_.authority = request.authority;
   report_.mutual_tls = true;
-  report_.source_id = request.peer;
-  report_.destination_id = pod_.spec().id;
+  set_question(policy::Caller(request.peer), request.peer_address.ip, target);
+  report_.source_id = &question->caller->id();
+  report_.destination_id = &pod_.spec().id;
   report_.destination = own;
   report_.source = caller_for_labels(directory, lane_.config.network, request.peer_address,
                                      &request.peer, request.baggage);
@@ -127,14 +142,13 @@ io::Task<Result<io::Socket>> HboneInbound::reach() {
     report_.service = service_for_labels(directory, *own, target.port, request.forwarded);
   }
   report_.open();
-  CO_TRY(const policy::Permit permit,
-         authorize(*own, policy::Caller(request.peer), request.peer_address.ip, target));
+  CO_TRY(const policy::Permit permit, authorize(*own));
   co_return co_await connect(permit, request.peer_address.ip, target);
 }
 
 // Where the CONNECT wants to go, if that is this pod.
-Result<net::SocketAddress> HboneInbound::find_target(const workload::Workload& own) {
-  const hbone::ConnectRequest& request = connect_.request();
+Result<net::SocketAddress> HboneInbound::find_target(const hbone::ConnectRequest& request,
+                                                     const workload::Workload& own) {
   // Behind such a tunnel stands a waypoint that wants every connection by it, named.
   if (own.application_tunnel &&
       own.application_tunnel->protocol == workload::ApplicationTunnel::Protocol::kProxy) {

@@ -14,17 +14,20 @@ InboundConnection::InboundConnection(Pod& pod, const net::SocketAddress& from,
   pod_.live_.add(*this);
 }
 
-Result<policy::Permit> InboundConnection::authorize(const workload::Workload& own,
-                                                    std::optional<policy::Caller> caller,
-                                                    const net::IpAddress& source_ip,
-                                                    const net::SocketAddress& target) {
+void InboundConnection::set_question(std::optional<policy::Caller> caller,
+                                     const net::IpAddress& source_ip,
+                                     const net::SocketAddress& target) {
+  question = std::make_unique<const policy::Connection>(
+      policy::Connection{.caller = std::move(caller),
+                         .source_ip = source_ip,
+                         .destination_ip = target.ip,
+                         .destination_port = target.port});
+}
+
+Result<policy::Permit> InboundConnection::authorize(const workload::Workload& own) {
   if (pod_.live_.size() > kPodConnectionsMax) {
     return failed(Reason::kExhausted, "limit of this pod");
   }
-  question.emplace(policy::Connection{.caller = std::move(caller),
-                                      .source_ip = source_ip,
-                                      .destination_ip = target.ip,
-                                      .destination_port = target.port});
   const policy::Selection policies = lane_.directory->policies_for(own);
   if (const auto denial = policy::dry_run_denial(policies, *question)) {
     lane_.telemetry.log.limited("dry_run", telemetry::Level::kInfo, "policy",

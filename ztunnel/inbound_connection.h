@@ -2,6 +2,7 @@
 // What the two kinds of inbound connection share: the question to the policies, the way to the
 // application, and the report.
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -15,12 +16,11 @@ class InboundConnection : public LiveConnection {
   InboundConnection(Pod& pod, const net::SocketAddress& from, const net::SocketAddress& to);
 
  protected:
-  // Asks the policies of now; remembers the question, so that later snapshots can ask it again.
-  // Errors: kDenied, kPolicyUnusable, kExhausted.
-  Result<policy::Permit> authorize(const workload::Workload& own,
-                                   std::optional<policy::Caller> caller,
-                                   const net::IpAddress& source_ip,
-                                   const net::SocketAddress& target);
+  // What to ask the policies, now and with every later snapshot.
+  void set_question(std::optional<policy::Caller> caller, const net::IpAddress& source_ip,
+                    const net::SocketAddress& target);
+  // Asks the policies of now. Errors: kDenied, kPolicyUnusable, kExhausted.
+  Result<policy::Permit> authorize(const workload::Workload& own);
   // From the client's own address, unless it is the pod itself.
   io::Task<Result<io::Socket>> connect(policy::Permit permit, net::IpAddress client,
                                        net::SocketAddress target);
@@ -36,19 +36,26 @@ class InboundConnection : public LiveConnection {
 // One CONNECT of a tunnel.
 class HboneInbound final : public InboundConnection {
  public:
-  HboneInbound(Pod& pod, hbone::IncomingConnect connect)
-      : InboundConnection(pod, connect.request().peer_address, connect.request().local_address),
-        connect_(std::move(connect)) {
+  HboneInbound(Pod& pod, const hbone::ConnectRequest& request)
+      : InboundConnection(pod, request.peer_address, request.local_address) {
     hbone = true;
   }
-  io::Task<void> run();
+  io::Task<void> run(std::unique_ptr<hbone::IncomingConnect> connect);
 
  private:
-  io::Task<Result<io::Socket>> reach();
-  Result<net::SocketAddress> find_target(const workload::Workload& own);
+  // The two ends that the relay joins.
+  struct Ends {
+    hbone::Stream stream;
+    io::Socket application;
+  };
+  // Up to the 200. Frames of the phases are kept apart (noinline), so that an idle connection holds
+  // only that of the relay.
+  [[clang::noinline]] io::Task<Result<Ends>> establish(hbone::IncomingConnect& connect);
+  io::Task<Result<io::Socket>> reach(const hbone::ConnectRequest& request);
+  [[clang::noinline]] io::Task<Result<Done>> carry(Ends ends);
+  Result<net::SocketAddress> find_target(const hbone::ConnectRequest& request,
+                                         const workload::Workload& own);
   static int status_of(Reason reason);
-
-  hbone::IncomingConnect connect_;
 };
 
 bool concerns_the_tunnel(Reason reason);

@@ -17,7 +17,9 @@ class PlaintextInbound final : public InboundConnection {
   io::Task<void> run();
 
  private:
+  [[clang::noinline]] io::Task<Result<io::Socket>> establish();
   io::Task<Result<io::Socket>> reach();
+  [[clang::noinline]] io::Task<Result<Done>> carry(io::Socket application);
 
   io::Socket client_;
 };
@@ -34,25 +36,32 @@ io::Task<void> Pod::serve_plaintext(io::Socket client) {
 }
 
 io::Task<void> PlaintextInbound::run() {
-  auto reached = co_await io::first_of(reach(), client_.wait_hang_up());
-  if (!reached.first) {
-    Error error = reached.first.error();
-    if (reached.winner == io::Winner::kSecond && reached.second) {
-      error = {.reason = Reason::kPeerReset, .during = "the client gave up"};
-    }
+  auto application = co_await establish();
+  if (!application) {
     client_.reset();
-    finish(error, false);
+    finish(application.error(), false);
     co_return;
   }
-  io::Socket application = *std::move(reached.first);
-  auto request = [this](std::size_t bytes) { report_.count_request(bytes); };
-  auto response = [this](std::size_t bytes) { report_.count_response(bytes); };
-  const auto carried = co_await relay(client_, application, request, response);
+  const auto carried = co_await carry(*std::move(application));
   if (carried) {
     report_.finish({});
   } else {
     finish(carried.error(), true);
   }
+}
+
+io::Task<Result<io::Socket>> PlaintextInbound::establish() {
+  auto reached = co_await io::first_of(reach(), client_.wait_hang_up());
+  if (!reached.first && reached.winner == io::Winner::kSecond && reached.second) {
+    co_return failed(Reason::kPeerReset, "the client gave up");
+  }
+  co_return std::move(reached.first);
+}
+
+io::Task<Result<Done>> PlaintextInbound::carry(io::Socket application) {
+  auto request = [this](std::size_t bytes) { report_.count_request(bytes); };
+  auto response = [this](std::size_t bytes) { report_.count_response(bytes); };
+  co_return co_await relay(client_, application, request, response);
 }
 
 io::Task<Result<io::Socket>> PlaintextInbound::reach() {
@@ -67,7 +76,8 @@ io::Task<Result<io::Socket>> PlaintextInbound::reach() {
   report_.source = caller_for_labels(directory, lane_.config.network, source, nullptr, {});
   report_.service = service_for_labels(directory, *own, target.port, {});
   report_.open();
-  CO_TRY(const policy::Permit permit, authorize(*own, std::nullopt, source.ip, target));
+  set_question(std::nullopt, source.ip, target);
+  CO_TRY(const policy::Permit permit, authorize(*own));
   co_return co_await connect(permit, source.ip, target);
 }
 

@@ -3,6 +3,7 @@
 // policy changes. Intrusive: a connection costs no allocation here.
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -37,7 +38,7 @@ struct LiveConnection {
   net::SocketAddress dialled = {};  // outbound: by the application
   net::SocketAddress actual = {};   // where we connected to
   // Inbound, once authorized: what to ask the policies again.
-  std::optional<policy::Connection> question = {};
+  std::unique_ptr<const policy::Connection> question = {};
   io::CancelScope* scope = nullptr;
   std::optional<Reason> ended_for = {};
   std::string ended_by_policy = {};

@@ -34,10 +34,14 @@ class Outbound : public LiveConnection {
   io::Task<void> run();
 
  private:
+  // reach(), while watching the application. Frames of the phases are kept apart (noinline), so
+  // that an idle connection holds only that of the relay.
+  [[clang::noinline]] io::Task<Result<Upstream>> establish();
   io::Task<Result<Upstream>> reach();
   io::Task<Result<Upstream>> reach_through_tunnel(Route way);
   io::Task<Result<Upstream>> reach_directly(net::SocketAddress to);
-  io::Task<Result<Done>> carry(Upstream& upstream);
+  [[clang::noinline]] io::Task<Result<Done>> carry(hbone::Stream stream);
+  [[clang::noinline]] io::Task<Result<Done>> carry(io::Socket socket);
   Route find_way();
   Ending ending_of(const Error& error, bool reached) const;
 
@@ -61,25 +65,29 @@ io::Task<void> Pod::serve_outbound(io::Socket application) {
 
 io::Task<void> Outbound::run() {
   if (pod_.live_.size() > kPodConnectionsMax) {
+    application_.reset();
     report_.finish(
         ending_of(Error{.reason = Reason::kExhausted, .during = "limit of this pod"}, false));
-    application_.reset();
     co_return;
   }
-  // An application that gives up stops what is done on its behalf.
-  auto reached = co_await io::first_of(reach(), application_.wait_hang_up());
-  if (!reached.first) {
-    Error error = reached.first.error();
-    if (reached.winner == io::Winner::kSecond && reached.second) {
-      error = {.reason = Reason::kPeerClosed, .during = "the application gave up"};
-    }
+  auto upstream = co_await establish();
+  if (!upstream) {
     application_.reset();
-    report_.finish(ending_of(error, false));
+    report_.finish(ending_of(upstream.error(), false));
     co_return;
   }
-  Upstream upstream = *std::move(reached.first);
-  const auto carried = co_await carry(upstream);
+  const auto carried = upstream->stream ? co_await carry(*std::move(upstream->stream))
+                                        : co_await carry(*std::move(upstream->socket));
   report_.finish(carried ? Ending{} : ending_of(carried.error(), true));
+}
+
+// An application that gives up stops what is done on its behalf.
+io::Task<Result<Upstream>> Outbound::establish() {
+  auto reached = co_await io::first_of(reach(), application_.wait_hang_up());
+  if (!reached.first && reached.winner == io::Winner::kSecond && reached.second) {
+    co_return failed(Reason::kPeerClosed, "the application gave up");
+  }
+  co_return std::move(reached.first);
 }
 
 Route Outbound::find_way() {
@@ -124,8 +132,7 @@ io::Task<Result<Upstream>> Outbound::reach_through_tunnel(Route way) {
   hbone = true;
   report_.mutual_tls = true;
   report_.authority = way.authority;
-  report_.source_id = pod_.spec_.id;
-  report_.destination_id = way.accepted.front();
+  report_.source_id = &pod_.spec_.id;
   report_.open();
   CO_TRY(const auto certificate,
          co_await lane_.certificates.wait(pod_.spec_.id, lane_.config.ready_deadline));
@@ -157,13 +164,16 @@ io::Task<Result<Upstream>> Outbound::reach_through_tunnel(Route way) {
   co_return upstream;
 }
 
-io::Task<Result<Done>> Outbound::carry(Upstream& upstream) {
+io::Task<Result<Done>> Outbound::carry(hbone::Stream stream) {
   auto request = [this](std::size_t bytes) { report_.count_request(bytes); };
   auto response = [this](std::size_t bytes) { report_.count_response(bytes); };
-  if (upstream.stream) {
-    co_return co_await relay(application_, *upstream.stream, request, response);
-  }
-  co_return co_await relay(application_, *upstream.socket, request, response);
+  co_return co_await relay(application_, stream, request, response);
+}
+
+io::Task<Result<Done>> Outbound::carry(io::Socket socket) {
+  auto request = [this](std::size_t bytes) { report_.count_request(bytes); };
+  auto response = [this](std::size_t bytes) { report_.count_response(bytes); };
+  co_return co_await relay(application_, socket, request, response);
 }
 
 namespace {

@@ -59,6 +59,7 @@ class Pod final : public hbone::ConnectHandler {
   io::Task<void> serve_outbound(io::Socket application);  // outbound.cc
   io::Task<void> serve_plaintext(io::Socket client);      // inbound_plaintext.cc
   io::Task<void> serve_hbone(io::Socket tunnel);          // inbound.cc
+  io::Task<void> serve_connect(std::unique_ptr<hbone::IncomingConnect> connect);
 
   void decide_again(LiveConnection& one) const;
   // Done when nothing is being served.

@@ -33,11 +33,10 @@ Report::Report(const ReportOwner& owner, Reporter reporter, const net::SocketAdd
 
 Report::~Report() { MESH_CHECK(finished_); }
 
-telemetry::TcpLabels Report::labels(const std::string& source_name,
-                                    const std::string& destination_name) const {
+telemetry::TcpLabels Report::labels(const std::string& from, const std::string& to) const {
   telemetry::TcpLabels labels{.reporter = reporter_,
-                              .source = tcp_end(source.get(), source_name),
-                              .destination = tcp_end(destination.get(), destination_name)};
+                              .source = tcp_end(source.get(), from),
+                              .destination = tcp_end(destination.get(), to)};
   if (service != nullptr) {
     labels.service = service->key.hostname;
     labels.service_namespace = service->key.ns;
@@ -47,14 +46,19 @@ telemetry::TcpLabels Report::labels(const std::string& source_name,
   return labels;
 }
 
+std::string Report::source_name() const {
+  return mutual_tls && source_id != nullptr ? source_id->to_string() : std::string();
+}
+
+std::string Report::destination_name() const {
+  if (destination_id != nullptr) return destination_id->to_string();
+  const auto id = destination == nullptr ? std::nullopt : destination->identity();
+  return id ? id->to_string() : std::string();
+}
+
+// The source's principal is known by mutual TLS only; the destination's also by its name.
 void Report::open() {
-  // The source's principal is known by mutual TLS only; the destination's also by its name.
-  const std::string source_name = mutual_tls && source_id ? source_id->to_string() : std::string();
-  std::string destination_name = destination_id ? destination_id->to_string() : std::string();
-  if (destination_name.empty() && destination != nullptr) {
-    if (const auto id = destination->identity()) destination_name = id->to_string();
-  }
-  series_ = owner_.shard.find(labels(source_name, destination_name));
+  series_ = owner_.shard.find(labels(source_name(), destination_name()));
   series_->opened();
   owner_.shard.socket_opened(reporter_);
   if (owner_.telemetry.access.wants(AccessEvent::kOpened, false)) log(AccessEvent::kOpened, {});
@@ -94,17 +98,16 @@ void Report::log(AccessEvent event, const Ending& ending) const {
     end.cluster = workload->cluster_id;
     return end;
   };
-  const std::string source_name = mutual_tls && source_id ? source_id->to_string() : std::string();
-  const std::string destination_name =
-      mutual_tls && destination_id ? destination_id->to_string() : std::string();
+  const std::string from = source_name();
+  const std::string to = mutual_tls ? destination_name() : std::string();
   const bool inbound = reporter_ == Reporter::kDestination;
   const auto duration =
       std::chrono::duration_cast<std::chrono::milliseconds>(owner_.ring.now() - begun_);
   telemetry::AccessRecord record{
       .event = event,
       .unix_nanoseconds = owner_.ring.wall_now().time_since_epoch().count(),
-      .source = end_of(source_address, source.get(), source_name),
-      .destination = end_of(destination_address, destination.get(), destination_name),
+      .source = end_of(source_address, source.get(), from),
+      .destination = end_of(destination_address, destination.get(), to),
       .hbone_address = authority,
       .service = service != nullptr ? std::string_view(service->key.hostname) : "",
       .inbound = inbound,

@@ -44,8 +44,11 @@ class Report {
   workload::WorkloadPtr source = {}, destination = {};
   workload::ServicePtr service = {};
   net::SocketAddress source_address, destination_address;
-  std::string authority = {};                              // HBONE only
-  std::optional<net::SpiffeId> source_id, destination_id;  // shown with mutual TLS only
+  std::string authority = {};  // HBONE only
+  // Proven by the handshake; borrowed, and shown with mutual TLS only. A destination without one is
+  // shown by its workload's name.
+  const net::SpiffeId* source_id = nullptr;
+  const net::SpiffeId* destination_id = nullptr;
   bool mutual_tls = false;
 
   // The request is understood: counted as opened, and logged at debug.
@@ -66,8 +69,9 @@ class Report {
 
  private:
   void log(telemetry::AccessEvent event, const Ending& ending) const;
-  telemetry::TcpLabels labels(const std::string& source_name,
-                              const std::string& destination_name) const;
+  std::string source_name() const;
+  std::string destination_name() const;
+  telemetry::TcpLabels labels(const std::string& from, const std::string& to) const;
 
   const ReportOwner& owner_;
   const telemetry::Reporter reporter_;

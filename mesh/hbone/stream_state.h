@@ -1,8 +1,9 @@
 #pragma once
 // What a stream and its tunnel share. Internal to mesh/hbone.
 
-#include <deque>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "mesh/base/result.h"
 #include "mesh/h2/connection.h"
@@ -22,6 +23,27 @@ inline constexpr std::size_t kUnsentMax = 128 * 1024;
 // stuck in a write to an application that does not read.
 inline constexpr io::Duration kHandlerGrace = std::chrono::seconds(1);
 
+// What has arrived and was not read. Holds no memory until something does: most streams are idle.
+class SliceQueue {
+ public:
+  bool empty() const noexcept { return taken_ == slices_.size(); }
+  tls::Slice& front() noexcept { return slices_[taken_]; }
+  void push_back(tls::Slice slice) { slices_.push_back(std::move(slice)); }
+  void pop_front() {
+    slices_[taken_++] = {};
+    if (empty()) clear();
+  }
+  void clear() {
+    // A burst's memory goes back; a few entries stay.
+    slices_.capacity() > 16 ? std::vector<tls::Slice>().swap(slices_) : slices_.clear();
+    taken_ = 0;
+  }
+
+ private:
+  std::vector<tls::Slice> slices_;
+  std::size_t taken_ = 0;
+};
+
 struct StreamState final : io::Timer {
   StreamState(io::Ring& on, Tunnel& of, h2::StreamId stream)
       : io::Timer(on),
@@ -37,7 +59,7 @@ struct StreamState final : io::Timer {
   Tunnel* tunnel;  // null when the tunnel is gone, or the stream is over
   h2::StreamId id;
 
-  std::deque<tls::Slice> received{};
+  SliceQueue received{};
   bool ended = false;     // the peer's END_STREAM came
   bool finished = false;  // ours is on its way
   std::optional<Error> failure{};

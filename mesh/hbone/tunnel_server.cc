@@ -93,14 +93,16 @@ struct Serving final : Tunnel::Listener {
         .traceparent = copy(headers, "traceparent"),
         .x_forwarded_network = copy(headers, "x-forwarded-network"),
     };
-    handlers.spawn(handle(std::move(request), std::move(state)));
+    // The task owns the request from here on; a frame of ours for the life of the stream would keep
+    // a second one.
+    IncomingConnect connect(std::move(request), state);
+    handlers.spawn(handle(handler.on_connect(std::move(connect)), std::move(state)));
   }
 
-  io::Task<void> handle(ConnectRequest request, std::shared_ptr<StreamState> state) {
+  io::Task<void> handle(io::Task<void> task, std::shared_ptr<StreamState> state) {
     io::CancelScope scope(co_await io::current_cancel());
     state->handler = &scope;
-    IncomingConnect connect(std::move(request), state);
-    co_await handler.on_connect(std::move(connect)).under(scope);
+    co_await std::move(task).under(scope);
     state->handler = nullptr;
     state->disarm();
   }
