@@ -48,6 +48,14 @@ TEST_CASE("two hundred connections at once are all accepted", "[listener]") {
   CHECK(ring->in_flight() == 0);
 }
 
+TEST_CASE("a ring of two entries flushes early and loses nothing", "[ring]") {
+  RingOptions options;
+  options.entries = 2;
+  auto ring = make_ring(options);
+  ring->run(accept_many(*ring));
+  CHECK(ring->in_flight() == 0);
+}
+
 Task<void> accept_into(Listener& listener, std::optional<Result<Socket>>& outcome) {
   outcome.emplace(co_await listener.accept());
 }

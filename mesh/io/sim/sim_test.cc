@@ -332,6 +332,49 @@ TEST_CASE("a pod's connect lands on the proxy's listener, the proxy's own passes
   CHECK(seen.from.ip == ip("10.0.0.2"));
 }
 
+Task<void> resolve_for(Ring& ring, const net::NetworkNamespace& pod) {
+  ListenOptions options;
+  options.at = {net::IpAddress(), 15053};
+  options.transparent = true;
+  options.netns = &pod;
+  auto captured = DatagramSocket::open(ring, options);
+  REQUIRE(captured.has_value());
+  std::array<std::byte, 64> memory;
+  const auto question = co_await captured->recv_from(memory);
+  REQUIRE(question.has_value());
+  CHECK(question->local == at("10.96.0.10:53"));
+  options.at = question->local;
+  auto answering = DatagramSocket::open(ring, options);
+  REQUIRE(answering.has_value());
+  const auto sent = co_await answering->send_to(bytes("answer"), question->peer);
+  CHECK(sent.has_value());
+}
+
+Task<void> ask_name(Ring& ring) {
+  auto socket = DatagramSocket::open(ring, {});
+  REQUIRE(socket.has_value());
+  const auto asked = co_await socket->send_to(bytes("name?"), at("10.96.0.10:53"));
+  CHECK(asked.has_value());
+  std::array<std::byte, 64> memory;
+  const auto answer = co_await socket->recv_from(memory);
+  REQUIRE(answer.has_value());
+  CHECK(answer->peer == at("10.96.0.10:53"));
+  CHECK(text(std::span(memory).first(answer->size)) == "answer");
+}
+
+TEST_CASE("a pod's question to port 53 is captured, and answered from where it went", "[sim]") {
+  World world({.seed = 3});
+  Host& pod = world.add_host("pod", {ip("10.0.0.1")});
+  Host& node = world.add_host("node", {ip("192.168.0.1")});
+  pod.capture({.outbound = 15001, .inbound = 15006, .inbound_except = 15008, .dns = 15053});
+  auto pod_ring = pod.make_ring();
+  auto node_ring = node.make_ring();
+  world.start(**node_ring, resolve_for(**node_ring, pod.netns()));
+  world.start(**pod_ring, ask_name(**pod_ring));
+  CHECK(world.run_until_idle(10s));
+  CHECK((*pod_ring)->in_flight() == 0);
+}
+
 Task<void> remember_address(Ring& ring, std::uint16_t port, Seen& seen) {
   ListenOptions options;
   options.at = {net::IpAddress(), port};

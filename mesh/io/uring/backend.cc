@@ -73,7 +73,7 @@ void Backend::drive() noexcept {
   while (!state.ring.finished()) {
     state.ring.turn();
     if (state.ring.finished()) break;
-    state.submit_delayed();
+    state.start_delayed();
     state.wait();
     state.ring.now = now();
     state.reap();
@@ -82,7 +82,7 @@ void Backend::drive() noexcept {
 
 void Backend::State::wait() noexcept {
   int status = 0;
-  if (ring.has_work() || !delayed.empty()) {
+  if (ring.has_work() || !delayed.empty() || wake_unarmed) {
     status = io_uring_submit_and_get_events(&uring);
   } else if (ring.timers.empty()) {
     status = io_uring_submit_and_wait(&uring, 1);
@@ -135,17 +135,24 @@ void Backend::submit(Operation& operation, const Submission& submission) noexcep
   operation.in_flight_ = true;
   operation.token_ = static_cast<std::uint64_t>(submission.buffers);
   ++state_->in_flight;
-  state_->start(operation, submission);
+  state_->start({&operation, submission, false});
 }
 
-void Backend::State::start(Operation& operation, const Submission& submission) noexcept {
+void Backend::State::start(const Delayed& wanted) noexcept {
   io_uring_sqe* sqe = delayed.empty() ? next_sqe() : nullptr;
   if (sqe == nullptr) {
-    delayed.emplace_back(&operation, submission);
+    delayed.push_back(wanted);
     return;
   }
-  prepare(sqe, submission);
-  sqe->user_data = reinterpret_cast<std::uint64_t>(&operation);
+  const auto name = reinterpret_cast<std::uint64_t>(wanted.operation);
+  if (wanted.cancel) {
+    io_uring_prep_cancel64(sqe, name, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    sqe->user_data = kIgnored;
+  } else {
+    prepare(sqe, wanted.submission);
+    sqe->user_data = name;
+  }
 }
 
 // The submission queue is full only when the kernel refuses to take more until we have reaped.
@@ -156,11 +163,10 @@ io_uring_sqe* Backend::State::next_sqe() noexcept {
   return io_uring_get_sqe(&uring);
 }
 
-void Backend::State::submit_delayed() noexcept {
+void Backend::State::start_delayed() noexcept {
+  if (wake_unarmed) arm_wake();
   if (delayed.empty()) return;
-  std::vector<std::pair<Operation*, Submission>> waiting;
-  waiting.swap(delayed);
-  for (const auto& [operation, submission] : waiting) start(*operation, submission);
+  for (const Delayed& wanted : std::exchange(delayed, {})) start(wanted);
 }
 
 void Backend::State::prepare(io_uring_sqe* sqe, const Submission& submission) noexcept {
@@ -216,18 +222,7 @@ void Backend::State::prepare_receive_buffer(io_uring_sqe* sqe,
 }
 
 void Backend::cancel(Operation& operation) noexcept {
-  if (!operation.in_flight_) return;
-  State& state = *state_;
-  for (auto entry = state.delayed.begin(); entry != state.delayed.end(); ++entry) {
-    if (entry->first != &operation) continue;
-    entry->second = {.opcode = Opcode::kPoll, .handle = -1};  // answers EBADF
-    return;
-  }
-  io_uring_sqe* sqe = state.next_sqe();
-  MESH_CHECK(sqe != nullptr);
-  io_uring_prep_cancel64(sqe, reinterpret_cast<std::uint64_t>(&operation), 0);
-  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-  sqe->user_data = kIgnored;
+  if (operation.in_flight_) state_->start({&operation, {.opcode = Opcode::kPoll}, true});
 }
 
 unsigned Backend::in_flight() const noexcept { return state_->in_flight; }
@@ -274,7 +269,8 @@ std::span<const std::uint16_t> Backend::State::filled_buffers(const io_uring_cqe
 
 void Backend::State::arm_wake() noexcept {
   io_uring_sqe* sqe = next_sqe();
-  MESH_CHECK(sqe != nullptr);
+  wake_unarmed = sqe == nullptr;
+  if (wake_unarmed) return;
   io_uring_prep_read(sqe, wake_event.get(), &wake_count, sizeof wake_count, 0);
   sqe->user_data = kWake;
 }

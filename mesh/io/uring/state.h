@@ -25,6 +25,14 @@ struct ProvidedRing {
   std::vector<std::uint32_t> position;  // by id: where it was provided last
 };
 
+// What the kernel had no room for yet. Kept in order, cancellations among them: an operation is
+// named by its address, which another may take once it has ended.
+struct Delayed {
+  Operation* operation;
+  Submission submission;
+  bool cancel;
+};
+
 struct Backend::State {
   explicit State(Ring::Impl& owner) noexcept : ring(owner) {}
   ~State();
@@ -33,8 +41,8 @@ struct Backend::State {
   io_uring_sqe* next_sqe() noexcept;
   void prepare(io_uring_sqe* sqe, const Submission& submission) noexcept;
   void prepare_receive_buffer(io_uring_sqe* sqe, const Submission& submission) noexcept;
-  void start(Operation& operation, const Submission& submission) noexcept;
-  void submit_delayed() noexcept;
+  void start(const Delayed& wanted) noexcept;
+  void start_delayed() noexcept;
   void wait() noexcept;
   void reap() noexcept;
   void arm_wake() noexcept;
@@ -49,7 +57,8 @@ struct Backend::State {
   std::uint64_t wake_count = 0;
   std::array<ProvidedRing, kBufferClasses> provided;
   std::vector<std::uint16_t> filled;
-  std::vector<std::pair<Operation*, Submission>> delayed;
+  std::vector<Delayed> delayed;
+  bool wake_unarmed = false;
   std::array<std::uint64_t, 32> random_words{};
   std::size_t random_left = 0;
 };
