@@ -4,6 +4,7 @@
 
 #include "cli/lab/document.h"
 #include "cli/lab/files.h"
+#include "cli/lab/model.h"
 #include "mesh/manifest/parse.h"
 
 namespace mesh::cli::lab {
@@ -15,11 +16,23 @@ void add_errors(const manifest::Parsed& parsed, std::vector<std::string>& errors
   }
 }
 
+// What a cluster would run and a lab cannot: a Pod without a command, a probe by gRPC, …
+void add_what_a_lab_cannot_run(const std::string& file, std::string_view text,
+                               std::vector<std::string>& errors) {
+  const auto documents = parse_documents(file, text);
+  if (!documents) return errors.push_back(documents.error());
+  for (const Document& document : *documents) {
+    if (document.kind != "Pod") continue;
+    if (const auto pod = read_pod(document); !pod) errors.push_back(pod.error());
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> check_manifest(const std::string& file, std::string_view text) {
   std::vector<std::string> errors;
   add_errors(manifest::parse(file, text), errors);
+  if (errors.empty()) add_what_a_lab_cannot_run(file, text, errors);
   return errors;
 }
 
@@ -38,6 +51,7 @@ std::vector<std::string> check_folder(const std::string& folder) {
     }
     const manifest::Parsed parsed = manifest::parse(path, *text);
     add_errors(parsed, errors);
+    if (!parsed.has_errors()) add_what_a_lab_cannot_run(path, *text, errors);
     for (const manifest::ParsedObject& one : parsed.objects) {
       const manifest::ObjectKey key = manifest::key_of(one.object);
       const std::string place = path + ":" + std::to_string(one.line);

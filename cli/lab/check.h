@@ -1,6 +1,6 @@
 #pragma once
-// Whether manifests are valid, as the control server judges: the same parser, before anything is
-// started or changed.
+// Whether manifests are valid, as the control server judges (the same parser), and whether a lab
+// can run their pods: before anything is started or changed.
 
 #include <string>
 #include <string_view>

@@ -174,7 +174,7 @@ Contents read_contents(const std::string& manifests) {
         contents.namespace_modes[document.name] = dataplane_mode(document);
       } else if (document.kind == "Node") {
         contents.nodes.push_back(document.name);
-      } else if (document.kind == "Pod") {
+      } else if (document.kind == "Pod" && !is_kept_by_others(document)) {
         auto pod = read_pod(document);
         if (!pod) {
           contents.problems.push_back(pod.error());

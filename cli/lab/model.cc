@@ -125,6 +125,11 @@ std::string dataplane_mode(const Document& document) {
   return mode.empty() ? label(object, "weft.dev/dataplane-mode") : mode;
 }
 
+bool is_kept_by_others(const Document& document) {
+  const Json object = parsed(document.json);
+  return text(at(at(object, "metadata"), "annotations"), "lab.weft.dev/managed") == "false";
+}
+
 bool is_enrolled(const Pod& pod, const std::string& namespace_mode) {
   return (pod.dataplane_mode.empty() ? namespace_mode : pod.dataplane_mode) == "ambient";
 }

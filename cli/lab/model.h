@@ -72,6 +72,10 @@ Outcome<Service> read_service(const Document& document);
 // The value of istio.io/dataplane-mode (or weft.dev/dataplane-mode) in the object's labels.
 std::string dataplane_mode(const Document& document);
 
+// A Pod with the annotation lab.weft.dev/managed: "false" is somebody else's to run: the lab leaves
+// it alone, and control sees it as it is written.
+bool is_kept_by_others(const Document& document);
+
 // A pod is enrolled when its own label says so, else when its namespace's does.
 bool is_enrolled(const Pod& pod, const std::string& namespace_mode);
 

@@ -19,7 +19,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SHOP = ROOT / "examples" / "shop"
-WEFT = os.environ.get("WEFT", "weft")
+WEFT = os.environ.get("WEFT", str(ROOT / "build" / "cli" / "weft"))
 DEADLINE = float(os.environ.get("WEFT_TEST_DEADLINE", "10"))  # seconds; sanitizers take longer
 
 
@@ -184,9 +184,8 @@ def run(tests, lab=None):
             print(f"ok    {name} ({time.monotonic() - start:.1f} s)", flush=True)
         except (Failed, subprocess.SubprocessError, OSError, ValueError, KeyError, StopIteration) as error:
             failed += 1
-            print(f"FAIL  {name}: {error}", flush=True)
-            if not isinstance(error, Failed):
-                traceback.print_exc(file=sys.stdout)
+            place = traceback.extract_tb(error.__traceback__)[1]
+            print(f"FAIL  {name}, line {place.lineno}: {str(error)[-600:]}", flush=True)
     return failed
 
 

@@ -119,7 +119,7 @@ def test_pods_come_change_and_go():
         until(lambda: any(one["name"] == "lonely" and one["ready"] for one in lab.record()["pods"]), "lonely runs")
         first = lab.pod("lonely")
         expect(not first["enrolled"], "its namespace is not in the mesh")
-        lab.apply(LONELY.replace("infinity", "12345"), "lonely.yaml")
+        lab.apply(LONELY.replace("infinity", '"12345"'), "lonely.yaml")
         until(lambda: any(one["name"] == "lonely" and one["ready"] and one["uid"] != first["uid"]
                           for one in lab.record()["pods"]), "lonely runs anew")
         expect(lab.address("lonely") != first["addresses"][0], "its address was given away at once")
@@ -194,12 +194,12 @@ def test_the_questions_of_an_operator():
             answer = weft("ztunnel-config", what, "-l", lab.name).stdout
             expect(word in answer, f"ztunnel-config {what}: {answer}")
         expect("SYNCED" in weft("proxy-status", "-l", lab.name).stdout, "proxy-status")
-        lab.apply("apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: no, namespace: shop}\n"
+        lab.apply("apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: nobody, namespace: shop}\n"
                   "spec: {selector: {matchLabels: {app: redis}}, action: DENY, rules: [{from: [{source: "
                   "{namespaces: [shop]}}]}]}\n")
         lab.settled()
         denied = weft("explain", "-l", lab.name, "web", "redis:6379", check=False)
-        expect(denied.returncode == 4 and "shop/no" in denied.stdout, denied.stdout + denied.stderr)
+        expect(denied.returncode == 4 and "shop/nobody" in denied.stdout, denied.stdout + denied.stderr)
         allowed = weft("explain", "-l", lab.name, "web", "cart:80", check=False)
         expect(allowed.returncode == 0 and "allowed" in allowed.stdout, allowed.stdout + allowed.stderr)
         refused = lab.inside("web", "redis-cli", "-h", "redis", "ping", timeout=20)
