@@ -53,6 +53,7 @@ struct TestClient::Impl {
   std::unique_ptr<grpc::ClientContext> new_context() const {
     auto made = std::make_unique<grpc::ClientContext>();
     if (!authorization.empty()) made->AddMetadata("authorization", authorization);
+    made->set_wait_for_ready(true);  // for a server that is about to start
     made->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
     return made;
   }
