@@ -170,9 +170,8 @@ void HttpServer::run() {
   std::list<Connection> connections;
   while (!stopping_) {
     std::vector<pollfd> fds;
-    const bool room = connections.size() < kMaxConnections;
     fds.push_back({wake_, POLLIN, 0});
-    fds.push_back({room ? listener_ : -1, POLLIN, 0});
+    fds.push_back({listener_, POLLIN, 0});
     for (const Connection& connection : connections) {
       fds.push_back({connection.fd, connection.events(), 0});
     }
@@ -186,7 +185,10 @@ void HttpServer::run() {
     }
     if ((fds[1].revents & POLLIN) != 0) {
       const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-      if (fd >= 0) connections.emplace_back(fd);
+      if (fd < 0) continue;
+      // Whoever has taken longest makes room: strangers who say nothing keep nobody out.
+      if (connections.size() == kMaxConnections) connections.pop_front();
+      connections.emplace_back(fd);
     }
   }
 }

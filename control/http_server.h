@@ -3,7 +3,7 @@
 // connection. One thread, which waits by poll(2): unlike the proxies, control also runs where
 // io_uring is refused.
 //
-// Limits: 64 connections (further ones wait in the kernel's backlog), 8 KiB of request, 10 s for a
+// Limits: 64 connections (a further one ends the oldest), 8 KiB of request, 10 s for a
 // request and 10 s without progress for its answer.
 
 #include <atomic>

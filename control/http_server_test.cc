@@ -151,7 +151,7 @@ TEST_CASE("requests that are not of HTTP, not GET, or too big are refused, other
   CHECK(head.ends_with("\r\n\r\n"));
   // Idle strangers do not keep the others out.
   std::vector<int> idle;
-  for (int i = 0; i < 20; ++i) idle.push_back(bench.connect());
+  for (int i = 0; i < 100; ++i) idle.push_back(bench.connect());
   CHECK(bench.get("/ready").starts_with("HTTP/1.1 200 "));
   for (const int fd : idle) ::close(fd);
 }

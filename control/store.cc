@@ -89,6 +89,7 @@ struct Store::Watch {
   std::set<std::string> being_written;
   bool look_everywhere = true;
   bool was_good = false;
+  bool is_marked = false;                         // was_good is kept, too
   std::map<std::string, std::string> good_texts;  // to be kept after the next publish()
   std::set<std::string> removed;
   Clock::time_point first_event{}, last_event{};
@@ -322,7 +323,7 @@ Result<std::string> Store::Watch::read_text(const std::string& name, Stamp& stam
 
 // What an earlier life of ours last found good, for the files that are still there.
 void Store::Watch::recall() {
-  was_good = ::access((kept + kGoodMark).c_str(), F_OK) == 0;
+  was_good = is_marked = ::access((kept + kGoodMark).c_str(), F_OK) == 0;
   if (!was_good) return;
   DIR* directory = ::opendir(kept.c_str());
   if (directory == nullptr) return;
@@ -348,7 +349,7 @@ void Store::Watch::keep() {
   for (const std::string& name : std::exchange(removed, {})) {
     (void)::unlink((kept + "/" + name).c_str());
   }
-  if (was_good) (void)replace_file(kept + kGoodMark, "", 0600);
+  if (was_good && !is_marked) is_marked = replace_file(kept + kGoodMark, "", 0600).has_value();
 }
 
 void Store::Watch::publish() {

@@ -186,6 +186,14 @@ TEST_CASE("a bomb of aliases is a file with too many values") {
   CHECK(parsed.problems[0].message == "too many values");
 }
 
+TEST_CASE("depth and width beyond any use are errors, and quickly found") {
+  CHECK(parse("f", std::string(1'000'000, '[')).unreadable);
+  CHECK(parse("f", std::string(1'000'000, '{')).unreadable);
+  std::string wide = "apiVersion: v1\nkind: ConfigMap\ndata:\n";
+  for (int i = 0; i < 90'000; ++i) wide += " k" + std::to_string(i) + ": 1\n";
+  CHECK(parse("f", wide).problems.empty());
+}
+
 TEST_CASE("limits of a file are reached") {
   CHECK(parse("f", std::string(kMaxFileBytes + 1, ' ')).unreadable);
   std::string many;

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <sstream>
+#include <unordered_set>
 
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
@@ -87,6 +88,7 @@ class TreeBuilder : public YAML::EventHandler {
     Value value;
     YAML::anchor_t anchor = 0;
     std::optional<std::string> key;  // a map's key that waits for its value
+    std::unordered_set<std::string> keys;
   };
 
   void start(const YAML::Mark& mark, YAML::anchor_t anchor, Value::Type type) {
@@ -132,7 +134,7 @@ class TreeBuilder : public YAML::EventHandler {
   void add_key(Open& parent, Value key) {
     if (key.type != Value::Type::kScalar) return fail(key.line, "a key must be text");
     if (key.text == "<<" && !key.quoted) return fail(key.line, "merge keys are not supported");
-    if (parent.value.find(key.text) != nullptr) {
+    if (!parent.keys.insert(key.text).second) {
       return fail(key.line, "the key \"" + key.text.substr(0, 64) + "\" is given twice");
     }
     parent.key = std::move(key.text);
