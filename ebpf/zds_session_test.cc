@@ -65,8 +65,8 @@ class Conversation {
   }
 
   Clock::time_point now{};
-  std::optional<ZdsSession> session;
   std::string notes;
+  std::optional<ZdsSession> session;  // answers its requests when it goes, into the notes
 
  private:
   UniqueFd far_;
