@@ -435,7 +435,7 @@ def interrupted(number, _):
 
 def main():
     signal.signal(signal.SIGTERM, interrupted)
-    failures = 1
+    failures, story_went_wrong = 1, True
     try:
         up = subprocess.run([WEFT, "lab", "up", str(SHOP), "--name", NAME,
                              "--certificate-lifetime", f"{CERTIFICATE_SECONDS}s"], check=False)
@@ -443,13 +443,13 @@ def main():
             failures = tell()
     except KeyboardInterrupt:
         print("interrupted", flush=True)
-        failures = 1
+        failures, story_went_wrong = 1, False
     except Failed as error:
         print(f"FAIL    {error}", flush=True)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if failures:
+        if failures and story_went_wrong:
             keep_logs()
         weft("lab", "down", NAME, check=False)
     left = traces()
