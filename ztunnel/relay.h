@@ -1,7 +1,10 @@
 #pragma once
 // The hot loop: bytes from one end to the other and back, until both have ended.
 
+#include <array>
 #include <cstddef>
+#include <optional>
+#include <span>
 #include <utility>
 
 #include "mesh/base/result.h"
@@ -11,13 +14,45 @@
 
 namespace mesh::ztunnel {
 
-// Takes a chunk whole, by moving its buffer when the far end can frame it in place.
+// What is sent at once when more than one chunk has arrived: as many as fill a wire buffer twice.
+inline constexpr std::size_t kGathered = 8;
+
+// Sends `first` and what else has arrived by now, in one piece: the kernel makes large segments of
+// it. In a frame of its own, so that an idle connection does not hold the list.
+template <class From, class To, class Chunk>
+io::Task<Result<std::size_t>> pass_on_gathered(From& from, To& to, Chunk first) {
+  std::array<Chunk, kGathered> chunks;
+  std::array<std::span<const std::byte>, kGathered> pieces;
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+  for (std::optional<Chunk> next = std::move(first); next;) {
+    chunks[count] = *std::move(next);
+    pieces[count] = chunks[count].bytes();
+    bytes += pieces[count++].size();
+    if (count == kGathered) break;
+    next = from.take_ready();
+  }
+  CO_TRY_DO(co_await to.send_all(std::span<const std::span<const std::byte>>(pieces).first(count)));
+  co_return bytes;
+}
+
+// Takes a chunk whole, by moving its buffer, when the far end can frame it in place.
 template <class To, class Chunk>
-io::Task<Result<Done>> pass_on(To& to, Chunk& chunk) {
-  if constexpr (requires { to.send_buffer(std::move(chunk)); }) {
-    return to.send_buffer(std::move(chunk));
+io::Task<Result<std::size_t>> pass_on_framed(To& to, Chunk chunk) {
+  const std::size_t bytes = chunk.size();
+  CO_TRY_DO(co_await to.send_buffer(std::move(chunk)));
+  co_return bytes;
+}
+
+template <class To, class Chunk>
+concept Frames = requires(To& to, Chunk chunk) { to.send_buffer(std::move(chunk)); };
+
+template <class From, class To, class Chunk>
+io::Task<Result<std::size_t>> pass_on(From& from, To& to, Chunk chunk) {
+  if constexpr (Frames<To, Chunk>) {
+    return pass_on_framed(to, std::move(chunk));
   } else {
-    return to.send_all(chunk.bytes());
+    return pass_on_gathered(from, to, std::move(chunk));
   }
 }
 
@@ -29,11 +64,10 @@ io::Task<Result<Done>> pump(From& from, To& to, Count& count) {
   for (;;) {
     auto chunk = co_await from.recv_buffer();
     if (!chunk) co_return std::unexpected(chunk.error());
-    const std::size_t bytes = chunk->size();
-    if (bytes == 0) break;
-    const auto passed = co_await pass_on(to, *chunk);
+    if (chunk->size() == 0) break;
+    const auto passed = co_await pass_on(from, to, *std::move(chunk));
     if (!passed) co_return std::unexpected(passed.error());
-    count(bytes);
+    count(*passed);
   }
   co_return to.finish_sending();
 }

@@ -62,18 +62,22 @@ Stream::~Stream() {
   if (state_) state_->release();
 }
 
+std::optional<tls::Slice> Stream::take_ready() noexcept {
+  StreamState& state = *state_;
+  if (state.received.empty()) return std::nullopt;
+  tls::Slice bytes = std::move(state.received.front());
+  state.received.pop_front();
+  if (state.tunnel != nullptr) {
+    state.tunnel->h2().consumed(state.id, bytes.size());
+    if (state.tunnel->h2().wants_to_send()) state.tunnel->wake_writer();
+  }
+  return bytes;
+}
+
 io::Task<Result<tls::Slice>> Stream::recv_buffer() {
   StreamState& state = *state_;
   for (;;) {
-    if (!state.received.empty()) {
-      tls::Slice bytes = std::move(state.received.front());
-      state.received.pop_front();
-      if (state.tunnel != nullptr) {
-        state.tunnel->h2().consumed(state.id, bytes.size());
-        if (state.tunnel->h2().wants_to_send()) state.tunnel->wake_writer();
-      }
-      co_return bytes;
-    }
+    if (auto ready = take_ready()) co_return *std::move(ready);
     if (state.ended) co_return tls::Slice{};
     if (state.failure) co_return std::unexpected(failure_of(state));
     if (!co_await state.readable.wait()) co_return failed(Reason::kCancelled, "stream receive");

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "mesh/base/result.h"
@@ -34,6 +35,8 @@ class Stream {
   // Errors: kPeerReset (RST_STREAM, or the tunnel broke), kTimedOut (keep-alive), kDraining
   // (deadline), kCancelled.
   io::Task<Result<tls::Slice>> recv_buffer();
+  // What has arrived already, if anything: for gathering several slices into one send.
+  std::optional<tls::Slice> take_ready() noexcept;
 
   // Accepted for sending once the tunnel has room: at most 256 KiB of a stream wait in it.
   io::Task<Result<Done>> send_all(std::span<const std::byte> bytes);
