@@ -20,7 +20,7 @@ struct Probe {
   Kind kind = Kind::kNone;
   int port = 0;
   std::string path = "/";
-  std::vector<std::string> command;
+  std::vector<std::string> command = {};
   std::chrono::seconds initial_delay{0};
   std::chrono::seconds period{10};
   std::chrono::seconds timeout{1};
