@@ -98,6 +98,8 @@ TestClient::Answer TestClient::call(const std::string& method, const std::string
 }
 
 void TestClient::open() {
+  impl_->reading = impl_->ended = false;
+  impl_->early_read.reset();
   impl_->context = impl_->new_context();
   impl_->stream = impl_->stub.PrepareCall(impl_->context.get(), kAdsMethod, &impl_->queue);
   impl_->stream->StartCall(reinterpret_cast<void*>(2));

@@ -212,6 +212,8 @@ TEST_CASE("garbage ends a stream, and the server goes on") {
   CHECK_FALSE(client.receive());
   CHECK(client.close() == kInvalidArgument);
   client.open();
+  client.send(first_request(ResourceType::kAddress));
+  CHECK(client.receive());
 }
 
 TEST_CASE("connections that are not TLS are counted, and nobody else notices") {
