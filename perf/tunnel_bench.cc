@@ -1,5 +1,5 @@
-// What a tunnel costs: TLS records, HTTP/2 frames, both together, and handshakes. Both ends run in this
-// process, so bytes per second are of the pair; CPU per gigabyte of one end is half.
+// What a tunnel costs: TLS records, HTTP/2 frames, both together, and handshakes. Both ends run in
+// this process, so bytes per second are of the pair; CPU per gigabyte of one end is half.
 
 #include <benchmark/benchmark.h>
 
@@ -167,14 +167,14 @@ void streams(benchmark::State& state) {
 }
 BENCHMARK(streams);
 
-// The real thing: a pool and a server on one ring, over loopback sockets. `range` bytes at a time go
-// there; the far end swallows them, or says them back and the next waits for that.
+// The real thing: a pool and a server on one ring, over loopback sockets. `range` bytes at a time
+// go there; the far end swallows them, or says them back and the next waits for that.
 struct World final : hbone::ConnectHandler {
   TlsPair tls;
   std::unique_ptr<io::Ring> ring = io::Ring::create().value();
-  io::Listener listener = io::Listener::listen(*ring, {.at = {net::IpAddress::v4({127, 0, 0, 1}), 0},
-                                                       .mark = {}})
-                              .value();
+  io::Listener listener =
+      io::Listener::listen(*ring, {.at = {net::IpAddress::v4({127, 0, 0, 1}), 0}, .mark = {}})
+          .value();
   hbone::TunnelServer server{*ring, hbone::ServerOptions{}, *this};
   hbone::TunnelPool pool{*ring, hbone::PoolOptions{}};
   bool echo = false;
@@ -194,10 +194,14 @@ struct World final : hbone::ConnectHandler {
     (void)co_await server.serve(*std::move(socket), tls.server_context);
   }
   hbone::OpenRequest request() {
-    return {.key = {.source_uid = "a", .source = *tls.client_context->identity(),
-                    .destination_uid = "b", .accepted = {*tls.server_context->identity()},
+    return {.key = {.source_uid = "a",
+                    .source = *tls.client_context->identity(),
+                    .destination_uid = "b",
+                    .accepted = {*tls.server_context->identity()},
                     .address = listener.local_address()},
-            .context = tls.client_context, .authority = "10.0.0.1:80", .headers = {}};
+            .context = tls.client_context,
+            .authority = "10.0.0.1:80",
+            .headers = {}};
   }
   io::Task<void> transfer(std::size_t size, std::size_t count) {
     io::TaskScope serving;

@@ -143,4 +143,15 @@ io::Task<Result<Done>> Stream::wait_hang_up() {
   co_return Done{};
 }
 
+void Stream::cancel_when_broken(io::CancelScope* scope) noexcept {
+  state_->handler = scope;
+  if (scope == nullptr) {
+    state_->disarm();
+  } else if (state_->failure && !state_->armed()) {
+    state_->arm(state_->ring.now() + kHandlerGrace);
+  }
+}
+
+std::optional<Error> Stream::failure() const { return state_->failure; }
+
 }  // namespace mesh::hbone

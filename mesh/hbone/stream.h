@@ -9,10 +9,12 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "mesh/base/result.h"
 #include "mesh/h2/connection.h"
 #include "mesh/io/buffer.h"
+#include "mesh/io/cancel.h"
 #include "mesh/io/task.h"
 #include "mesh/tls/slice.h"
 
@@ -51,8 +53,32 @@ class Stream {
   // Done when the peer has reset the stream or the tunnel is gone. Ends on cancel.
   io::Task<Result<Done>> wait_hang_up();
 
+  // Asks `scope` to cancel when the stream has been broken for a second and nobody noticed, because
+  // both directions wait for the other side: for an application that does not read, say. nullptr
+  // ends it. Handlers of a TunnelServer have this already.
+  void cancel_when_broken(io::CancelScope* scope) noexcept;
+  // Why it is broken, if it is.
+  std::optional<Error> failure() const;
+
  private:
   std::shared_ptr<StreamState> state_;
 };
+
+// Runs `task`, which relays over `stream`: see Stream::cancel_when_broken(). The error is then the
+// stream's.
+template <class T>
+io::Task<Result<T>> while_whole(Stream& stream, io::Task<Result<T>> task) {
+  io::CancelScope* const outer = co_await io::current_cancel();
+  io::CancelScope scope(outer);
+  stream.cancel_when_broken(&scope);
+  Result<T> result = co_await std::move(task).under(scope);
+  stream.cancel_when_broken(nullptr);
+  const bool by_us = scope.requested() && (outer == nullptr || !outer->requested());
+  if (!result && result.error().reason == Reason::kCancelled && by_us) {
+    co_return std::unexpected(
+        stream.failure().value_or(Error{.reason = Reason::kPeerReset, .during = "stream"}));
+  }
+  co_return result;
+}
 
 }  // namespace mesh::hbone

@@ -150,6 +150,30 @@ TEST_CASE("do better 5: when our application resets, the stream is reset and not
   CHECK(heard == "abc!peer_reset");
 }
 
+io::Task<Result<Done>> stay_stuck(World& world, Result<Done>& stuck) {
+  stuck = co_await io::sleep_for(*world.ring, 1h);  // a write to an application that does not read
+  co_return stuck;
+}
+
+io::Task<void> break_while_stuck(World& world) {
+  auto opened = co_await world.pool->open(world.request());
+  REQUIRE(opened.has_value());
+  (void)co_await opened->stream->send_all(bytes("go"));
+  Result<Done> stuck = Done{};
+  const auto end = co_await while_whole(*opened->stream, stay_stuck(world, stuck));
+  REQUIRE(!end.has_value());
+  CHECK(end.error().reason == Reason::kPeerReset);
+  REQUIRE(!stuck.has_value());
+  CHECK(stuck.error().reason == Reason::kCancelled);
+}
+
+TEST_CASE("do better 4: a reset reaches an application that does not read", "[time]") {
+  World world;
+  world.handler.serve = accept_and_reset;
+  world.start();
+  world.run(break_while_stuck(world));
+}
+
 io::Task<void> never_answer(IncomingConnect connect, Result<Done>& hung_up) {
   hung_up = co_await connect.wait_hang_up();
 }
