@@ -167,7 +167,7 @@ io::Task<Result<Upstream>> Outbound::reach_through_tunnel(Route way) {
 io::Task<Result<Done>> Outbound::carry(hbone::Stream stream) {
   auto request = [this](std::size_t bytes) { report_.count_request(bytes); };
   auto response = [this](std::size_t bytes) { report_.count_response(bytes); };
-  co_return co_await relay(application_, stream, request, response);
+  co_return co_await hbone::while_whole(stream, relay(application_, stream, request, response));
 }
 
 io::Task<Result<Done>> Outbound::carry(io::Socket socket) {
