@@ -1,14 +1,14 @@
 #include "cli/version.h"
 
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
 
-#include "cli/lab/cgroup.h"
-#include "cli/lab/files.h"
 #include "cli/table.h"
+#include "ebpf/kernel_features.h"
 #include "mesh/io/kernel_features.h"
 
 namespace mesh::cli {
@@ -29,31 +29,20 @@ std::pair<int, int> kernel_version(const std::string& release) {
 }
 
 std::vector<Row> kernel_rows(const std::string& release) {
-  const auto kernel = kernel_version(release);
-  const bool reuseport = kernel >= std::pair(6, 6);
-  const bool tcx = kernel >= std::pair(6, 6);
-  return {
-      {.name = "linux 6.1",
-       .what_for = "the floor",
-       .available = kernel >= std::pair(6, 1),
-       .used = true},
-      {.name = "btf",
-       .what_for = "eBPF programs that fit every kernel (CO-RE)",
-       .available = lab::exists("/sys/kernel/btf/vmlinux"),
-       .used = true},
-      {.name = "cgroup2",
-       .what_for = "telling ztunnel's sockets from a pod's",
-       .available = lab::cgroup_root().has_value(),
-       .used = true},
-      {.name = "sk_assign reuseport",
-       .what_for = "several workers, two ztunnels at once",
-       .available = reuseport,
-       .used = reuseport},
-      {.name = "tcx",
-       .what_for = "capture beside other tc programs",
-       .available = tcx,
-       .used = tcx},
-  };
+  std::vector<Row> rows = {{.name = "linux 6.1",
+                            .what_for = "the floor",
+                            .available = kernel_version(release) >= std::pair(6, 1),
+                            .used = true}};
+  const bool may_ask = geteuid() == 0;
+  for (const ebpf::KernelFeature& feature : ebpf::kernel_features()) {
+    std::string what_for(feature.what_for);
+    if (!feature.available && !may_ask) what_for += " (only root may ask)";
+    rows.push_back({.name = std::string(feature.name),
+                    .what_for = std::move(what_for),
+                    .available = feature.available,
+                    .used = feature.available});
+  }
+  return rows;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "ebpf/kernel_features.h"
 
 #include <arpa/inet.h>
+#include <bpf/libbpf.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -43,8 +44,10 @@ bool can_end_sockets() {
 }  // namespace
 
 std::vector<KernelFeature> kernel_features() {
+  // A refusal is an answer here, and no warning.
+  const libbpf_print_fn_t print = libbpf_set_print(nullptr);
   const bool tcx = best_attach_kind() == AttachKind::kTcx;
-  return {
+  std::vector<KernelFeature> features = {
       {"btf", "eBPF programs that fit every kernel (CO-RE)", has_types(), true},
       {"cgroup2", "telling ztunnel's sockets from a pod's", has_cgroup2(), true},
       {"capture programs", "capture, as this kernel's verifier sees it", loads_programs(), true},
@@ -53,6 +56,8 @@ std::vector<KernelFeature> kernel_features() {
       // Came with the same release (6.6), and cannot be asked for without a listener.
       {"sk_assign reuseport", "several workers a pod, two ztunnels at once", tcx, false},
   };
+  libbpf_set_print(print);
+  return features;
 }
 
 }  // namespace mesh::ebpf
