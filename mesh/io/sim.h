@@ -120,6 +120,8 @@ class World {
   // Of everything that has happened so far, in its order.
   std::uint64_t event_hash() const noexcept;
   std::uint64_t event_count() const noexcept;
+  // Of all hosts, listeners and datagram sockets included: for finding leaks.
+  std::size_t open_sockets() const noexcept;
   // For scenarios: drawn from the seed as well.
   std::uint64_t random() noexcept;
   bool chance(double probability) noexcept;

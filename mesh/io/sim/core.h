@@ -75,6 +75,7 @@ struct World::Core : std::enable_shared_from_this<World::Core> {
   SimSocket& add_socket(std::unique_ptr<SimSocket> socket);
   void remove_socket(int handle) noexcept;
   bool descriptors_left() const noexcept;
+  std::size_t socket_count() const noexcept { return sockets_.size(); }
   unsigned rings_alive() const noexcept { return rings; }
 
   Options options;
