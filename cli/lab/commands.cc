@@ -282,7 +282,7 @@ int apply(const std::string& lab, const std::vector<std::string>& files) {
     const auto errors = check_manifest(file, *text);
     for (const std::string& error : errors) std::fprintf(stderr, "weft: %s\n", error.c_str());
     if (!errors.empty()) return 1;
-    const auto put = put_manifest(record->manifests(), name, *text);
+    const auto put = put_objects(record->manifests(), name, *text);
     if (!put) return failed_with(put.error());
   }
   return 0;

@@ -62,6 +62,34 @@ Outcome<Done> put_own(const std::string& manifests, const Document& document) {
   return write_file(own_file(manifests, document), document.json + "\n");
 }
 
+// Removes the object from every file but `except`; an object without a namespace is meant in any.
+// True if it was somewhere.
+Outcome<bool> remove_elsewhere(const std::string& manifests, const Document& object,
+                               const std::string& except) {
+  bool removed = false;
+  TRY(const auto files, list_folder(manifests));
+  for (const std::string& file : files) {
+    const std::string path = manifests + "/" + file;
+    if (!is_manifest_name(file) || path == except) continue;
+    TRY(const std::string text, read_file(path));
+    const auto documents = parse_documents(file, text);
+    if (!documents) continue;
+    for (const Document& document : *documents) {
+      if (lower(document.kind) != lower(object.kind) || document.name != object.name) continue;
+      if (!object.ns.empty() && namespace_of(document) != object.ns) continue;
+      const std::string rest = without(text, document);
+      if (!only_separators(rest)) {
+        TRY_DO(write_file(path, rest));
+      } else if (::unlink(path.c_str()) != 0) {
+        return problem_with_errno("remove " + path);
+      }
+      removed = true;
+      break;
+    }
+  }
+  return removed;
+}
+
 }  // namespace
 
 std::string pod_file(const std::string& manifests, const std::string& ns, const std::string& name) {
@@ -135,24 +163,27 @@ Outcome<Done> arrange(const std::string& manifests) {
   return Done{};
 }
 
+Outcome<Done> put_objects(const std::string& manifests, const std::string& file_name,
+                          const std::string& text) {
+  TRY(const auto documents, parse_documents(file_name, text));
+  for (const Document& document : documents) {
+    const std::string path = own_file(manifests, document);
+    TRY_DO(write_file(path, document.json + "\n"));
+    Document object = document;
+    object.ns = namespace_of(document);  // not that of the same name in another namespace
+    TRY_DO(remove_elsewhere(manifests, object, path));
+  }
+  return Done{};
+}
+
 Outcome<Done> remove_object(const std::string& manifests, const std::string& kind,
                             const std::string& ns, const std::string& name) {
-  TRY(const auto files, list_folder(manifests));
-  for (const std::string& file : files) {
-    if (!is_manifest_name(file)) continue;
-    const std::string path = manifests + "/" + file;
-    TRY(const std::string text, read_file(path));
-    const auto documents = parse_documents(file, text);
-    if (!documents) continue;
-    for (const Document& document : *documents) {
-      if (lower(document.kind) != lower(kind) || document.name != name) continue;
-      if (!ns.empty() && namespace_of(document) != ns) continue;
-      const std::string rest = without(text, document);
-      if (!only_separators(rest)) return write_file(path, rest);
-      if (::unlink(path.c_str()) != 0) return problem_with_errno("remove " + path);
-      return Done{};
-    }
-  }
+  Document object;
+  object.kind = kind;
+  object.ns = ns;
+  object.name = name;
+  TRY(const bool removed, remove_elsewhere(manifests, object, ""));
+  if (removed) return Done{};
   return problem("no " + kind + " named " + (ns.empty() ? name : ns + "/" + name));
 }
 

@@ -19,9 +19,14 @@ namespace mesh::cli::lab {
 // manifests into FOLDER/manifests in the lab's arrangement.
 Outcome<Done> copy_source(const std::string& source, const std::string& folder);
 
-// Adds or replaces the objects of one manifest in `manifests`. Used by `weft lab apply` too.
+// Writes a manifest into `manifests` under its name, in the lab's arrangement.
 Outcome<Done> put_manifest(const std::string& manifests, const std::string& file_name,
                            const std::string& text);
+
+// `weft lab apply`: adds or replaces each object of a manifest, in a file of its own, wherever it
+// was before. The new one is there before the old one goes, so that no policy is ever missing.
+Outcome<Done> put_objects(const std::string& manifests, const std::string& file_name,
+                          const std::string& text);
 
 // Moves objects that somebody wrote straight into the folder to files of their own.
 Outcome<Done> arrange(const std::string& manifests);

@@ -76,6 +76,26 @@ TEST_CASE("an object is removed wherever it is") {
   CHECK_FALSE(remove_object(folder.path, "pod", "shop", "web"));
 }
 
+TEST_CASE("what is applied replaces the object of that name wherever it was") {
+  TemporaryFolder folder;
+  REQUIRE(put_manifest(folder.path, "shop.yaml", kFile));
+  REQUIRE(put_objects(folder.path, "-",
+                      "kind: Namespace\napiVersion: v1\nmetadata: {name: shop}\n"
+                      "---\nkind: ServiceAccount\napiVersion: v1\n"
+                      "metadata: {name: cart, namespace: shop}\n"));
+  CHECK(read_contents(folder.path).namespace_modes.at("shop").empty());
+  CHECK(check_folder(folder.path).empty());  // nothing is there twice
+  CHECK(exists(folder.path + "/serviceaccount.shop.cart.yaml"));
+  REQUIRE(put_objects(folder.path, "-",
+                      "kind: Namespace\napiVersion: v1\n"
+                      "metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n"));
+  CHECK(read_contents(folder.path).namespace_modes.at("shop") == "ambient");
+  REQUIRE(put_objects(folder.path, "-",
+                      "kind: ServiceAccount\napiVersion: v1\nmetadata: {name: cart}\n"));
+  CHECK(exists(folder.path + "/serviceaccount.default.cart.yaml"));
+  CHECK(exists(folder.path + "/serviceaccount.shop.cart.yaml"));  // another namespace's stays
+}
+
 TEST_CASE("an unreadable file is a problem, not an absence") {
   TemporaryFolder folder;
   REQUIRE(write_file(folder.path + "/half.yaml", "kind: Pod\nmetadata: {name"));
