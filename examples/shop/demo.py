@@ -246,7 +246,7 @@ class Story:
                 hellos += port == 15008 and payload[:2] == b"\x16\x03"
                 records += payload[:3] == b"\x17\x03\x03"
         expect(hellos and records, "no TLS on port 15008 was captured")
-        return f"{hellos} TLS handshakes to 15008, {records} encrypted records, 0 bytes of plaintext"
+        return f"{records} encrypted records, TLS handshakes to 15008: {hellos}, plaintext: 0 bytes"
 
     def redis_session(self):
         "a Redis session"
@@ -272,7 +272,7 @@ class Story:
         after = curl("outsider", f"http://{address}:8000/")
         expect(after.returncode != 0 and BODY not in after.stdout, "let through under STRICT")
         source = pod("outsider")["addresses"][0]
-        reason = until(lambda: find(log_of("node-2.ztunnel"), source, r'error="([^"]*strict[^"]*)"'),
+        reason = until(lambda: find(log_of("node-2.ztunnel"), source, r'error="[^"]*(denied by: [^"]*strict[^"]*)"'),
                        3, "the log of node-2 gives no reason")
         return f"reached it, then refused: {reason}"
 

@@ -1,10 +1,11 @@
 """The lab itself: it comes up or says why not, follows its manifests, and leaves nothing behind."""
+import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
-import time
 
 from harness import SHOP, WEFT, Failed, Lab, expect, run, stop_on_signal, until, weft
 
@@ -146,6 +147,49 @@ def test_a_pod_joins_and_leaves_the_mesh_without_a_restart():
         until(lambda: not lab.pod("outsider")["enrolled"], "outsider leaves")
         lab.settled()
         until(lambda: "plum" in lab.curl("outsider", f"http://{lab.address('cart')}:8000/").stdout, "it still does")
+    finally:
+        lab.down()
+
+
+def ask_agent(lab, node, request):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as agent:
+        agent.settimeout(10)
+        agent.connect(str(lab.folder() / "nodes" / node / "agent.sock"))
+        agent.send(json.dumps(request).encode())
+        return json.loads(agent.recv(20000))
+
+
+def test_connections_older_than_the_mesh_go_on_are_counted_and_end_on_request():
+    lab = Lab("older")
+    hold = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], 6379), 5); s.settimeout(10)
+print('open', flush=True)
+for line in sys.stdin:
+    try:
+        s.sendall(b'PING\\r\\n'); print(s.recv(10).decode().strip() or 'ended', flush=True)
+    except OSError: print('ended', flush=True)
+"""
+    try:
+        old, first = lab.spawn("outsider", hold, lab.address("redis"))
+        expect(first == "open", first)
+
+        def ping():
+            old.stdin.write("x\n")
+            old.stdin.flush()
+            return old.stdout.readline().strip()
+
+        expect(ping() == "+PONG", "no answer before")
+        lab.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: outside, labels: "
+                  "{istio.io/dataplane-mode: ambient}}\n", "outside.yaml")
+        until(lambda: lab.pod("outsider")["enrolled"], "outsider joins")
+        expect(ping() == "+PONG", "a connection older than the mesh was lost")
+        uid = lab.pod("outsider")["uid"]
+        listed = next(one for one in ask_agent(lab, "node-1", {"op": "list"})["pods"] if one["uid"] == uid)
+        expect(listed["preexisting"] == 1, f"it is not counted: {listed}")
+        expect(ask_agent(lab, "node-1", {"op": "end-connections", "uid": uid})["ok"], "it cannot be ended")
+        expect(ping() == "ended", "it goes on")
+        old.kill()
     finally:
         lab.down()
 
