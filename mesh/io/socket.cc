@@ -121,17 +121,17 @@ net::SocketAddress Socket::peer_address() const noexcept {
   return impl_->backend().peer_address(impl_->handle);
 }
 
+// io_uring reports POLLRDHUP whether it was asked for or not, and at once each time: after a half-close
+// the only way to learn of a later reset is to look again now and then.
 Task<Result<Done>> Socket::wait_hang_up() {
-  unsigned events = POLLRDHUP | POLLHUP | POLLERR;
+  constexpr Duration kLookAgain = std::chrono::milliseconds(50);
   for (;;) {
     if (impl_->aborted) co_return Done{};
-    const Submission poll{.opcode = Opcode::kPoll, .handle = impl_->handle, .flags = events};
+    const Submission poll{
+        .opcode = Opcode::kPoll, .handle = impl_->handle, .flags = POLLHUP | POLLERR};
     CO_TRY(const std::size_t seen, co_await AwaitOperation(impl_->ring, "wait for hang-up", poll));
     if ((seen & (POLLHUP | POLLERR)) != 0) co_return Done{};
-    const bool empty =
-        !impl_->receiver.has_unread() && impl_->backend().readable(impl_->handle).value_or(0) == 0;
-    if (empty) co_return Done{};
-    events &= ~static_cast<unsigned>(POLLRDHUP);  // a half-close behind unread bytes
+    CO_TRY_DO(co_await sleep_for(impl_->ring, kLookAgain));
   }
 }
 

@@ -66,9 +66,9 @@ class Socket {
   net::SocketAddress local_address() const noexcept;  // for a captured connection: what was dialled
   net::SocketAddress peer_address() const noexcept;
 
-  // Waits until the peer resets, or closes with nothing left to read, without consuming bytes: for
-  // noticing that an application gave up while we connect on its behalf. An end of stream behind
-  // unread bytes (a half-close) is no hang-up. Errors: kCancelled.
+  // Waits until the peer resets, without consuming bytes: for noticing that an application gave up
+  // while we connect on its behalf. An end of stream is no hang-up, with or without data before it:
+  // who has finished sending may still want to hear the answer. Errors: kCancelled.
   Task<Result<Done>> wait_hang_up();
 
  private:

@@ -1,0 +1,342 @@
+// What happens to open and new connections when the world changes under them: policies, addresses,
+// pods, the node itself.
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "mesh/io/timer.h"
+#include "mesh/workload/directory_builder.h"
+#include "test/golden/ztunnel/little_mesh.h"
+
+namespace mesh::ztunnel {
+namespace {
+
+using io::Task;
+
+net::SocketAddress at(const char* text) { return *net::SocketAddress::parse(text); }
+
+// Answers each chunk with one of the same size; remembers who called.
+struct Echo {
+  Echo(io::sim::World& world, io::Ring& ring, std::uint16_t port) : world_(world), ring_(ring) {
+    io::ListenOptions options;
+    options.at = {net::IpAddress::v6({}), port};
+    listener.emplace(*io::Listener::listen(ring, options));
+    world.start(ring, run());
+    world.run_for(std::chrono::milliseconds(1));
+  }
+  ~Echo() {
+    ring_.post([this] { listener->close(); });
+    world_.run_for(std::chrono::seconds(5));
+  }
+  Task<void> run() {
+    io::TaskScope scope;
+    for (;;) {
+      auto socket = co_await listener->accept();
+      if (!socket) break;
+      callers.push_back(socket->peer_address().ip);
+      scope.spawn(serve(*std::move(socket)));
+    }
+    co_await scope.join();
+  }
+  Task<void> serve(io::Socket socket) {
+    for (;;) {
+      auto got = co_await socket.recv_buffer();
+      if (!got || got->empty()) break;
+      bytes += got->size();
+      (void)co_await socket.send_all(got->bytes());
+    }
+  }
+  io::sim::World& world_;
+  io::Ring& ring_;
+  std::optional<io::Listener> listener;
+  std::vector<net::IpAddress> callers;
+  std::size_t bytes = 0;
+};
+
+// An application that opens a connection, says "ping" once and then listens until the end.
+struct Caller {
+  bool connected = false, answered = false, ended = false;
+  std::optional<Reason> error;
+};
+Task<void> call(io::Ring& ring, net::SocketAddress to, Caller& caller) {
+  io::ConnectOptions options;
+  options.to = to;
+  auto socket = co_await io::connect(ring, options);
+  if (!socket) {
+    caller.error = socket.error().reason;
+    caller.ended = true;
+    co_return;
+  }
+  caller.connected = true;
+  const std::vector<std::byte> ping(4);
+  (void)co_await socket->send_all(ping);
+  for (;;) {
+    const auto got = co_await socket->recv_buffer();
+    if (!got) caller.error = got.error().reason;
+    if (!got || got->empty()) break;
+    caller.answered = true;
+  }
+  caller.ended = true;
+}
+
+workload::DirectoryPtr with_policy(const workload::DirectoryPtr& last, const char* name,
+                                   policy::Scope scope) {
+  auto deny = std::make_shared<policy::Policy>();
+  deny->ns = "app";
+  deny->name = name;
+  deny->key = std::string("app/") + name;
+  deny->scope = scope;
+  policy::Match match;
+  match.destination_ports = {7000};
+  policy::Clause clause;
+  clause.any_of.push_back(match);
+  policy::Rule rule;
+  rule.all_of.push_back(clause);
+  deny->any_of.push_back(rule);
+  workload::Delta delta;
+  delta.policies.push_back(deny);
+  workload::DirectoryBuilder builder(last);
+  builder.apply(delta);
+  return std::move(builder).build();
+}
+
+// The server's workload, changed.
+workload::DirectoryPtr with_server(const workload::DirectoryPtr& last,
+                                   void (*change)(workload::Workload&)) {
+  auto server =
+      std::make_shared<workload::Workload>(*last->find_workload("Kubernetes//Pod/app/server-1"));
+  change(*server);
+  workload::DirectoryBuilder builder(last);
+  builder.set(server);
+  return std::move(builder).build();
+}
+
+struct Bench {
+  LittleMesh mesh;
+  Echo echo{mesh.world, *mesh.server_ring, 7000};
+
+  void start(Caller& caller, const char* to) {
+    mesh.world.start(*mesh.client_ring, call(*mesh.client_ring, at(to), caller));
+    mesh.world.run_for(std::chrono::milliseconds(100));
+  }
+};
+
+TEST_CASE("the application sees its client's own address") {
+  Bench bench;
+  Caller caller;
+  bench.start(caller, "10.78.0.2:7000");
+  CHECK(caller.answered);
+  REQUIRE(bench.echo.callers.size() == 1);
+  CHECK(bench.echo.callers[0].to_string() == "10.78.0.1");
+}
+
+TEST_CASE("a policy that comes ends the open connections it denies, and is named") {
+  Bench bench;
+  Caller caller;
+  bench.start(caller, "10.78.0.2:7000");
+  REQUIRE(caller.answered);
+  bench.mesh.publish(with_policy(bench.mesh.directory, "late", policy::Scope::kNamespace));
+  bench.mesh.world.run_for(std::chrono::milliseconds(100));
+  CHECK(caller.ended);
+  CHECK(caller.error == Reason::kPeerReset);
+  std::string log;
+  for (const std::string& line : bench.mesh.two.new_lines()) log += line + "\n";
+  CHECK(log.find("error=\"connection closed due to policy change\" reason=\"policy_changed\" "
+                 "policy=\"app/late\"") != std::string::npos);
+  CHECK(bench.mesh.two.metrics().find("reason=\"policy_changed\",policy=\"app/late\"} 1") !=
+        std::string::npos);
+}
+
+TEST_CASE("do better 1: a workload that starts to list a policy is held to it at once") {
+  Bench bench;
+  // The policy is known, but nobody lists it yet.
+  bench.mesh.publish(with_policy(bench.mesh.directory, "listed", policy::Scope::kWorkload));
+  Caller caller;
+  bench.start(caller, "10.78.0.2:7000");
+  REQUIRE(caller.answered);
+  bench.mesh.publish(with_server(bench.mesh.directory, [](workload::Workload& server) {
+    server.authorization_policies = {"app/listed"};
+  }));
+  bench.mesh.world.run_for(std::chrono::milliseconds(100));
+  CHECK(caller.ended);
+  CHECK(caller.error == Reason::kPeerReset);
+  Caller again;
+  bench.start(again, "10.78.0.2:7000");
+  CHECK(!again.answered);
+}
+
+TEST_CASE("do better 1: a listed policy that nobody sent denies, open connections too") {
+  Bench bench;
+  Caller caller;
+  bench.start(caller, "10.78.0.2:7000");
+  REQUIRE(caller.answered);
+  bench.mesh.publish(with_server(bench.mesh.directory, [](workload::Workload& server) {
+    server.authorization_policies = {"app/nobody-sent-this"};
+  }));
+  bench.mesh.world.run_for(std::chrono::milliseconds(100));
+  CHECK(caller.error == Reason::kPeerReset);
+  CHECK(bench.mesh.two.metrics().find("policy=\"app/nobody-sent-this\"") != std::string::npos);
+}
+
+TEST_CASE("a change that concerns nobody ends nothing") {
+  Bench bench;
+  Caller caller;
+  bench.start(caller, "10.78.0.2:7000");
+  REQUIRE(caller.answered);
+  workload::DirectoryBuilder builder(bench.mesh.directory);
+  builder.remove("Kubernetes//Pod/app/plain-1");
+  bench.mesh.publish(std::move(builder).build());
+  bench.mesh.world.run_for(std::chrono::seconds(1));
+  CHECK(!caller.ended);
+}
+
+TEST_CASE("a pod that is deleted: its listeners close at once, its connections may end") {
+  Bench bench;
+  Caller caller;
+  bench.start(caller, "10.78.0.2:7000");
+  REQUIRE(caller.answered);
+  bench.mesh.two.ring->post([&] { bench.mesh.two.node->remove_pod("u2"); });
+  bench.mesh.world.run_for(std::chrono::milliseconds(200));
+  CHECK(!caller.ended);  // recorded: cut at once
+  Caller late;
+  bench.start(late, "10.78.0.2:7000");
+  CHECK(!late.answered);
+  bench.mesh.world.run_for(std::chrono::seconds(3));
+  CHECK(caller.ended);  // the deadline of the drain
+  CHECK(caller.error == Reason::kPeerReset);
+}
+
+Task<void> fail_and_retry(TestNode& node, io::sim::Host& host, std::string& problem, bool& up) {
+  // Somebody else has the port.
+  const std::shared_ptr<const net::NetworkNamespace> netns(&host.netns(), [](const auto*) {});
+  {
+    io::ListenOptions taken;
+    taken.at = {net::IpAddress::v6({}), kPlaintextPort};
+    taken.reuse_port = false;
+    taken.netns = netns.get();
+    auto listener = io::Listener::listen(*node.ring, taken);
+    REQUIRE(listener.has_value());
+    const auto added = co_await node.node->add_pod(
+        {.uid = "u9", .name = "peer-1", .ns = "web", .service_account = "peer"}, netns, problem);
+    CHECK(!added.has_value());
+    CHECK(node.node->pods().at("u9").state == PodState::kFailed);
+    CHECK(!node.node->pending().empty());
+  }
+  io::TaskScope scope;
+  scope.spawn(node.node->tend());
+  (void)co_await io::sleep_for(*node.ring, kPodRetry + std::chrono::seconds(1));
+  up = node.node->pods().at("u9").state == PodState::kUp && node.node->pending().empty();
+  scope.cancel();
+  co_await scope.join();
+}
+
+TEST_CASE("do better 9: a pod that cannot start makes the node unready, and is tried again") {
+  LittleMesh mesh;
+  std::string problem;
+  bool up = false;
+  io::TaskScope* none = nullptr;
+  (void)none;
+  auto ring = mesh.one.ring.get();
+  (void)ring;
+  io::TaskScope scope;
+  mesh.one.ring->post([&] { scope.spawn(fail_and_retry(mesh.one, mesh.peer, problem, up)); });
+  mesh.world.run_for(std::chrono::seconds(10));
+  CHECK(scope.size() == 0);
+  CHECK(problem.starts_with("Bind([::]:15006, "));
+  CHECK(up);
+}
+
+TEST_CASE("do better 9: an empty snapshot of the agent does not drop the pods at once") {
+  LittleMesh mesh;
+  io::TaskScope scope;
+  mesh.one.ring->post([&] {
+    scope.spawn(mesh.one.node->tend());
+    mesh.one.node->snapshot_received({});
+  });
+  mesh.world.run_for(std::chrono::seconds(30));
+  CHECK(mesh.one.node->pods().size() == 1);
+  SECTION("a pod that is told of again stays") {
+    mesh.one.ring->post([&] { mesh.one.node->keep_pod("u1"); });
+    mesh.world.run_for(std::chrono::seconds(60));
+    CHECK(mesh.one.node->pods().size() == 1);
+  }
+  SECTION("one that is not goes after the grace") {
+    mesh.world.run_for(std::chrono::seconds(60));
+    CHECK(mesh.one.node->pods().empty());
+  }
+  mesh.one.ring->post([&] { scope.cancel(); });
+  mesh.world.run_for(std::chrono::seconds(1));
+  CHECK(scope.size() == 0);
+}
+
+TEST_CASE("a snapshot that mentions some pods drops the others") {
+  LittleMesh mesh;
+  mesh.one.ring->post([&] { mesh.one.node->snapshot_received({"somebody-else"}); });
+  mesh.world.run_for(std::chrono::seconds(1));
+  CHECK(mesh.one.node->pods().empty());
+}
+
+// The address of the server passes to a pod of another identity, and control is late.
+TEST_CASE("an address that passes to another identity: not a byte to or as the wrong one") {
+  Bench bench;
+  Caller before;
+  bench.start(before, "10.78.0.2:7000");
+  REQUIRE(before.answered);
+  const std::size_t bytes = bench.echo.bytes;
+  // The old pod is gone, a new one of another account sits at its address on the same node.
+  bench.mesh.two.ring->post([&] { bench.mesh.two.node->remove_pod("u2"); });
+  bench.mesh.world.run_for(std::chrono::seconds(3));
+  bench.mesh.two.publish(
+      bench.mesh.certificate("spiffe://cluster.local/ns/app/sa/other", bench.mesh.ca));
+  io::TaskScope scope;
+  std::string problem;
+  struct Add {
+    static Task<void> pod(TestNode& node, io::sim::Host& host, std::string& why) {
+      const std::shared_ptr<const net::NetworkNamespace> netns(&host.netns(), [](const auto*) {});
+      (void)co_await node.node->add_pod(
+          {.uid = "u3", .name = "other-1", .ns = "app", .service_account = "other"}, netns, why);
+    }
+  };
+  bench.mesh.two.ring->post(
+      [&] { scope.spawn(Add::pod(bench.mesh.two, bench.mesh.server, problem)); });
+  bench.mesh.world.run_for(std::chrono::milliseconds(100));
+  REQUIRE(scope.size() == 0);
+  // node 1 still believes the address is server's: the handshake proves otherwise.
+  Caller after;
+  bench.start(after, "10.78.0.2:7000");
+  bench.mesh.world.run_for(std::chrono::seconds(12));
+  CHECK(after.ended);
+  CHECK(!after.answered);
+  CHECK(bench.echo.bytes == bytes);
+}
+
+TEST_CASE("before the first complete snapshot a connection is held, then refused, never passed") {
+  io::sim::World* world = nullptr;
+  (void)world;
+  LittleMesh mesh(7);
+  Echo outside(mesh.world, *mesh.outside_ring, 9000);
+  // A node that knows nothing: its lanes use an incomplete Directory again.
+  workload::DirectoryBuilder empty(nullptr);
+  mesh.one.publish(std::move(empty).build());
+  mesh.world.run_for(std::chrono::milliseconds(10));
+  Caller caller;
+  mesh.world.start(*mesh.client_ring, call(*mesh.client_ring, at("10.78.0.254:9000"), caller));
+  mesh.world.run_for(std::chrono::seconds(4));
+  CHECK(!caller.ended);
+  CHECK(outside.callers.empty());
+  SECTION("the deadline refuses it") {
+    mesh.world.run_for(std::chrono::seconds(2));
+    CHECK(caller.ended);
+    CHECK(caller.error == Reason::kPeerReset);
+    CHECK(outside.callers.empty());
+    CHECK(mesh.one.metrics().find("reason=\"not_ready\"") != std::string::npos);
+  }
+  SECTION("a complete snapshot lets it go on") {
+    mesh.publish(recorded_world());
+    mesh.world.run_for(std::chrono::milliseconds(100));
+    CHECK(caller.answered);
+    CHECK(outside.callers.size() == 1);
+  }
+}
+
+}  // namespace
+}  // namespace mesh::ztunnel
