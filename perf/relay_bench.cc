@@ -1,6 +1,6 @@
 // What mesh/io costs: bytes and round trips through a relay of plain TCP, on a thread of its own,
-// between a client and a server that use blocking sockets. Counted is the processor time of the relay's
-// thread only, in microseconds a round trip and seconds a gigabyte.
+// between a client and a server that use blocking sockets. Counted is the processor time of the
+// relay's thread only, in microseconds a round trip and seconds a gigabyte.
 
 #include <benchmark/benchmark.h>
 #include <netinet/in.h>
