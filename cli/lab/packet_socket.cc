@@ -91,12 +91,12 @@ Outcome<std::string> PacketSocket::receive(std::chrono::milliseconds timeout) {
     const int ready = ::poll(&wait, 1, static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return problem("no answer in time");
-    std::string packet(kPacketBytesMax + 1, '\0');
+    std::string packet(kAnswerBytesMax + 1, '\0');
     const ssize_t got = ::recv(fd_, packet.data(), packet.size(), MSG_CMSG_CLOEXEC);
     if (got < 0) return problem_with_errno("receive");
     if (got == 0) return problem("closed without an answer");
-    if (static_cast<std::size_t>(got) > kPacketBytesMax) {
-      return problem("an answer larger than 16 KiB");
+    if (static_cast<std::size_t>(got) > kAnswerBytesMax) {
+      return problem("an answer larger than 256 KiB");
     }
     packet.resize(static_cast<std::size_t>(got));
     return packet;

@@ -9,7 +9,8 @@
 
 namespace mesh::cli::lab {
 
-inline constexpr std::size_t kPacketBytesMax = 16384;
+inline constexpr std::size_t kPacketBytesMax = 16384;      // sent by us
+inline constexpr std::size_t kAnswerBytesMax = 256 << 10;  // a node's pods, listed
 
 // Owns a socket.
 class PacketSocket {
