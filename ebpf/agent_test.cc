@@ -157,6 +157,22 @@ TEST_CASE("agent: with two ztunnels an add goes to the newest, a del to both") {
   CHECK(first.saw() == "zds del uid-1");
 }
 
+TEST_CASE("agent: when the newest ztunnel goes, the one before is told of all pods") {
+  World world;
+  TestAgent agent;
+  agent.start();
+  Proxy first(world.pod(), {.zds_socket = agent.folder + "/zds.sock"});
+  CHECK(first.saw() == "zds snapshot");
+  {
+    Proxy second(world.pod(), {.zds_socket = agent.folder + "/zds.sock"});
+    CHECK(second.saw() == "zds snapshot");
+    CHECK(agent.ask(kPodOne, world.pod_path()) == R"({"ok":true,"ztunnel":true})");
+  }
+  CHECK(first.saw() == "zds add uid-1");
+  const Echo service(world.outsider(), 8080);
+  CHECK(eventually([&] { return Talk::connect(world.pod(), kServiceV4, 8080).has_value(); }));
+}
+
 TEST_CASE("agent: what a ztunnel refuses is reported, and the pod stays captured") {
   World world;
   TestAgent agent;

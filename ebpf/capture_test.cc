@@ -138,6 +138,30 @@ TEST_CASE("port 15008 is the proxy's own, with the address that was dialled") {
   CHECK(mesh.counted("inbound_hbone") == 1);
 }
 
+TEST_CASE("a port serves again at once, although the proxy's end is still in TIME_WAIT") {
+  const auto [inbound, to] = GENERATE(table<bool, const char*>(
+      {{false, kServiceV4}, {false, kServiceV6}, {true, kPodV4}, {true, kPodV6}}));
+  INFO(to);
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  const Echo application(mesh.world.pod(), 8080);
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol();
+  const auto& client = inbound ? mesh.world.outsider() : mesh.world.pod();
+
+  for (int i = 0; i < 3; ++i) {
+    auto talk = Talk::connect(client, to, 8080, kPatience, SOCK_STREAM, 0, 45678);
+    REQUIRE(talk);
+    CHECK(talk->hears("you are"));
+    // The application hangs up, so the proxy is the first of the two to close on our side.
+    talk->say("bye");
+    CHECK(talk->hear() == "");
+    talk.reset();
+    CHECK(eventually([&] { return mesh.world.in_pod("ss -Htan state time-wait") != ""; }));
+  }
+}
+
 TEST_CASE("half-close: who has finished still hears the rest") {
   const bool inbound = GENERATE(false, true);
   TestMesh mesh;

@@ -245,13 +245,7 @@ void Node::add_ztunnel(Peer peer) {
   cgroups_.insert_or_assign(id, *std::move(cgroup));
   auto session = std::make_unique<ZdsSession>(std::move(peer.socket), name, Clock::now());
   cgroup_of_[session.get()] = id;
-  for (const auto& [uid, pod] : pods_) {
-    if (pod.leaving) continue;
-    session->add(pod.info, pod.netns.fd(), [described = describe(pod.info)](const auto& answer) {
-      if (answer.kind != ZdsAnswer::Kind::kAcked)
-        log_warning("ztunnel did not take pod " + described + ": " + answer.error);
-    });
-  }
+  tell_all_pods(*session);
   session->snapshot_sent([name, pods = pods_.size()](const ZdsAnswer& answer) {
     if (answer.kind == ZdsAnswer::Kind::kAcked)
       log_info(name + " has all " + std::to_string(pods) + " pods");
@@ -265,8 +259,21 @@ void Node::end_ztunnel(const ZdsSession* session, const std::string& why) {
   if (found == ztunnels_.end()) return;
   log_info(session->name() + " disconnected: " + why);
   const std::unique_ptr<ZdsSession> ended = std::move(*found);
+  const bool was_newest = std::next(found) == ztunnels_.end();
   ztunnels_.erase(found);
   cgroup_of_.erase(session);
+  if (was_newest && !ztunnels_.empty()) tell_all_pods(*ztunnels_.back());
+}
+
+// To be told twice does no harm: an add of a pod that ztunnel has is acked.
+void Node::tell_all_pods(ZdsSession& session) {
+  for (const auto& [uid, pod] : pods_) {
+    if (pod.leaving) continue;
+    session.add(pod.info, pod.netns.fd(), [described = describe(pod.info)](const auto& answer) {
+      if (answer.kind != ZdsAnswer::Kind::kAcked)
+        log_warning("ztunnel did not take pod " + described + ": " + answer.error);
+    });
+  }
 }
 
 void Node::audit() {

@@ -79,6 +79,7 @@ class Node {
   std::expected<net::NetworkNamespace, std::string> namespace_of(
       std::vector<UniqueFd> descriptors) const;
   std::expected<void, std::string> check_room(const PodInfo& info, std::uint64_t cookie);
+  void tell_all_pods(ZdsSession& session);
   void tell_newest(const Pod& pod, OnReply reply);
   void del(const std::string& uid, OnReply reply);
   void finish_del(const std::string& uid, const OnReply& reply);

@@ -47,7 +47,7 @@ void echo_loop(int listener, int stop) {
       if (polled[i].revents == 0) continue;
       std::array<char, 4096> buffer;
       const ssize_t size = ::recv(polled[i].fd, buffer.data(), buffer.size(), 0);
-      if (size > 0) {
+      if (size > 0 && std::string_view(buffer.data(), static_cast<std::size_t>(size)) != "bye") {
         ::send(polled[i].fd, buffer.data(), static_cast<std::size_t>(size), MSG_NOSIGNAL);
         continue;
       }
@@ -132,12 +132,19 @@ std::string World::in_pod(const std::string& command) const {
 
 std::optional<Talk> Talk::connect(const net::NetworkNamespace& netns, std::string_view ip,
                                   std::uint16_t port, std::chrono::milliseconds patience, int type,
-                                  std::uint32_t mark) {
+                                  std::uint32_t mark, std::uint16_t from_port) {
   const auto parsed = net::IpAddress::parse(ip);
   REQUIRE(parsed);
   Talk talk(socket_in(netns, parsed->is_v4() ? AF_INET : AF_INET6, type | SOCK_NONBLOCK));
   if (mark != 0) REQUIRE(setsockopt(talk.fd(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0);
   sockaddr_storage storage{};
+  if (from_port != 0) {
+    const int on = 1;
+    setsockopt(talk.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    const auto any = parsed->is_v4() ? net::IpAddress() : net::IpAddress::v6({});
+    const socklen_t length = net::SocketAddress{any, from_port}.to_sockaddr(storage);
+    REQUIRE(::bind(talk.fd(), reinterpret_cast<sockaddr*>(&storage), length) == 0);
+  }
   const socklen_t length = net::SocketAddress{*parsed, port}.to_sockaddr(storage);
   const int done = ::connect(talk.fd(), reinterpret_cast<sockaddr*>(&storage), length);
   if (done < 0 && (errno != EINPROGRESS || !is_ready(talk.fd(), POLLOUT, patience)))

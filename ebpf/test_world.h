@@ -68,7 +68,8 @@ class Talk {
   static std::optional<Talk> connect(const net::NetworkNamespace& netns, std::string_view ip,
                                      std::uint16_t port,
                                      std::chrono::milliseconds patience = kPatience,
-                                     int type = SOCK_STREAM, std::uint32_t mark = 0);
+                                     int type = SOCK_STREAM, std::uint32_t mark = 0,
+                                     std::uint16_t from_port = 0);
   bool say(std::string_view text);
   // What comes within `patience`, up to 4 KiB; "" at its end, "(silence)" or "(reset)".
   std::string hear(std::chrono::milliseconds patience = kPatience);
@@ -82,7 +83,8 @@ class Talk {
   UniqueFd socket_;
 };
 
-// An application that greets each client with "you are ADDRESS\n" and then returns what it is sent.
+// An application that greets each client with "you are ADDRESS\n" and then returns what it is sent;
+// at "bye" it hangs up.
 class Echo {
  public:
   Echo(const net::NetworkNamespace& netns, std::uint16_t port);

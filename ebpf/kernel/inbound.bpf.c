@@ -83,11 +83,15 @@ static __always_inline int inbound_tcp(struct __sk_buff *skb, struct packet *pac
 		return hbone ? verdict(WEFT_INBOUND_NO_ZTUNNEL) : inbound_new(skb, packet);
 	if (known->state == BPF_TCP_LISTEN && hbone)
 		return inbound_hbone(known);
-	/* TIME_WAIT keeps no ports from being used again; on 15008 the kernel sees to that. */
-	if (known->state == BPF_TCP_LISTEN ||
-	    (known->state == BPF_TCP_TIME_WAIT && packet->syn && !hbone)) {
+	if (known->state == BPF_TCP_LISTEN) {
 		bpf_sk_release(known);
 		return inbound_new(skb, packet);
+	}
+	/* On 15008 it is ztunnel's listener that the kernel finds. */
+	if (known->state == BPF_TCP_TIME_WAIT && packet->syn && !hbone &&
+	    !make_time_wait_answer(skb, packet)) {
+		bpf_sk_release(known);
+		return verdict(WEFT_INBOUND_REFUSED);
 	}
 	return inbound_connected(known);
 }

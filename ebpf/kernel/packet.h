@@ -17,6 +17,8 @@
 #define IPV4_FRAGMENT 0x3fff	/* more fragments, or an offset */
 #define IPV4_OFFSET 0x1fff
 #define IPV6_OFFSET 0xfff8
+#define TCP_FLAGS_AT 12		/* header length and flags: two bytes */
+#define TCP_FLAG_ACK_BIT 0x10
 
 enum packet_kind {
 	PACKET_UNREADABLE,
@@ -209,6 +211,26 @@ static __always_inline bool is_probe(const struct packet *packet, bool destinati
 								    : packet->tuple.ipv4.saddr);
 	return pod.probe_v6[0] && equal_v6(destination ? packet->tuple.ipv6.daddr
 						       : packet->tuple.ipv6.saddr, pod.probe_v6);
+}
+
+/* A client uses a port again that is in TIME_WAIT at our end. Left to itself the kernel would look for
+ * a listener on the dialled port, which is the application's; and one of our choosing it refuses,
+ * while the old entry is there (since 6.10). So the SYN is made a SYN-ACK, to which TIME_WAIT only
+ * answers with an ACK; the client, who sees that it makes no sense, resets; that ends TIME_WAIT,
+ * and its next SYN, some milliseconds later, is like any other. */
+static __always_inline bool make_time_wait_answer(struct __sk_buff *skb,
+						  const struct packet *packet)
+{
+	__u32 tcp_at = packet->ip_at +
+		       (packet->v6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	__be16 before, after;
+
+	if (bpf_skb_load_bytes(skb, tcp_at + TCP_FLAGS_AT, &before, sizeof(before)))
+		return false;
+	after = before | bpf_htons(TCP_FLAG_ACK_BIT);
+	return !bpf_l4_csum_replace(skb, tcp_at + offsetof(struct tcphdr, check), before, after,
+				    sizeof(after)) &&
+	       !bpf_skb_store_bytes(skb, tcp_at + TCP_FLAGS_AT, &after, sizeof(after), 0);
 }
 
 /* The listener on `port` that ztunnel has in this namespace, on the wildcard address of either or

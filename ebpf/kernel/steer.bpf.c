@@ -71,10 +71,14 @@ static __always_inline int steer_tcp(struct __sk_buff *skb, struct packet *packe
 	known = bpf_skc_lookup_tcp(skb, &packet->tuple, tuple_size(packet), BPF_F_CURRENT_NETNS, 0);
 	if (!known)
 		return steer_new(skb, packet);
-	/* A connection in TIME_WAIT does not keep its ports from being used again. */
-	if (known->state == BPF_TCP_LISTEN || (known->state == BPF_TCP_TIME_WAIT && packet->syn)) {
+	if (known->state == BPF_TCP_LISTEN) {
 		bpf_sk_release(known);
 		return steer_new(skb, packet);
+	}
+	if (known->state == BPF_TCP_TIME_WAIT && packet->syn &&
+	    !make_time_wait_answer(skb, packet)) {
+		bpf_sk_release(known);
+		return verdict(WEFT_STEER_REFUSED);
 	}
 	err = bpf_sk_assign(skb, known, 0);
 	bpf_sk_release(known);
