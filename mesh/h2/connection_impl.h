@@ -3,13 +3,13 @@
 
 #include <nghttp2/nghttp2.h>
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <unordered_map>
 #include <vector>
 
 #include "mesh/h2/connection.h"
+#include "mesh/tls/fifo.h"
 
 namespace mesh::h2 {
 
@@ -25,7 +25,7 @@ struct StreamData {
   StreamCredit credit;
 
   // Outgoing.
-  std::deque<tls::Piece> queue;
+  tls::Fifo<tls::Piece> queue;
   std::size_t unsent = 0;
   bool answered = false;  // request() or respond() was called
   bool finish = false;    // END_STREAM is due after the queue

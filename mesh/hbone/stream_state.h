@@ -11,6 +11,7 @@
 #include "mesh/io/event.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/timer.h"
+#include "mesh/tls/fifo.h"
 #include "mesh/tls/slice.h"
 
 namespace mesh::hbone {

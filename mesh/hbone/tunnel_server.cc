@@ -27,7 +27,7 @@ void answer(StreamState& state, int status, const h2::Headers& more, bool end) {
 }  // namespace
 
 IncomingConnect::IncomingConnect(ConnectRequest request, std::shared_ptr<StreamState> state)
-    : request_(std::move(request)), state_(std::move(state)) {}
+    : request_(std::make_unique<ConnectRequest>(std::move(request))), state_(std::move(state)) {}
 IncomingConnect::IncomingConnect(IncomingConnect&&) noexcept = default;
 
 IncomingConnect& IncomingConnect::operator=(IncomingConnect&& other) noexcept {
@@ -44,6 +44,10 @@ IncomingConnect::~IncomingConnect() { refuse(503); }
 Result<Stream> IncomingConnect::accept(const h2::Headers& headers) {
   const std::shared_ptr<StreamState> state = std::exchange(state_, nullptr);
   MESH_CHECK(state != nullptr);
+  for (auto* label : {&request_->baggage, &request_->forwarded, &request_->traceparent,
+                      &request_->x_forwarded_network}) {
+    label->reset();
+  }
   if (state->failure) return std::unexpected(*state->failure);
   answer(*state, 200, headers, false);
   return Stream(state);

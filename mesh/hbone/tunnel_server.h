@@ -40,7 +40,8 @@ class IncomingConnect {
   IncomingConnect& operator=(IncomingConnect&&) noexcept;
   ~IncomingConnect();
 
-  const ConnectRequest& request() const { return request_; }
+  // After accept() without the labels, which an idle connection need not hold.
+  const ConnectRequest& request() const { return *request_; }
 
   // 200 with `headers` after :status (baggage of the destination). Call it only when the connection
   // to the application stands. Errors: kPeerReset when the peer has given up meanwhile.
@@ -51,7 +52,7 @@ class IncomingConnect {
   io::Task<Result<Done>> wait_hang_up();
 
  private:
-  ConnectRequest request_;
+  std::unique_ptr<ConnectRequest> request_;  // one place, however often this moves
   std::shared_ptr<StreamState> state_;
 };
 
