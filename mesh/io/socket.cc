@@ -121,8 +121,8 @@ net::SocketAddress Socket::peer_address() const noexcept {
   return impl_->backend().peer_address(impl_->handle);
 }
 
-// io_uring reports POLLRDHUP whether it was asked for or not, and at once each time: after a half-close
-// the only way to learn of a later reset is to look again now and then.
+// io_uring reports POLLRDHUP whether it was asked for or not, and at once each time: after a
+// half-close the only way to learn of a later reset is to look again now and then.
 Task<Result<Done>> Socket::wait_hang_up() {
   constexpr Duration kLookAgain = std::chrono::milliseconds(50);
   for (;;) {

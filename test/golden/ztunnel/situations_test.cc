@@ -187,11 +187,7 @@ Task<void> serve_one(io::Socket socket, Serve how) {
   }
 }
 
-struct Servers {
-  std::vector<io::Listener> listeners;
-};
-
-Task<void> accept_all(io::Ring& ring, io::Listener& listener, Serve how) {
+Task<void> accept_all(io::Listener& listener, Serve how) {
   io::TaskScope scope;
   for (;;) {
     auto socket = co_await listener.accept();
@@ -199,7 +195,6 @@ Task<void> accept_all(io::Ring& ring, io::Listener& listener, Serve how) {
     scope.spawn(serve_one(*std::move(socket), how));
   }
   co_await scope.join();
-  (void)ring;
 }
 
 struct Application {
@@ -223,7 +218,7 @@ struct Application {
   Task<void> run() {
     io::TaskScope scope;
     for (std::size_t i = 0; i < listeners.size(); ++i) {
-      scope.spawn(accept_all(ring_, listeners[i], ways[i]));
+      scope.spawn(accept_all(listeners[i], ways[i]));
     }
     co_await scope.join();
   }
