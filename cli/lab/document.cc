@@ -105,6 +105,34 @@ std::string place(const std::string& file, int line, const std::string& what) {
   return file + ":" + std::to_string(line) + ": " + what;
 }
 
+// One object, or each item of a List.
+Outcome<Done> add_objects(Document document, const Json& object, std::vector<Document>& documents) {
+  document.kind = text_of(object, "kind");
+  const auto items = object.find("items");
+  if (document.kind.ends_with("List") && items != object.end() && items->is_array()) {
+    document.in_list = true;
+    for (const Json& item : *items) {
+      if (!item.is_object())
+        return problem(place(document.file, document.line, "items: not objects"));
+      TRY_DO(add_objects(document, item, documents));
+    }
+    return Done{};
+  }
+  if (const auto metadata = object.find("metadata");
+      metadata != object.end() && metadata->is_object()) {
+    document.ns = text_of(*metadata, "namespace");
+    document.name = text_of(*metadata, "name");
+  }
+  const auto missing = [&](const char* field) {
+    return problem(place(document.file, document.line, std::string(field) + ": missing"));
+  };
+  if (document.kind.empty()) return missing("kind");
+  if (document.name.empty()) return missing("metadata.name");
+  document.json = object.dump(2, ' ', false, Json::error_handler_t::replace);
+  documents.push_back(std::move(document));
+  return Done{};
+}
+
 }  // namespace
 
 bool is_manifest_name(std::string_view file_name) {
@@ -126,17 +154,8 @@ Outcome<std::vector<Document>> parse_documents(const std::string& file, std::str
       if (!complaint.what.empty()) {
         return problem(place(file, chunk.line + complaint.line, complaint.what));
       }
-      Document document{.file = file, .line = chunk.line, .line_count = chunk.line_count};
-      document.kind = text_of(object, "kind");
-      if (const auto metadata = object.find("metadata");
-          metadata != object.end() && metadata->is_object()) {
-        document.ns = text_of(*metadata, "namespace");
-        document.name = text_of(*metadata, "name");
-      }
-      if (document.kind.empty()) return problem(place(file, chunk.line, "kind: missing"));
-      if (document.name.empty()) return problem(place(file, chunk.line, "metadata.name: missing"));
-      document.json = object.dump(2, ' ', false, Json::error_handler_t::replace);
-      documents.push_back(std::move(document));
+      const Document document{.file = file, .line = chunk.line, .line_count = chunk.line_count};
+      TRY_DO(add_objects(document, object, documents));
       if (documents.size() > kDocumentsMax) return problem(file + ": more than 10000 documents");
     } catch (const YAML::Exception& error) {
       return problem(place(file, chunk.line + std::max(error.mark.line, 0), error.msg));

@@ -19,10 +19,12 @@ struct Document {
   std::string ns = "";  // "" when the object names none
   std::string name = "";
   std::string json = "";  // the whole object
+  bool in_list = false;   // one of several objects on these lines
 };
 
-// Empty documents are left out. Limits: 4 MiB a file, 10 000 documents.
-// Errors: "FILE:LINE: what is wrong" for text that is not YAML, or an object without kind or name.
+// Empty documents are left out; the items of a List are objects like any other. Limits: 4 MiB a
+// file, 10 000 documents. Errors: "FILE:LINE: what is wrong" for text that is not YAML, or an
+// object without kind or name.
 Outcome<std::vector<Document>> parse_documents(const std::string& file, std::string_view text);
 
 // A manifest is a file whose name ends in .yaml, .yml or .json and does not start with a dot.

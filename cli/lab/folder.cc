@@ -108,7 +108,7 @@ Outcome<Done> put_manifest(const std::string& manifests, const std::string& file
   TRY(const auto documents, parse_documents(file_name, text));
   std::string rest = text;
   for (const Document& document : documents) {
-    if (!has_own_file(document.kind)) continue;
+    if (!has_own_file(document.kind) && !document.in_list) continue;
     TRY_DO(put_own(manifests, document));
     rest = without(rest, document);
   }
@@ -155,7 +155,7 @@ Outcome<Done> arrange(const std::string& manifests) {
     if (!documents) continue;  // reported by read_contents
     const bool misplaced =
         std::any_of(documents->begin(), documents->end(), [&](const Document& document) {
-          return has_own_file(document.kind) &&
+          return (has_own_file(document.kind) || document.in_list) &&
                  own_file(manifests, document) != manifests + "/" + name;
         });
     if (misplaced) TRY_DO(put_manifest(manifests, name, *text));

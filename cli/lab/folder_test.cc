@@ -56,6 +56,16 @@ TEST_CASE("pods move to files of their own, and the rest keeps its lines") {
   CHECK(contents.namespace_modes.at("shop") == "ambient");
 }
 
+TEST_CASE("the items of a List get files of their own") {
+  TemporaryFolder folder;
+  REQUIRE(put_manifest(folder.path, "list.yaml",
+                       "kind: List\napiVersion: v1\nitems:\n"
+                       "- {kind: ServiceAccount, apiVersion: v1, metadata: {name: a}}\n"
+                       "- {kind: Namespace, apiVersion: v1, metadata: {name: b}}\n"));
+  CHECK(list_folder(folder.path) ==
+        std::vector<std::string>{"namespace.b.yaml", "serviceaccount.default.a.yaml"});
+}
+
 TEST_CASE("a pod written straight into the folder is arranged") {
   TemporaryFolder folder;
   REQUIRE(write_file(folder.path + "/mine.yaml", kFile));
