@@ -158,7 +158,7 @@ TEST_CASE("a port serves again at once, although the proxy's end is still in TIM
     talk->say("bye");
     CHECK(talk->hear() == "");
     talk.reset();
-    CHECK(eventually([&] { return mesh.world.in_pod("ss -Htan state time-wait") != ""; }));
+    CHECK(eventually([&] { return mesh.world.has_time_wait(); }));
   }
 }
 

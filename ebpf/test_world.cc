@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 namespace mesh::ebpf {
 namespace {
@@ -128,6 +129,18 @@ std::string World::pod_ip(const std::string& arguments) const {
 
 std::string World::in_pod(const std::string& command) const {
   return shell("/bin/ip netns exec " + name_ + "p " + command);
+}
+
+bool World::has_time_wait() const {
+  bool found = false;
+  REQUIRE(pod_->run([&] {
+    for (const char* path : {"/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"}) {
+      std::ifstream table(path);
+      for (std::string line; std::getline(table, line);)
+        found |= line.find(" 06 ") != std::string::npos;
+    }
+  }));
+  return found;
 }
 
 std::optional<Talk> Talk::connect(const net::NetworkNamespace& netns, std::string_view ip,

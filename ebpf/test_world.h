@@ -51,6 +51,8 @@ class World {
   // `ip` in the pod's namespace.
   std::string pod_ip(const std::string& arguments) const;
   std::string in_pod(const std::string& command) const;
+  // Is a connection of the pod in TIME_WAIT?
+  bool has_time_wait() const;
 
  private:
   std::string name_;
