@@ -2,6 +2,7 @@
 // this process, so bytes per second are of the pair; CPU per gigabyte of one end is half.
 
 #include <benchmark/benchmark.h>
+#include <malloc.h>
 
 #include <chrono>
 #include <memory>
@@ -239,6 +240,34 @@ void tunnel_round_trips(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(count));
 }
 BENCHMARK(tunnel_round_trips)->UseRealTime()->MeasureProcessCPUTime();
+
+// What the heap holds for one stream that says nothing, both ends of it.
+io::Task<void> hold(World& world, std::size_t count, std::size_t& bytes) {
+  io::TaskScope serving;
+  std::vector<hbone::OpenOutcome> held;
+  held.reserve(count);
+  const std::size_t before = mallinfo2().uordblks;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i % 100 == 0) serving.spawn(world.serve());
+    auto opened = co_await world.pool.open(world.request());
+    MESH_CHECK(opened.has_value() && opened->stream);
+    held.push_back(*std::move(opened));
+  }
+  bytes = mallinfo2().uordblks - before;
+  held.clear();
+  world.pool.purge_source("a");
+  co_await serving.join();
+}
+
+void idle_streams(benchmark::State& state) {
+  std::size_t bytes = 0;
+  for (auto _ : state) {
+    World world;
+    world.ring->run(hold(world, 2000, bytes));
+  }
+  state.counters["bytes_per_stream"] = static_cast<double>(bytes) / 2000;
+}
+BENCHMARK(idle_streams)->Iterations(1);
 
 }  // namespace
 }  // namespace mesh

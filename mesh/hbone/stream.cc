@@ -29,7 +29,7 @@ void StreamState::fail(const Error& error) noexcept {
   writable.wake_all();
   hung_up.wake_all();
   answered.wake_all();
-  if (handler != nullptr && !armed()) arm(ring.now() + kHandlerGrace);
+  if (handler != nullptr && (unanswered || !armed())) arm(ring.now() + kHandlerGrace);
 }
 
 void StreamState::push(tls::Slice bytes) {

@@ -75,13 +75,19 @@ struct StreamState final : io::Timer {
   io::internal::WaitList hung_up;
   io::internal::WaitList answered;
 
-  // Server: cancels the handler.
+  // Cancels who works on the stream.
   io::CancelScope* handler = nullptr;
+  bool unanswered = false;  // server: the CONNECT waits for its answer
 
   void fail(const Error& error) noexcept;
   void push(tls::Slice bytes);
   // The stream object is gone: nobody will read, write or ask.
   void release() noexcept;
+  // Server: when no answer was given in time, the handler is cancelled; it then says 503.
+  void await_answer(io::Duration within) {
+    unanswered = true;
+    arm(ring.now() + within);
+  }
 
  private:
   void on_time() noexcept override {

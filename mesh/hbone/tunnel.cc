@@ -370,7 +370,7 @@ void Tunnel::stream_over() {
     wake_writer();
     return;
   }
-  idle_at_ = now + options_.idle_limit;
+  idle_at_ = now + (opened_at_ == io::TimePoint{} ? options_.first_limit : options_.idle_limit);
   rearm();
 }
 

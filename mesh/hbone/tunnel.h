@@ -25,7 +25,8 @@ inline constexpr io::Duration kCloseDeadline = std::chrono::seconds(1);
 
 struct TunnelOptions {
   h2::Options h2;
-  io::Duration idle_limit{};  // without streams for so long: GOAWAY NO_ERROR and close
+  io::Duration idle_limit{};   // without streams for so long: GOAWAY NO_ERROR and close
+  io::Duration first_limit{};  // the same before the first one
 };
 
 class Tunnel final : h2::Events, io::Timer {

@@ -213,7 +213,8 @@ io::Task<Result<std::shared_ptr<Entry>>> TunnelPool::Impl::dial_tunnel(const Ope
   session_options.accepted = request.key.accepted;
   CO_TRY(auto session, tls::Session::create(request.context, std::move(session_options)));
   auto entry = std::make_shared<Entry>(ring);
-  TunnelOptions tunnel_options{.h2 = options.h2, .idle_limit = options.idle_release};
+  TunnelOptions tunnel_options{
+      .h2 = options.h2, .idle_limit = options.idle_release, .first_limit = options.idle_release};
   entry->tunnel = std::make_unique<Tunnel>(ring, std::move(socket), std::move(session),
                                            std::move(tunnel_options), *entry);
   CO_TRY_DO(co_await io::with_deadline(ring, options.handshake_deadline, "tls handshake",

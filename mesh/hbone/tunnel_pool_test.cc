@@ -1,5 +1,6 @@
 #include "mesh/hbone/tunnel_pool.h"
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 
 #include "mesh/hbone/test_world.h"
@@ -107,6 +108,41 @@ TEST_CASE("a purged tunnel takes no new stream; an ended source takes its stream
   world.handler.serve = echo;
   world.start();
   world.run(purge(world));
+}
+
+io::Task<void> beyond_limits(World& world) {
+  Opened opened;
+  co_await open_many(world, 5, opened);
+  CHECK(opened.streams.empty());
+  REQUIRE(opened.errors.size() == 5);
+  const auto exhausted = std::ranges::count(opened.errors, Reason::kExhausted, &Error::reason);
+  CHECK(exhausted == 2);  // three wait for a handshake that never comes
+}
+
+TEST_CASE("a pool makes no more tunnels than it may, and lets no more wait", "[time]") {
+  World world;
+  world.handler.serve = echo;
+  world.pool_options.tunnels_max = 1;
+  world.start();
+  world.run([](World& w) -> io::Task<void> {
+    Opened opened;
+    co_await open_into(w, w.request(), opened);
+    OpenRequest other = w.request();
+    other.key.source_uid = "web-2";
+    co_await open_into(w, std::move(other), opened);
+    REQUIRE(opened.errors.size() == 1);
+    CHECK(opened.errors[0].reason == Reason::kExhausted);
+  }(world));
+
+  World slow;
+  slow.start();
+  slow.pool_options.waiters_per_key_max = 3;
+  slow.pool_options.handshake_deadline = 100ms;
+  slow.pool = std::make_unique<TunnelPool>(*slow.ring, slow.pool_options);
+  slow.ring->run([](World& w) -> io::Task<void> {
+    co_await beyond_limits(w);
+    co_await w.pool->close(0ms);
+  }(slow));
 }
 
 io::Task<void> idle_release(World& world) {

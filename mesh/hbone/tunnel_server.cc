@@ -15,6 +15,8 @@ std::optional<std::string> copy(const h2::Headers& headers, std::string_view nam
 }
 
 void answer(StreamState& state, int status, const h2::Headers& more, bool end) {
+  state.unanswered = false;
+  if (!state.failure) state.disarm();
   if (state.tunnel == nullptr || state.failure) return;
   h2::Headers headers = {{":status", std::to_string(status)}};
   headers.insert(headers.end(), more.begin(), more.end());
@@ -80,9 +82,11 @@ namespace {
 
 // One accepted connection.
 struct Serving final : Tunnel::Listener {
-  Serving(ConnectHandler& to, io::CancelScope* outer) : handler(to), handlers(outer) {}
+  Serving(ConnectHandler& to, io::Duration answer_within, io::CancelScope* outer)
+      : handler(to), answer_deadline(answer_within), handlers(outer) {}
 
   ConnectHandler& handler;
+  io::Duration answer_deadline;
   io::TaskScope handlers;
   Tunnel* tunnel = nullptr;
 
@@ -106,6 +110,7 @@ struct Serving final : Tunnel::Listener {
   io::Task<void> handle(io::Task<void> task, std::shared_ptr<StreamState> state) {
     io::CancelScope scope(co_await io::current_cancel());
     state->handler = &scope;
+    if (!state->failure) state->await_answer(answer_deadline);
     co_await std::move(task).under(scope);
     state->handler = nullptr;
     state->disarm();
@@ -129,8 +134,10 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
   CO_TRY(auto session, tls::Session::create(std::move(context), std::move(session_options)));
 
   ++impl.serving;
-  Serving serving(impl.handler, co_await io::current_cancel());
-  TunnelOptions options{.h2 = impl.options.h2, .idle_limit = impl.options.idle_deadline};
+  Serving serving(impl.handler, impl.options.answer_deadline, co_await io::current_cancel());
+  TunnelOptions options{.h2 = impl.options.h2,
+                        .idle_limit = impl.options.idle_deadline,
+                        .first_limit = impl.options.first_deadline};
   Tunnel tunnel(impl.ring, std::move(socket), std::move(session), std::move(options), serving);
   serving.tunnel = &tunnel;
   impl.tunnels.insert(&tunnel);

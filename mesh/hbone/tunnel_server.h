@@ -65,7 +65,11 @@ class ConnectHandler {
 
 struct ServerOptions {
   io::Duration handshake_deadline = std::chrono::seconds(10);
-  // From the end of the handshake to the first CONNECT, and between the last stream and the next.
+  // From the end of the handshake to the first CONNECT.
+  io::Duration first_deadline = std::chrono::minutes(1);
+  // From a CONNECT to its answer: a handler that takes longer is cancelled, its peer told 503.
+  io::Duration answer_deadline = std::chrono::seconds(30);
+  // Between the last stream and the next.
   io::Duration idle_deadline = std::chrono::hours(1);
   h2::Options h2 = h2::Options::for_server();
 };

@@ -4,6 +4,7 @@
 #include <catch2/generators/catch_generators.hpp>
 
 #include "mesh/hbone/test_world.h"
+#include "mesh/tls/session.h"
 
 namespace mesh::hbone::test {
 namespace {
@@ -234,6 +235,63 @@ TEST_CASE("do better 6: a server that never answers the ClientHello costs one de
     co_await wait_in_vain(w, Reason::kTimedOut);
     co_await w.pool->close(0ms);
   }(world));
+}
+
+io::Task<void> take_for_ever(World& world, IncomingConnect connect, Result<Done>& end) {
+  end = co_await io::sleep_for(*world.ring, 1h);
+  (void)connect;
+}
+
+io::Task<void> hear_503(World& world) {
+  const io::TimePoint asked = world.ring->now();
+  auto opened = co_await world.pool->open(world.request());
+  REQUIRE(opened.has_value());
+  CHECK(opened->status == 503);
+  CHECK(world.ring->now() - asked < 5s);
+}
+
+TEST_CASE("do better 6: a handler that never answers is cancelled, and its peer told", "[time]") {
+  World world;
+  Result<Done> end = Done{};
+  world.handler.serve = [&](IncomingConnect connect) {
+    return take_for_ever(world, std::move(connect), end);
+  };
+  world.server_options.answer_deadline = 2s;
+  world.start();
+  world.run(hear_503(world));
+  REQUIRE(!end.has_value());
+  CHECK(end.error().reason == Reason::kCancelled);
+}
+
+io::Task<void> ask_nothing(World& world) {
+  io::ConnectOptions options;
+  options.to = world.listener->local_address();
+  auto socket = co_await io::connect(*world.ring, options);
+  REQUIRE(socket.has_value());
+  tls::SessionOptions session;
+  session.now = std::chrono::floor<std::chrono::seconds>(world.ring->wall_now());
+  session.accepted.push_back(id(kCart));
+  const auto tls = tls::Session::create(world.client_context, session).value();
+  std::vector<tls::Slice> heard;
+  while (tls->state() != tls::Session::State::kPeerClosed) {
+    std::vector<tls::Piece> out;
+    tls->take_output(out);
+    for (const tls::Piece& piece : out) (void)co_await socket->send_all(piece.bytes());
+    auto got = co_await socket->recv_buffer(io::BufferClass::kWire);
+    REQUIRE(got.has_value());
+    REQUIRE(!got->empty());
+    REQUIRE(tls->feed(tls::Slice(*std::move(got)), heard).has_value());
+  }
+}
+
+TEST_CASE("do better 6: who shakes hands and then asks for nothing is let go", "[time]") {
+  World world;
+  world.handler.serve = echo;
+  world.server_options.first_deadline = 2s;
+  world.start();
+  const io::TimePoint before = world.ring->now();
+  world.run(ask_nothing(world));
+  CHECK(world.ring->now() - before < 5s);
 }
 
 io::Task<void> say_nothing(World& world) {
