@@ -4,6 +4,7 @@
 #include <catch2/generators/catch_generators.hpp>
 
 #include "mesh/hbone/test_world.h"
+#include "mesh/io/event.h"
 #include "mesh/tls/session.h"
 
 namespace mesh::hbone::test {
@@ -152,7 +153,8 @@ TEST_CASE("do better 5: when our application resets, the stream is reset and not
 }
 
 io::Task<Result<Done>> stay_stuck(World& world, Result<Done>& stuck) {
-  stuck = co_await io::sleep_for(*world.ring, 1h);  // a write to an application that does not read
+  io::Event never(*world.ring);  // a write to an application that does not read
+  stuck = co_await never.wait();
   co_return stuck;
 }
 
@@ -238,7 +240,8 @@ TEST_CASE("do better 6: a server that never answers the ClientHello costs one de
 }
 
 io::Task<void> take_for_ever(World& world, IncomingConnect connect, Result<Done>& end) {
-  end = co_await io::sleep_for(*world.ring, 1h);
+  io::Event never(*world.ring);
+  end = co_await never.wait();
   (void)connect;
 }
 
