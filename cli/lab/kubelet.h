@@ -69,6 +69,7 @@ class Kubelet {
     int interface_number = 0;
     int probe_failures = 0;
     std::string written;                        // its file's last content
+    std::string hosts_written;                  // of its /etc/hosts
     std::optional<Clock::time_point> retry_at;  // kWaiting
     std::optional<Clock::time_point> probe_at;  // kRunning
     std::optional<Clock::time_point> kill_at;   // kEnding

@@ -1,7 +1,9 @@
 // What the kubelet tells others: the pods' status in the manifests, their hosts files, the record.
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <cstdio>
 
 #include "cli/lab/files.h"
 #include "cli/lab/kubelet.h"
@@ -46,10 +48,16 @@ void Kubelet::write_hosts() {
     std::string text = "127.0.0.1 localhost\n::1 localhost\n";
     text += run->record.addresses[0] + " " + run->pod.name + "\n";
     if (!run->record.enrolled) text += names;
-    std::FILE* file = std::fopen(run->record.hosts.c_str(), "we");
-    if (file == nullptr) continue;
-    std::fwrite(text.data(), 1, text.size(), file);
-    std::fclose(file);
+    if (text == run->hosts_written) continue;
+    // At no moment is a name missing that is in both the old text and the new.
+    const int file = ::open(run->record.hosts.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+    if (file < 0) continue;
+    const ssize_t written = ::pwrite(file, text.data(), text.size(), 0);
+    if (written == static_cast<ssize_t>(text.size()) &&
+        ::ftruncate(file, static_cast<off_t>(text.size())) == 0) {
+      run->hosts_written = text;
+    }
+    ::close(file);
   }
 }
 
