@@ -122,6 +122,9 @@ class World {
   std::uint64_t event_count() const noexcept;
   // Of all hosts, listeners and datagram sockets included: for finding leaks.
   std::size_t open_sockets() const noexcept;
+  // What goes wrong from now on: a scenario that has done its worst takes the faults away.
+  void set_faults(const Faults& faults) noexcept;
+
   // For scenarios: drawn from the seed as well.
   std::uint64_t random() noexcept;
   bool chance(double probability) noexcept;

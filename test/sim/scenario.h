@@ -1,0 +1,99 @@
+#pragma once
+// One seed: a cluster of two nodes, what happens to it, and what must hold.
+//
+// Set up; an active phase in which the plan of the seed is carried out; everything healed, and new
+// connections must work; everything quiet, and nothing may be left.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "test/sim/traffic.h"
+#include "test/sim/ztunnel_node.h"
+
+namespace mesh::sim {
+
+struct Outcome {
+  std::uint64_t hash = 0, events = 0;
+  std::vector<std::string> findings;
+  // For people.
+  std::size_t streams = 0, reached = 0, clean = 0;
+  std::string plan;
+};
+
+class Scenario {
+ public:
+  Scenario(std::uint64_t seed, telemetry::Log& log);
+  ~Scenario();
+  Outcome run();
+
+ private:
+  struct Pod {
+    int node = 0;
+    net::IpAddress ip;
+    io::sim::Host* host = nullptr;
+    std::unique_ptr<App> app;
+    bool alive = false;  // its application runs, the agent has told of it
+  };
+
+  static constexpr int kPods = 6, kSpares = 2, kNodes = 2;
+  static io::sim::Options options(std::uint64_t seed);
+
+  // plan.cc
+  void plan();
+  void plan_streams();
+  void plan_network();
+  void plan_policies();
+  void plan_pods();
+  void plan_control();
+  void plan_restart();
+  void reuse_address(int victim, int spare);
+  void restart(int node, io::Duration gap);
+  void note(const std::string& what) { plan_ += plan_.empty() ? what : ", " + what; }
+
+  // scenario.cc
+  void set_up();
+  void at(io::Duration after, std::function<void()> action);
+  void run_for(io::Duration time);
+  bool run_until(io::Duration limit, const std::function<bool()>& condition);
+  void check_live();
+  void check_stalled();
+  void on_reached(Stream& one, int pod, const net::SocketAddress& peer);
+  void heal();
+  void check_progress();
+  void check_quiet();
+  void shut_down();
+  void send_update(workload::Delta delta, const std::map<int, Rule>& rules = {});
+  void set_rule(int pod, const Rule& rule);
+  Stream& open_stream(StreamSpec spec);
+  std::string pod_line(int pod) const;
+  Rule random_rule();
+  bool may_reach(const Stream& one, int pod, io::TimePoint since) const;
+  std::uint64_t below(std::uint64_t bound) { return world_.random() % bound; }
+  io::Duration within(io::Duration most);
+  void find(const std::string& what) { traffic_.findings.add(what); }
+
+  io::sim::World world_;
+  const io::sim::Options options_;
+  telemetry::Log& log_;
+  test::TestCa ca_;
+  Traffic traffic_;
+  std::vector<Pod> pods_;
+  std::unique_ptr<App> outside_;
+  std::vector<io::sim::Host*> node_hosts_;
+  std::vector<std::unique_ptr<ZtunnelNode>> nodes_;
+  std::multimap<io::TimePoint, std::function<void()>> actions_;
+  std::vector<std::pair<io::sim::Host*, io::sim::Host*>> cut_;
+  // When the last response of each kind (addresses, policies) reaches each node.
+  std::map<std::pair<int, bool>, io::TimePoint> last_due_;
+  io::Duration slowest_update_{};
+  io::Duration active_{};
+  io::Duration path_delay_{};
+  int restarting_ = 0;
+  std::uint64_t next_stream_ = 1;
+  std::string plan_;
+};
+
+}  // namespace mesh::sim

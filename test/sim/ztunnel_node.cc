@@ -1,0 +1,156 @@
+#include "test/sim/ztunnel_node.h"
+
+#include "mesh/io/timer.h"
+#include "mesh/workload/directory_builder.h"
+
+namespace mesh::sim {
+
+io::Task<Result<identity::Issued>> SimCa::issue(net::SpiffeId id, std::string csr_pem) {
+  (void)id;
+  const auto delay = io::Duration(world_.random() % static_cast<std::uint64_t>(slowest.count()));
+  CO_TRY_DO(co_await io::sleep_for(*ring, delay));
+  if (world_.chance(fails)) co_return failed(Reason::kUnreachable, "certificate authority");
+  const auto now = std::chrono::floor<std::chrono::seconds>(ring->wall_now());
+  auto answer = ca_.sign_request(csr_pem, now, lifetime);
+  co_return identity::Issued{.chain_pem = std::move(answer[0]), .roots_pem = std::move(answer[1])};
+}
+
+// One run of the process.
+struct ZtunnelNode::Life {
+  Life(io::Ring& main_ring, const ztunnel::Config& config, SimCa& ca, telemetry::Log& log)
+      : ring(main_ring),
+        telemetry(log),
+        store(
+            ring, ca, {},
+            [this](const net::SpiffeId& id, std::shared_ptr<const identity::Certificate> one) {
+              node.publish(id, std::move(one));
+            },
+            [&log](std::string_view line) { log.debug("identity", line); }),
+        node(ring, config, telemetry,
+             [this](const net::SpiffeId& id, bool used) {
+               if (!used) return store.remove_user(id);
+               MESH_CHECK(store.add_user(id).has_value());
+             }),
+        stop(ring) {}
+
+  io::Ring& ring;
+  ztunnel::Telemetry telemetry;
+  identity::CertificateStore store;
+  ztunnel::Node node;
+  io::Event stop;
+  io::TaskScope feeds;
+  bool started = false;
+};
+
+ZtunnelNode::ZtunnelNode(io::sim::World& world, io::sim::Host& host, const test::TestCa& ca,
+                         telemetry::Log& log, ztunnel::Config config)
+    : world_(world),
+      log_(log),
+      config_(std::move(config)),
+      ca_(world, ca),
+      ring_(*host.make_ring()) {
+  ca_.ring = ring_.get();
+}
+
+ZtunnelNode::~ZtunnelNode() { MESH_CHECK(life_ == nullptr); }
+
+void ZtunnelNode::start() {
+  MESH_CHECK(life_ == nullptr);
+  over_ = false;
+  life_ = std::make_unique<Life>(*ring_, config_, ca_, log_);
+  world_.start(*ring_, live(*life_));
+}
+
+void ZtunnelNode::stop() {
+  ring_->post([this] {
+    if (life_) life_->stop.set();
+  });
+}
+
+void ZtunnelNode::forget() {
+  MESH_CHECK(over_);
+  life_.reset();
+  for (auto& [pod, history] : rules_) history.all_applied(world_.now());
+}
+
+io::Task<void> ZtunnelNode::live(Life& life) {
+  const auto started = co_await life.node.start();
+  MESH_CHECK(started.has_value());
+  life.started = true;
+  life.feeds.spawn(life.store.run());
+  life.feeds.spawn(life.node.tend());
+  if (directory_) publish();
+  for (const auto& [number, netns] : pods_) life.feeds.spawn(add_one(number, netns));
+  life.node.set_agent_ready(true);
+  (void)co_await life.stop.wait();
+  co_await life.node.drain();
+  life.feeds.cancel();
+  co_await life.feeds.join();
+  over_ = true;
+}
+
+io::Task<void> ZtunnelNode::add_one(int number, Netns netns) {
+  const std::string text = std::to_string(number);
+  std::string problem;
+  // A failure is retried by tend().
+  (void)co_await life_->node.add_pod({.uid = "uid-" + text,
+                                      .name = "pod" + text,
+                                      .ns = "ns" + text,
+                                      .service_account = "sa" + text},
+                                     std::move(netns), problem);
+}
+
+void ZtunnelNode::add_pod(int number, io::sim::Host& host) {
+  auto netns = std::make_shared<const net::NetworkNamespace>(
+      net::NetworkNamespace::simulated(host.netns().inode()));
+  pods_[number] = netns;
+  ring_->post([this, number, netns] {
+    if (life_ && life_->started && !life_->feeds.cancelled()) {
+      life_->feeds.spawn(add_one(number, netns));
+    }
+  });
+}
+
+void ZtunnelNode::remove_pod(int number) {
+  pods_.erase(number);
+  ring_->post([this, number] {
+    if (life_) life_->node.remove_pod("uid-" + std::to_string(number));
+  });
+}
+
+void ZtunnelNode::deliver(const workload::Delta& delta, const std::map<int, Rule>& rules) {
+  workload::DirectoryBuilder builder(directory_);
+  builder.apply(delta);
+  directory_ = std::move(builder).build();
+  for (const auto& [pod, rule] : rules) rules_[pod].published(rule, world_.now());
+  ring_->post([this] {
+    if (life_ && life_->started) publish();
+  });
+}
+
+void ZtunnelNode::publish() {
+  std::vector<std::pair<int, std::size_t>> now_newest;
+  for (const auto& [pod, history] : rules_) now_newest.emplace_back(pod, history.size() - 1);
+  life_->node.publish(directory_, [this, now_newest] {
+    for (const auto& [pod, index] : now_newest) rules_[pod].applied(index, world_.now());
+  });
+}
+
+bool ZtunnelNode::all_up() const {
+  if (!life_ || !life_->node.pending().empty()) return false;
+  return life_->node.pods().size() == pods_.size();
+}
+
+void ZtunnelNode::ask_connections() {
+  connections = 0;
+  ring_->post([this] {
+    if (life_ && !life_->feeds.cancelled()) life_->feeds.spawn(count_connections());
+  });
+}
+
+io::Task<void> ZtunnelNode::count_connections() {
+  const auto rows = co_await life_->node.connections(10'000);
+  connections = rows.size();
+}
+
+}  // namespace mesh::sim
