@@ -1,7 +1,8 @@
 #include "mesh/hbone/tunnel_server.h"
 
-#include <unordered_set>
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "mesh/hbone/tunnel.h"
 #include "mesh/io/task_scope.h"
@@ -72,7 +73,7 @@ struct TunnelServer::Impl {
   io::Ring& ring;
   ServerOptions options;
   ConnectHandler& handler;
-  std::unordered_set<Tunnel*> tunnels{};
+  std::vector<Tunnel*> tunnels{};  // in the order of their coming: they end in it too
   std::size_t serving = 0;
   bool draining = false;
   bool ended = false;
@@ -140,7 +141,7 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
                         .first_limit = impl.options.first_deadline};
   Tunnel tunnel(impl.ring, std::move(socket), std::move(session), std::move(options), serving);
   serving.tunnel = &tunnel;
-  impl.tunnels.insert(&tunnel);
+  impl.tunnels.push_back(&tunnel);
 
   Result<Done> result = co_await io::with_deadline(impl.ring, impl.options.handshake_deadline,
                                                    "tls handshake", tunnel.handshake());
@@ -152,7 +153,7 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
     if (impl.ended) tunnel.end({.reason = Reason::kDraining, .during = "tunnel"});
     result = co_await tunnel.run();
   }
-  impl.tunnels.erase(&tunnel);
+  impl.tunnels.erase(std::ranges::find(impl.tunnels, &tunnel));
   co_await serving.handlers.join();
   --impl.serving;
   co_return result;

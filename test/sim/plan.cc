@@ -23,6 +23,8 @@ void Scenario::plan() {
     for (const auto& node : nodes_) node->ca().fails = 0.3;
     note("the CA fails");
   }
+  note("path " + std::to_string(path_.delay / 1us) + "+" + std::to_string(path_.jitter / 1us) +
+       " us, " + std::to_string(path_.bytes_per_second / 1'000'000) + " MB/s");
   slowest_update_ = below(2) == 0 ? within(20ms) : within(2s);
   plan_streams();
   if (below(2) == 0) plan_network();
@@ -47,7 +49,7 @@ void Scenario::plan_streams() {
     if (below(7) == 0) spec.server_resets_at = below(spec.download + 1);
     spec.slow_client = below(8) == 0;
     spec.slow_server = below(8) == 0;
-    if (below(60) == 0 && path_delay_ < 100us) {
+    if (below(60) == 0 && path_.delay < 100us) {
       spec.stall = 2s;
       spec.upload = 3'000'000;
     }

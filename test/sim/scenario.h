@@ -90,7 +90,8 @@ class Scenario {
   std::map<std::pair<int, bool>, io::TimePoint> last_due_;
   io::Duration slowest_update_{};
   io::Duration active_{};
-  io::Duration path_delay_{};
+  io::sim::Link path_{};
+  std::set<std::uint64_t> told_;  // stalled streams that held too much
   int restarting_ = 0;
   std::uint64_t next_stream_ = 1;
   std::string plan_;
