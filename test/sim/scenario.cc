@@ -214,10 +214,11 @@ void Scenario::check_live() {
   }
 }
 
-// What waits in the mesh for a server that does not read: the stream's window and what may be
-// unsent (mesh/hbone), what is read ahead of either end (mesh/io); the rest is in socket buffers.
+// What waits in the mesh for a server that does not read: the stream's credit, grown once (mesh/h2
+// takes what queues behind its PING for the path's), and what may be unsent (mesh/hbone), what is
+// read ahead of either end (mesh/io); the rest is in socket buffers.
 void Scenario::check_stalled() {
-  constexpr std::size_t kMesh = (256 + 128 + 2 * 64) * 1024;
+  constexpr std::size_t kMesh = (512 + 128 + 2 * 64) * 1024;
   const std::size_t most = kMesh + 2 * (options_.send_buffer + options_.receive_buffer);
   for (const auto& [id, one] : traffic_.streams) {
     if (one.stalled_until <= world_.now() || one.client_sent < most) continue;
