@@ -214,10 +214,10 @@ static __always_inline bool is_probe(const struct packet *packet, bool destinati
 }
 
 /* A client uses a port again that is in TIME_WAIT at our end. Left to itself the kernel would look
- * for a listener on the dialled port, which is the application's; and one of our choosing it refuses,
- * while the old entry is there (since 6.10). So the SYN is made a SYN-ACK, to which TIME_WAIT only
- * answers with an ACK; the client, who sees that it makes no sense, resets; that ends TIME_WAIT,
- * and its next SYN, some milliseconds later, is like any other. */
+ * for a listener on the dialled port, which is the application's; and one of our choosing it
+ * refuses, while the old entry is there (since 6.10). So the SYN is made a SYN-ACK, to which
+ * TIME_WAIT only answers with an ACK; the client, who sees that it makes no sense, resets; that
+ * ends TIME_WAIT, and its next SYN, some milliseconds later, is like any other. */
 static __always_inline bool make_time_wait_answer(struct __sk_buff *skb,
 						  const struct packet *packet)
 {
