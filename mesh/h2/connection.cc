@@ -224,7 +224,13 @@ void Connection::produce(std::vector<tls::Piece>& out, std::size_t room) {
 }
 
 bool Connection::wants_to_send() const {
-  return !impl_->ended && nghttp2_session_want_write(impl_->session.get()) != 0;
+  const Impl& impl = *impl_;
+  if (impl.ended) return false;
+  // The GOAWAY of end_idle_connection(), which produce() has yet to submit: nghttp2 answers nothing
+  // more, not even a PING, once a GOAWAY has come and no stream is left.
+  const bool last_word_due =
+      impl.goaway_received && !impl.goaway_sent && impl.streams.empty() && !impl.failure;
+  return last_word_due || nghttp2_session_want_write(impl.session.get()) != 0;
 }
 
 bool Connection::finished() const {

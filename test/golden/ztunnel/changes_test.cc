@@ -277,6 +277,19 @@ TEST_CASE("a snapshot that mentions some pods drops the others") {
   CHECK(mesh.one.node->pods().empty());
 }
 
+TEST_CASE("a node drains at once when no connection is open, idle tunnels or not") {
+  Bench bench;
+  Caller caller;
+  bench.start(caller, "10.78.0.2:7000");
+  REQUIRE(caller.answered);
+  bench.mesh.client_ring->post([&] { bench.calls.cancel(); });
+  bench.mesh.world.run_for(std::chrono::seconds(1));
+  REQUIRE(caller.ended);
+  bench.mesh.two.drain();
+  bench.mesh.world.run_for(std::chrono::milliseconds(100));
+  CHECK(bench.mesh.two.drained);
+}
+
 // The address of the server passes to a pod of another identity, and control is late.
 TEST_CASE("an address that passes to another identity: not a byte to or as the wrong one") {
   Bench bench;

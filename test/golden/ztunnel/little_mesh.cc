@@ -116,6 +116,7 @@ io::Task<void> TestNode::run(PodInfo pod, io::sim::Host& host) {
   up = true;
   (void)co_await stop_->wait();
   co_await node->drain();
+  drained = true;
 }
 
 void TestNode::publish(workload::DirectoryPtr directory) {

@@ -43,6 +43,7 @@ class TestNode {
   std::unique_ptr<io::Ring> ring;
   std::unique_ptr<Node> node;
   bool up = false;
+  bool drained = false;
   unsigned applied = 0;
 
  private:
