@@ -59,6 +59,10 @@ Telemetry::Telemetry(telemetry::Log& sink)
     telemetry::append_family_header(out, "weft_log_lines_dropped",
                                     "Log lines that did not fit the queue.", "counter");
     out += "weft_log_lines_dropped_total " + std::to_string(log.sink().dropped()) + "\n";
+    telemetry::append_family_header(out, "weft_log_lines_limited",
+                                    "Failed connections beyond the rate that is logged.",
+                                    "counter");
+    out += "weft_log_lines_limited_total " + std::to_string(access.limited()) + "\n";
   });
 }
 

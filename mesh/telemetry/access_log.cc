@@ -123,8 +123,18 @@ bool AccessLog::wants(AccessEvent event, bool has_error) const {
   return log_.filter().access_passes(access_level(shape));
 }
 
+// Threads may both begin a second: a few lines more pass then, which is no harm.
+bool AccessLog::within_limit(std::int64_t second) {
+  if (second_.exchange(second, std::memory_order_relaxed) != second) used_ = 0;
+  if (used_.fetch_add(1, std::memory_order_relaxed) < kFailedLinesPerSecond) return true;
+  limited_.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
 void AccessLog::write(const AccessRecord& record) {
   if (!log_.filter().access_passes(access_level(record))) return;
+  const std::int64_t second = record.unix_nanoseconds / 1'000'000'000;
+  if (record.event == AccessEvent::kFailed && !within_limit(second)) return;
   thread_local std::string line;  // one allocation a thread
   line.clear();
   log_.format() == LogFormat::kText ? append_access_text(line, record)

@@ -4,6 +4,7 @@
 // Keys in Istio's order; after `error` come two of ours, `reason` (result.h's name) and `policy`
 // (which policy decided), both only when there is one, so a parser of Istio's log reads ours.
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -41,6 +42,9 @@ Level access_level(const AccessRecord& record);
 void append_access_text(std::string& out, const AccessRecord& record);
 void append_access_json(std::string& out, const AccessRecord& record);
 
+// What strangers can cause at line rate (kFailed: garbage, failed handshakes) is limited.
+inline constexpr unsigned kFailedLinesPerSecond = 50;
+
 // Threads: any; never waits. Lines that do not fit the sink are dropped there and counted.
 class AccessLog {
  public:
@@ -48,9 +52,16 @@ class AccessLog {
   // Cheap; ask before gathering what a record needs.
   bool wants(AccessEvent event, bool has_error) const;
   void write(const AccessRecord& record);
+  // kFailed records that were not written.
+  std::uint64_t limited() const { return limited_.load(std::memory_order_relaxed); }
 
  private:
+  bool within_limit(std::int64_t second);
+
   Log& log_;
+  std::atomic<std::int64_t> second_{0};
+  std::atomic<unsigned> used_{0};
+  std::atomic<std::uint64_t> limited_{0};
 };
 
 }  // namespace mesh::telemetry

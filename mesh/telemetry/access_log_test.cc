@@ -1,5 +1,9 @@
 #include "mesh/telemetry/access_log.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <string>
@@ -128,6 +132,29 @@ TEST_CASE("what we add comes after what Istio has") {
   std::string text;
   append_access_text(text, record);
   CHECK(text.ends_with("explicitly denied by: app/deny\" reason=\"denied\" policy=\"app/deny\"\n"));
+}
+
+TEST_CASE("limit: what strangers cause at line rate is 50 lines a second, the rest is counted") {
+  const int fd = memfd_create("log", MFD_CLOEXEC);
+  {
+    LogSink sink(fd);
+    LogFilter filter;
+    Log log(sink, LogFormat::kText, filter);
+    AccessLog access(log);
+    AccessRecord failed{.event = AccessEvent::kFailed, .unix_nanoseconds = 5'000'000'000};
+    for (int i = 0; i < 1000; ++i) access.write(failed);
+    CHECK(access.limited() == 1000 - kFailedLinesPerSecond);
+    failed.unix_nanoseconds += 1'000'000'000;
+    access.write(failed);
+    // Connections that were understood are all written.
+    AccessRecord complete{.event = AccessEvent::kComplete};
+    for (int i = 0; i < 100; ++i) access.write(complete);
+    CHECK(access.limited() == 1000 - kFailedLinesPerSecond);
+  }
+  std::string text(static_cast<std::size_t>(lseek(fd, 0, SEEK_END)), 0);
+  CHECK(pread(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
+  CHECK(std::count(text.begin(), text.end(), '\n') == kFailedLinesPerSecond + 1 + 100);
+  close(fd);
 }
 
 }  // namespace
