@@ -66,6 +66,7 @@ struct StreamSpec {
   Order order = Order::kTogether;
   std::optional<std::size_t> client_resets_at = {}, server_resets_at = {};
   bool slow_client = false, slow_server = false;
+  io::Duration pause{};  // of the client, half way through what it sends
   io::Duration stall{};  // of the server, before it reads what follows the header
 };
 
@@ -82,6 +83,8 @@ struct Stream {
   std::uint64_t server_sent = 0, server_received = 0;
   bool server_open = false, server_clean = false;
   io::TimePoint accepted{}, stalled_until{};
+  std::optional<std::uint64_t> denied_at =
+      {};  // what was received when it had been denied for long
 };
 
 // The byte at each place of a direction of a stream.

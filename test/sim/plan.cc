@@ -47,6 +47,7 @@ void Scenario::plan_streams() {
     spec.order = static_cast<Order>(below(3));
     if (below(7) == 0) spec.client_resets_at = below(spec.upload + 1);
     if (below(7) == 0) spec.server_resets_at = below(spec.download + 1);
+    if (below(5) == 0) spec.pause = within(4s);
     spec.slow_client = below(8) == 0;
     spec.slow_server = below(8) == 0;
     if (below(60) == 0 && path_.delay < 100us) {

@@ -41,12 +41,7 @@ Scenario::Scenario(std::uint64_t seed, telemetry::Log& log)
   traffic_.on_reached = [this](Stream& one, int pod, const net::SocketAddress& peer) {
     on_reached(one, pod, peer);
   };
-  traffic_.on_bytes = [this](const Stream& one) {
-    if (!may_reach(one, one.reached, world_.now() - 1s)) {
-      find("policy: bytes of stream " + std::to_string(one.spec.id) + " reach pod " +
-           std::to_string(one.reached) + " more than a second after it was denied");
-    }
-  };
+  traffic_.on_bytes = [this](Stream& one) { on_bytes(one); };
 }
 
 Scenario::~Scenario() = default;
@@ -202,10 +197,21 @@ void Scenario::on_reached(Stream& one, int pod, const net::SocketAddress& peer) 
   }
 }
 
+// A second after a denial a pod reads no more than what its own socket had already.
+void Scenario::on_bytes(Stream& one) {
+  if (may_reach(one, one.reached, world_.now() - 1s)) return;
+  const bool late = one.spec.slow_server || one.spec.stall > 0s;
+  if (!one.denied_at) one.denied_at = one.server_received;
+  if (late && one.server_received <= *one.denied_at + options_.receive_buffer) return;
+  if (!told_.insert(one.spec.id).second) return;
+  find("policy: bytes of stream " + std::to_string(one.spec.id) + " reach pod " +
+       std::to_string(one.reached) + " more than a second after it was denied");
+}
+
 // Denied for a second at the least, and still open.
 void Scenario::check_live() {
   for (auto& [id, one] : traffic_.streams) {
-    if (!one.server_open || one.stalled_until + 1s > world_.now()) continue;
+    if (!one.server_open || one.spec.slow_server || one.spec.stall > 0s) continue;
     if (one.accepted + 1s > world_.now() || may_reach(one, one.reached, world_.now() - 1s)) {
       continue;
     }

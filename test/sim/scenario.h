@@ -58,6 +58,7 @@ class Scenario {
   void at(io::Duration after, std::function<void()> action);
   void run_for(io::Duration time);
   bool run_until(io::Duration limit, const std::function<bool()>& condition);
+  void on_bytes(Stream& one);
   void check_live();
   void check_stalled();
   void on_reached(Stream& one, int pod, const net::SocketAddress& peer);

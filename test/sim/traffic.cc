@@ -37,7 +37,12 @@ io::Task<Result<Done>> write_all(End end) {
   const auto& resets_at = down ? spec.server_resets_at : spec.client_resets_at;
   std::uint64_t& sent = down ? end.stream.server_sent : end.stream.client_sent;
   std::vector<std::byte> block(kBlock);
+  bool pauses = !down && spec.pause > io::Duration::zero();
   while (sent < total) {
+    if (pauses && sent >= total / 2) {
+      pauses = false;
+      CO_TRY_DO(co_await io::sleep_for(end.ring, spec.pause));
+    }
     std::size_t size = 1 + end.ring.random() % kBlock;
     size = std::min<std::uint64_t>(size, total - sent);
     for (std::size_t i = 0; i < size; ++i) block[i] = byte_at(spec.id, down, sent + i);

@@ -20,7 +20,7 @@ struct Traffic {
   Findings findings;
   // Called when the first bytes of a stream reach a pod, and at every further chunk.
   std::function<void(Stream&, int pod, const net::SocketAddress& peer)> on_reached;
-  std::function<void(const Stream&)> on_bytes;
+  std::function<void(Stream&)> on_bytes;
   std::size_t clean() const;
 };
 
