@@ -32,7 +32,8 @@ test: setup $(BUILD)/build.ninja ## build and run every test (SANITIZE=address,u
 	@ninja -C $(BUILD) -j $(JOBS)
 	@tools/as-root tools/run-tests $(BUILD) $(SUITE)
 
-test-kernel: build ## the kernel facts again, under Debian's 6.1 kernel in QEMU
+test-kernel: setup $(BUILD)/build.ninja ## the kernel facts again, under Debian's 6.1 kernel in QEMU
+	@ninja -C $(BUILD) -j $(JOBS) test/kernel/io_uring_facts_test ebpf/ebpf_facts_test
 	@test/kernel/run-in-qemu $(BUILD)
 
 fuzz: setup ## every fuzz target for a minute (FUZZ_SECONDS=60)
