@@ -49,6 +49,7 @@ constexpr Variable<Config> kVariables[] = {
     {"XDS_ROOT_CA", "CA_ROOT_CA", &Config::root_cert},
     {"AUTH_TOKEN", nullptr, &Config::token},
     {"INPOD_UDS", nullptr, &Config::zds_socket},
+    {"WEFT_AGENT_SOCKET", nullptr, &Config::agent_socket},
     {"RESOLV_CONF", nullptr, &Config::resolv_conf},
     {"WEFT_LOG", "RUST_LOG", &Config::log_level},
 };
@@ -179,6 +180,8 @@ ParsedConfig parse_config(std::vector<std::string> arguments, const Environment&
   app.add_option("--root-cert", config.root_cert, "PEM file to verify the control plane with");
   app.add_option("--token", config.token, "file with this node's bearer token");
   app.add_option("--zds-socket", config.zds_socket, "the node agent's socket");
+  app.add_option("--agent-socket", config.agent_socket,
+                 "the node agent's own socket: ends older connections that policies refuse");
   app.add_option("--resolv-conf", config.resolv_conf, "whom to forward DNS questions to");
   app.add_option("--workers", raw.workers, "threads: N, N% of the CPUs, 0 for all");
   app.add_option("--admin", raw.admin, "admin pages; loopback only");

@@ -33,14 +33,15 @@ struct Config {
   std::string root_cert = "./var/run/secrets/istio/root-cert.pem";  // XDS_ROOT_CA, CA_ROOT_CA
   std::string token = "./var/run/secrets/tokens/istio-token";       // AUTH_TOKEN, a path
   std::string zds_socket = "/var/run/ztunnel/ztunnel.sock";         // INPOD_UDS
-  std::string resolv_conf = "/etc/resolv.conf";                     // RESOLV_CONF
-  std::vector<net::IpAddress> dns_servers;                          // of resolv_conf
-  std::vector<std::string> dns_search;  // of resolv_conf, not the cluster's
-  std::string log_level = "info";       // WEFT_LOG, RUST_LOG
-  bool log_json = false;                // LOG_FORMAT
-  bool dns_proxy = true;                // ISTIO_META_DNS_CAPTURE
-  bool ipv6 = true;                     // IPV6_ENABLED
-  unsigned workers = 0;                 // ZTUNNEL_WORKER_THREADS; never 0 once parsed
+  std::string agent_socket;  // WEFT_AGENT_SOCKET; empty: older connections are never ended
+  std::string resolv_conf = "/etc/resolv.conf";  // RESOLV_CONF
+  std::vector<net::IpAddress> dns_servers;       // of resolv_conf
+  std::vector<std::string> dns_search;           // of resolv_conf, not the cluster's
+  std::string log_level = "info";                // WEFT_LOG, RUST_LOG
+  bool log_json = false;                         // LOG_FORMAT
+  bool dns_proxy = true;                         // ISTIO_META_DNS_CAPTURE
+  bool ipv6 = true;                              // IPV6_ENABLED
+  unsigned workers = 0;                          // ZTUNNEL_WORKER_THREADS; never 0 once parsed
   UnknownDestinations unknown_destinations = UnknownDestinations::kPassthrough;
   net::SocketAddress admin;      // 127.0.0.1:15000; loopback only
   net::SocketAddress metrics;    // [::]:15020

@@ -34,6 +34,7 @@ TEST_CASE("flags win over the environment") {
       {"NODE_NAME", "from-env"},
       {"XDS_ADDRESS", "https://istiod:15012"},
       {"CLUSTER_ID", "c1"},
+      {"WEFT_AGENT_SOCKET", "/run/a.sock"},
       {"ZTUNNEL_WORKER_THREADS", "50%"},
       {"CONNECTION_TERMINATION_DEADLINE", "1m30s"},
       {"LOG_FORMAT", "json"}};
@@ -42,6 +43,7 @@ TEST_CASE("flags win over the environment") {
   REQUIRE(parsed.config.has_value());
   CHECK(parsed.config->node_name == "from-flag");
   CHECK(parsed.config->cluster_id == "c1");
+  CHECK(parsed.config->agent_socket == "/run/a.sock");
   CHECK(parsed.config->workers == 4);
   CHECK(parsed.config->ca_address == "https://istiod:15012");
   CHECK(parsed.config->termination_deadline == std::chrono::seconds(90));

@@ -17,6 +17,7 @@
 #include "ztunnel/control_plane.h"
 #include "ztunnel/dump.h"
 #include "ztunnel/pages.h"
+#include "ztunnel/strict_keeper.h"
 #include "ztunnel/zds_client.h"
 
 namespace mesh::ztunnel {
@@ -34,6 +35,7 @@ struct Program {
         node(ring, config, telemetry,
              [this](const net::SpiffeId& id, bool used) { use_identity(id, used); }),
         zds(ring, config, telemetry, node),
+        strict(ring, config, telemetry, node),
         quit(ring) {
     (void)log;
   }
@@ -51,6 +53,7 @@ struct Program {
   std::unique_ptr<ControlPlane> control;
   Node node;
   ZdsClient zds;
+  StrictKeeper strict;
   io::Event quit;
 };
 
@@ -125,6 +128,7 @@ io::Task<void> run(Program& program, io::Signals& signals, Servers& servers, int
     pages.spawn(servers.readiness.run());
     feeds.spawn(program.control->run(program.node));
     feeds.spawn(program.zds.run());
+    feeds.spawn(program.strict.run());
     feeds.spawn(program.node.tend());
     program.telemetry.log.info("main", "started",
                                {{"version", WEFT_VERSION}, {"node", program.config.node_name}});

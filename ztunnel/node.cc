@@ -23,6 +23,7 @@ Node::Node(io::Ring& ring, const Config& config, Telemetry& telemetry, IdentityU
       telemetry_(telemetry),
       identity_use_(std::move(identity_use)),
       lanes_changed_(ring),
+      changed_(ring),
       directory_(workload::DirectoryBuilder(nullptr).build()) {}
 
 Node::~Node() = default;
@@ -105,6 +106,7 @@ void Node::publish(workload::DirectoryPtr directory, std::function<void()> appli
   auto done = std::make_shared<std::function<void()>>([this, directory, applied] {
     if (directory->complete()) complete_applied_ = true;
     applied();
+    changed_.set();
   });
   for (const auto& slot : slots_) {
     Slot* raw = slot.get();
@@ -281,6 +283,7 @@ std::vector<std::string> Node::pending() const {
 }
 
 void Node::count_pods() {
+  changed_.set();
   std::size_t up = 0;
   for (const auto& [uid, entry] : pods_) up += entry.state == PodState::kUp ? 1 : 0;
   telemetry_.metrics.set(telemetry_.proxies_active, "", static_cast<double>(up));

@@ -84,6 +84,9 @@ class Node {
   std::vector<std::string> pending() const;
   const std::map<std::string, PodEntry>& pods() const { return pods_; }
   const workload::DirectoryPtr& directory() const { return directory_; }
+  // Set when all lanes use a new snapshot, and when the pods changed. For one reader, who resets
+  // it.
+  io::Event& changed() { return changed_; }
   // The connections of all lanes, at most `limit`.
   io::Task<std::vector<ConnectionRow>> connections(std::size_t limit);
 
@@ -114,6 +117,7 @@ class Node {
   std::vector<std::unique_ptr<Slot>> slots_;
   std::size_t lanes_up_ = 0;
   io::Event lanes_changed_;
+  io::Event changed_;
   std::map<std::string, PodEntry> pods_;
   workload::DirectoryPtr directory_;
   bool complete_applied_ = false;

@@ -54,7 +54,13 @@ Telemetry::Telemetry(telemetry::Log& sink)
                                "Connections refused or ended by this proxy, by reason and "
                                "deciding policy.")),
       zds_errors(metrics.counter("weft_zds_errors",
-                                 "Messages of the node agent that broke the protocol.")) {
+                                 "Messages of the node agent that broke the protocol.")),
+      older_ended(metrics.counter("weft_older_connections_ended",
+                                  "Connections older than their pod's enrolment that were ended "
+                                  "because its policies refuse plaintext.")),
+      older_failures(metrics.counter("weft_older_connections_failures",
+                                     "Times the node agent could not be asked to list or end "
+                                     "older connections.")) {
   metrics.source([this](std::string& out) {
     telemetry::append_family_header(out, "weft_log_lines_dropped",
                                     "Log lines that did not fit the queue.", "counter");

@@ -34,6 +34,7 @@ struct Telemetry {
   telemetry::Metrics::Family proxies_active, proxies_pending, proxies_started, proxies_stopped;
   telemetry::Metrics::Family refusals;
   telemetry::Metrics::Family zds_errors;
+  telemetry::Metrics::Family older_ended, older_failures;
 };
 
 }  // namespace mesh::ztunnel

@@ -120,11 +120,12 @@ Outcome<Done> Programs::add_node(const NodeRecord& node) {
   TRY_DO(add(node.name + "/agent", "weft-agent", std::move(agent), place, {}));
   place.cgroup = record_.cgroup + "/" + node.name + "/ztunnel";
   std::vector<std::string> ztunnel = {
-      "--xds-address", std::string("https://") + kControlAddress + ":15012",
-      "--root-cert",   record_.control_state() + "/ca/root-cert.pem",
-      "--token",       token,
-      "--zds-socket",  node.zds_socket,
-      "--node",        node.name};
+      "--xds-address",  std::string("https://") + kControlAddress + ":15012",
+      "--root-cert",    record_.control_state() + "/ca/root-cert.pem",
+      "--token",        token,
+      "--zds-socket",   node.zds_socket,
+      "--agent-socket", node.agent_socket,
+      "--node",         node.name};
   ztunnel.insert(ztunnel.end(), options_.ztunnel_flags.begin(), options_.ztunnel_flags.end());
   return add(node.name + "/ztunnel", "weft-ztunnel", std::move(ztunnel), place,
              {"INSTANCE_IP=" + node.addresses[0], "POD_NAME=ztunnel-" + node.name,

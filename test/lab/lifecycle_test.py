@@ -151,6 +151,31 @@ def test_a_pod_joins_and_leaves_the_mesh_without_a_restart():
         lab.down()
 
 
+HOLD = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], 6379), 5); s.settimeout(10)
+print('open', flush=True)
+for line in sys.stdin:
+    try:
+        s.sendall(b'PING\\r\\n'); print(s.recv(10).decode().strip() or 'ended', flush=True)
+    except OSError: print('ended', flush=True)
+"""
+
+
+ECHO = """
+import socket
+s = socket.create_server(('', 7777)); print('listening', flush=True)
+c = s.accept()[0]
+while c.recv(100): c.sendall(b'+PONG\\r\\n')
+"""
+
+
+def ping(child):
+    child.stdin.write("x\n")
+    child.stdin.flush()
+    return child.stdout.readline().strip()
+
+
 def ask_agent(lab, node, request):
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as agent:
         agent.settimeout(10)
@@ -161,35 +186,47 @@ def ask_agent(lab, node, request):
 
 def test_connections_older_than_the_mesh_go_on_are_counted_and_end_on_request():
     lab = Lab("older")
-    hold = """
-import socket, sys
-s = socket.create_connection((sys.argv[1], 6379), 5); s.settimeout(10)
-print('open', flush=True)
-for line in sys.stdin:
     try:
-        s.sendall(b'PING\\r\\n'); print(s.recv(10).decode().strip() or 'ended', flush=True)
-    except OSError: print('ended', flush=True)
-"""
-    try:
-        old, first = lab.spawn("outsider", hold, lab.address("redis"))
+        old, first = lab.spawn("outsider", HOLD, lab.address("redis"))
         expect(first == "open", first)
-
-        def ping():
-            old.stdin.write("x\n")
-            old.stdin.flush()
-            return old.stdout.readline().strip()
-
-        expect(ping() == "+PONG", "no answer before")
+        expect(ping(old) == "+PONG", "no answer before")
         lab.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: outside, labels: "
                   "{istio.io/dataplane-mode: ambient}}\n", "outside.yaml")
         until(lambda: lab.pod("outsider")["enrolled"], "outsider joins")
-        expect(ping() == "+PONG", "a connection older than the mesh was lost")
+        expect(ping(old) == "+PONG", "a connection older than the mesh was lost")
         uid = lab.pod("outsider")["uid"]
         listed = next(one for one in ask_agent(lab, "node-1", {"op": "list"})["pods"] if one["uid"] == uid)
         expect(listed["preexisting"] == 1, f"it is not counted: {listed}")
         expect(ask_agent(lab, "node-1", {"op": "end-connections", "uid": uid})["ok"], "it cannot be ended")
-        expect(ping() == "ended", "it goes on")
+        expect(ping(old) == "ended", "it goes on")
         old.kill()
+    finally:
+        lab.down()
+
+
+def test_connections_older_than_the_mesh_end_when_plaintext_is_refused():
+    lab = Lab("strict")
+    try:
+        # To outsider, which is no pod of the mesh yet, web speaks plaintext.
+        address = lab.address("outsider")
+        server, first = lab.spawn("outsider", ECHO)
+        expect(first == "listening", first)
+        old, first = lab.spawn("web", HOLD.replace("6379", "7777"), address)
+        expect(first == "open" and ping(old) == "+PONG", "no answer before")
+        lab.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: outside, labels: "
+                  "{istio.io/dataplane-mode: ambient}}\n", "outside.yaml")
+        until(lambda: lab.pod("outsider")["enrolled"], "outsider joins")
+        peer = ("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
+                "metadata: {name: all, namespace: outside}\nspec: {mtls: {mode: %s}}\n")
+        lab.apply(peer % "PERMISSIVE", "peer.yaml")
+        lab.settled()
+        expect(ping(old) == "+PONG", "a connection older than the mesh was lost while PERMISSIVE")
+        lab.apply(peer % "STRICT", "peer.yaml")
+        until(lambda: ping(old) == "ended", "it is ended under STRICT", 5)
+        until(lambda: "ended connections older than the enrolment" in lab.log("node-1.ztunnel")
+              + lab.log("node-2.ztunnel"), "a log line says so")
+        old.kill()
+        server.kill()
     finally:
         lab.down()
 
