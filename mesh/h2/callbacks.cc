@@ -234,7 +234,13 @@ int Impl::frame_received(const nghttp2_frame& frame) {
       }
       return 0;
     case NGHTTP2_SETTINGS:
-      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) == 0) events->on_settings();
+      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+        events->on_settings();
+      } else if (settings_sent_at) {
+        // The loop's clock stands still within a turn: a trip of nothing was not measured.
+        if (now > *settings_sent_at) shortest_trip = now - *settings_sent_at;
+        settings_sent_at.reset();
+      }
       return 0;
     case NGHTTP2_PING:
       if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) ping_answered(frame.ping.opaque_data);
@@ -265,9 +271,11 @@ void Impl::ping_answered(const std::uint8_t* payload) {
                           nullptr, 0);
   } else if (is(kPingProbe) && probing) {
     probing = false;
+    const io::Duration trip = now - probe_sent_at;
+    shortest_trip = std::min(shortest_trip, trip);
     bool grew = false;
     for (auto& [id, stream] : streams) {
-      if (stream.reset || stream.credit.round_trip_ended() == 0) continue;
+      if (stream.reset || stream.credit.round_trip_ended(shortest_trip, trip) == 0) continue;
       grew = true;
       nghttp2_session_set_local_window_size(session.get(), NGHTTP2_FLAG_NONE, id,
                                             static_cast<std::int32_t>(stream.credit.credit()));
@@ -289,6 +297,7 @@ int Impl::data_received(StreamId id, std::span<const std::uint8_t> bytes) {
   give_back_connection(bytes.size());
   if (!probing && stream->credit.wants_measuring() && now >= next_probe) {
     probing = true;
+    probe_sent_at = now;
     for (auto& [other, data] : streams) data.credit.round_trip_begins();
     nghttp2_submit_ping(session.get(), NGHTTP2_FLAG_NONE, kPingProbe.data());
   }

@@ -138,6 +138,7 @@ void Connection::Impl::append_small(std::span<const std::byte> bytes) {
 // Our first SETTINGS, with the limit of streams that the peer shall see.
 void Connection::Impl::append_settings(std::span<const std::byte> frame) {
   settings_sent = true;
+  settings_sent_at = now;
   std::vector<std::byte> shown(frame.begin(), frame.end());
   for (std::size_t at = kFrameHeader; at + 6 <= shown.size(); at += 6) {
     if (shown[at] != std::byte{0} ||

@@ -76,6 +76,10 @@ struct Connection::Impl {
   bool user_ping = false;
   bool probing = false;
   io::TimePoint next_probe{};
+  io::TimePoint probe_sent_at{};
+  std::optional<io::TimePoint> settings_sent_at{};
+  // The path's round trip: the shortest of those measured, the first by our SETTINGS and their ACK.
+  io::Duration shortest_trip = io::Duration::max();
   io::Duration probe_pause = std::chrono::milliseconds(10);
   std::size_t connection_owed = 0;  // received while the budget was over: not yet given back
 

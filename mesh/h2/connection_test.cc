@@ -256,12 +256,21 @@ TEST_CASE("the budget of the process bounds growth") {
       credit->received(kCreditInitial);
       credit->consumed(kCreditInitial);
     }
-    CHECK(a.round_trip_ended() == kCreditInitial);
-    CHECK(b.round_trip_ended() == 0);
+    CHECK(a.round_trip_ended(1ms, 1ms) == kCreditInitial);
+    CHECK(b.round_trip_ended(1ms, 1ms) == 0);
     CHECK(budget.growth == kCreditInitial);
   }
   CHECK(budget.growth == 0);
   CHECK(budget.unread == 0);
+}
+
+TEST_CASE("an answer that queued behind the stream's own bytes does not make the path long") {
+  CreditBudget budget;
+  StreamCredit credit(budget);
+  credit.received(kCreditInitial);
+  credit.consumed(kCreditInitial);
+  CHECK(credit.round_trip_ended(1ms, 20ms) == 0);
+  CHECK(credit.round_trip_ended(15ms, 20ms) == kCreditInitial);
 }
 
 std::string frame(std::size_t length, std::uint8_t type, std::uint8_t flags, std::uint32_t stream,

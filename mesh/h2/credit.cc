@@ -31,8 +31,11 @@ std::uint32_t StreamCredit::consumed(std::size_t bytes) {
 
 void StreamCredit::round_trip_begins() { since_probe_ = 0; }
 
-std::uint32_t StreamCredit::round_trip_ended() {
-  const bool credit_limits = since_probe_ >= credit_ / 2;
+std::uint32_t StreamCredit::round_trip_ended(io::Duration shortest, io::Duration trip) {
+  const double share =
+      trip > shortest ? static_cast<double>(shortest.count()) / static_cast<double>(trip.count())
+                      : 1.0;
+  const bool credit_limits = static_cast<double>(since_probe_) * share >= credit_ / 2;
   const bool reader_keeps_up = unread_ <= credit_ / 4;
   if (!credit_limits || !reader_keeps_up || credit_ >= kCreditMax) return 0;
   const std::uint32_t more = std::min(credit_, kCreditMax - credit_);

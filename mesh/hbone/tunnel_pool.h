@@ -67,7 +67,7 @@ struct PoolOptions {
   io::Duration probe_deadline = std::chrono::seconds(2);
   std::size_t streams_per_tunnel = 100;
   std::size_t tunnels_max = 4096;  // of the pool
-  std::size_t waiters_per_key_max = 4096;
+  std::size_t waiters_per_key_max = 16384;
   h2::Options h2 = h2::Options::for_client();
 };
 
