@@ -4,8 +4,8 @@
 // A stream starts with 256 KiB. It gets more only while its reader keeps up and the measured
 // bandwidth-delay product asks for it: if what arrives within the path's shortest round trip (of a
 // PING) would fill half of the credit, then the credit, not the path, is the limit. The shortest,
-// because an answer that queues behind the stream's own bytes says nothing of the path. So a stalled
-// stream holds 256 KiB on a short path, and one stream still fills a long one.
+// because an answer that queues behind the stream's own bytes says nothing of the path. So a
+// stalled stream holds 256 KiB on a short path, and one stream still fills a long one.
 
 #include <cstddef>
 #include <cstdint>
@@ -46,8 +46,8 @@ class StreamCredit {
   // Enough arrives to make a measurement worth a PING.
   bool wants_measuring() const { return credit_ < kCreditMax && since_probe_ >= credit_ / 4; }
   void round_trip_begins();
-  // This round trip took `trip`; the shortest one seen took `shortest` (at most `trip`). How much the
-  // credit grew (0: the path or the reader is the limit, not the credit).
+  // This round trip took `trip`; the shortest one seen took `shortest` (at most `trip`). How much
+  // the credit grew (0: the path or the reader is the limit, not the credit).
   std::uint32_t round_trip_ended(io::Duration shortest, io::Duration trip);
 
  private:
