@@ -35,6 +35,9 @@ struct Metadata {
   std::string uid;
   std::string created;    // creationTimestamp, RFC 3339, as written
   bool deleting = false;  // has a deletionTimestamp
+  // From an API server only: which state of the object this is, and which of its specification.
+  std::string resource_version;
+  std::int64_t generation = 0;
   std::vector<Owner> owners;
 
   // "" when there is none.

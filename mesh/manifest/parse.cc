@@ -1,6 +1,7 @@
 #include "mesh/manifest/parse.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -75,15 +76,16 @@ Metadata read_metadata(Fields fields) {
   }
   const bool strict = fields.report().strict;
   fields.report().strict = false;  // the API server's own bookkeeping
+  metadata.resource_version = fields.text("resourceVersion");
+  metadata.generation = fields.number("generation", std::numeric_limits<std::uint32_t>::max());
   for (Fields& owner : fields.maps("ownerReferences")) {
     metadata.owners.push_back({.kind = owner.text("kind"),
                                .name = owner.text("name"),
                                .controller = owner.flag("controller", false)});
   }
   fields.report().strict = strict;
-  for (const std::string_view known :
-       {"deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "generation",
-        "managedFields", "resourceVersion", "selfLink"}) {
+  for (const std::string_view known : {"deletionTimestamp", "deletionGracePeriodSeconds",
+                                       "finalizers", "managedFields", "selfLink"}) {
     fields.ignore(known);
   }
   fields.finish();
@@ -113,6 +115,21 @@ class FileReader {
     } else {
       unknown(kind, api_version, value, report);
     }
+  }
+
+  // An object of a kind that is known beforehand.
+  void object(Kind kind, const Value& value) {
+    Report report{.parsed = parsed_, .file = file_, .object = {}};
+    const auto* known = std::find_if(std::begin(kKinds), std::end(kKinds),
+                                     [&](const KnownKind& k) { return k.kind == kind; });
+    Fields fields(report, &value, "");
+    if (report.failed || known == std::end(kKinds)) {
+      parsed_->unidentified = true;
+      return;
+    }
+    fields.ignore("apiVersion");
+    fields.ignore("kind");
+    object(*known, value, fields, report);
   }
 
   // Takes the invalid objects out again.
@@ -241,6 +258,14 @@ Parsed parse(std::string_view file, std::string_view text) {
   }
   FileReader reader(file, parsed);
   for (const Value& document : yaml.documents) reader.document(document, 0);
+  reader.finish();
+  return parsed;
+}
+
+Parsed parse_object(std::string_view origin, Kind kind, const Value& object) {
+  Parsed parsed;
+  FileReader reader(origin, parsed);
+  reader.object(kind, object);
   reader.finish();
   return parsed;
 }

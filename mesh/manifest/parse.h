@@ -59,4 +59,11 @@ struct Parsed {
 // `file` is only used in problems.
 Parsed parse(std::string_view file, std::string_view text);
 
+struct Value;
+
+// One object, as an API server sends it: read as strictly as one from a file. `kind` is what the
+// server was asked for, since the items of its lists do not say; `origin` stands for the file in
+// problems. Exactly one of these holds: objects has one, broken has one, unidentified.
+Parsed parse_object(std::string_view origin, Kind kind, const Value& object);
+
 }  // namespace mesh::manifest
