@@ -43,6 +43,21 @@ io::Task<void> Pod::on_connect(hbone::IncomingConnect connect) {
   return serve_connect(std::make_unique<hbone::IncomingConnect>(std::move(connect)));
 }
 
+// Reported here, because no connection inside the tunnel came of it.
+void Pod::on_refused(const hbone::RefusedRequest& request) {
+  constexpr std::size_t kMethodMax = 32;
+  Report report(lane_.reports, telemetry::Reporter::kDestination, request.peer_address,
+                request.local_address);
+  const bool connect = request.method == "CONNECT";
+  report.finish({.reason = Reason::kMalformed,
+                 .text = connect ? "no valid authority pseudo header: "
+                                 : "expected method CONNECT, got " +
+                                       std::string(request.method.substr(0, kMethodMax)),
+                 .flags = "CONNECT",
+                 .policy = {},
+                 .failed = true});
+}
+
 io::Task<void> Pod::serve_connect(std::unique_ptr<hbone::IncomingConnect> connect) {
   HboneInbound connection(*this, connect->request());
   io::CancelScope scope(co_await io::current_cancel());

@@ -42,6 +42,7 @@ class Pod final : public hbone::ConnectHandler {
 
   // HBONE inbound: one CONNECT (inbound.cc).
   io::Task<void> on_connect(hbone::IncomingConnect connect) override;
+  void on_refused(const hbone::RefusedRequest& request) override;
 
  private:
   friend class Outbound;

@@ -311,6 +311,7 @@ void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool) {
   opened_at_ = ring_.now();
   if (h2::method_of(headers) != "CONNECT" || !h2::find_header(headers, ":authority")) {
     (void)h2_->respond(id, {{":status", "400"}}, true);
+    listener_.on_refused(headers);
     return;
   }
   auto state = std::make_shared<StreamState>(ring_, *this, id);

@@ -36,6 +36,8 @@ class Tunnel final : h2::Events, io::Timer {
     virtual ~Listener() = default;
     virtual void on_request(std::shared_ptr<StreamState> state, h2::Headers headers) = 0;
     virtual void on_stream_over() {}
+    // A request that is no CONNECT, or names no authority, was answered 400.
+    virtual void on_refused(const h2::Headers&) {}
   };
 
   Tunnel(io::Ring& ring, io::Socket socket, std::unique_ptr<tls::Session> session,

@@ -59,8 +59,10 @@ struct OpenOutcome {
 struct PoolOptions {
   io::Duration connect_deadline = std::chrono::seconds(10);    // TCP
   io::Duration handshake_deadline = std::chrono::seconds(10);  // TLS
-  io::Duration response_deadline = std::chrono::seconds(10);   // CONNECT to its status
-  io::Duration idle_release = std::chrono::minutes(5);         // counted from the last stream's end
+  // From CONNECT to its status; longer than the far side gives its application, whose 503 says more
+  // than a deadline of ours.
+  io::Duration response_deadline = std::chrono::seconds(12);
+  io::Duration idle_release = std::chrono::minutes(5);  // counted from the last stream's end
   // A tunnel that was silent this long is asked by PING before it is used again, and dropped when
   // no answer comes within probe_deadline.
   io::Duration probe_after = std::chrono::seconds(2);

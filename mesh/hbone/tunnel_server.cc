@@ -108,6 +108,13 @@ struct Serving final : Tunnel::Listener {
     handlers.spawn(handle(handler.on_connect(std::move(connect)), std::move(state)));
   }
 
+  void on_refused(const h2::Headers& headers) override {
+    handler.on_refused({.peer = *tunnel->session().peer(),
+                        .peer_address = tunnel->socket().peer_address(),
+                        .local_address = tunnel->socket().local_address(),
+                        .method = h2::method_of(headers)});
+  }
+
   io::Task<void> handle(io::Task<void> task, std::shared_ptr<StreamState> state) {
     io::CancelScope scope(co_await io::current_cancel());
     state->handler = &scope;

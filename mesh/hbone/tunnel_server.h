@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "mesh/base/result.h"
 #include "mesh/h2/connection.h"
@@ -56,9 +57,18 @@ class IncomingConnect {
   std::shared_ptr<StreamState> state_;
 };
 
+// A request that was answered 400 here, because it is no CONNECT or names no authority.
+struct RefusedRequest {
+  const net::SpiffeId& peer;
+  net::SocketAddress peer_address, local_address;
+  std::string_view method;
+};
+
 class ConnectHandler {
  public:
   virtual ~ConnectHandler() = default;
+  // Only to be noted.
+  virtual void on_refused(const RefusedRequest&) {}
   // Runs as a task of its own until the stream is over; cancelled when the tunnel ends.
   virtual io::Task<void> on_connect(IncomingConnect connect) = 0;
 };

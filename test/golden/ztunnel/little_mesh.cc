@@ -189,10 +189,11 @@ LittleMesh::~LittleMesh() {
 }
 
 std::shared_ptr<const identity::Certificate> LittleMesh::certificate(
-    const std::string& id, const test::TestCa& issuer) const {
+    const std::string& id, const test::TestCa& issuer, std::vector<std::string> names) const {
   const auto now = std::chrono::floor<std::chrono::seconds>(one.ring->wall_now());
   test::LeafOptions options;
   options.uris = {id};
+  options.names = std::move(names);
   options.not_before = now - std::chrono::minutes(1);
   options.not_after = now + std::chrono::hours(24);
   const tls::Credentials credentials = issuer.issue(options);

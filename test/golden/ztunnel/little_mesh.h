@@ -55,8 +55,8 @@ struct LittleMesh {
   explicit LittleMesh(std::uint64_t seed = 1);
   ~LittleMesh();  // drains both nodes
 
-  std::shared_ptr<const identity::Certificate> certificate(const std::string& id,
-                                                           const test::TestCa& issuer) const;
+  std::shared_ptr<const identity::Certificate> certificate(
+      const std::string& id, const test::TestCa& issuer, std::vector<std::string> names = {}) const;
   // Both nodes use it when this returns.
   void publish(workload::DirectoryPtr next);
   // `task` on the host's ring, until nothing happens any more.
