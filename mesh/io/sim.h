@@ -13,6 +13,7 @@
 //   CHECK(world.run_until_idle(10s));
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -83,13 +84,22 @@ class Host {
   };
   void capture(const Capture& capture) noexcept;
 
+  // SIGKILL for what runs on this host: its rings, those of workers too, have no turn any more, and
+  // the kernel closes their sockets in whatever namespace. The rings and all that waits on them
+  // are then a dead process's memory: never use or destroy them. New rings may be made.
+  void kill();
+
  private:
   friend class World;
   explicit Host(State& state) noexcept : state_(state) {}
   State& state_;
 };
 
-// Threads: all of it on one. Rings must be gone before their world.
+// `at`: the place of the first byte in its direction of the connection.
+using Tap = std::function<void(const Host& from, const Host& to, std::uint64_t at,
+                               std::span<const std::byte> bytes)>;
+
+// Threads: all of it on one. Rings that live must be gone before their world.
 class World {
  public:
   explicit World(Options options = {});
@@ -122,6 +132,8 @@ class World {
   std::uint64_t event_count() const noexcept;
   // Of all hosts, listeners and datagram sockets included: for finding leaks.
   std::size_t open_sockets() const noexcept;
+  // Sees every segment that crosses between hosts, when it is sent: who reads along on the wire.
+  void set_tap(Tap tap);
   // What goes wrong from now on: a scenario that has done its worst takes the faults away.
   void set_faults(const Faults& faults) noexcept;
 

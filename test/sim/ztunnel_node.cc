@@ -74,7 +74,6 @@ void ZtunnelNode::forget() {
 }
 
 io::Task<void> ZtunnelNode::live(Life& life) {
-  co_await io::yield(*ring_);  // workers belong to the host of the ring that runs
   const auto started = co_await life.node.start();
   MESH_CHECK(started.has_value());
   life.started = true;

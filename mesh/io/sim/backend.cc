@@ -16,19 +16,29 @@ namespace mesh::io {
 
 namespace sim {
 
+void RingState::die() noexcept {
+  std::erase(core->rings, this);
+  submissions.clear();
+  completions.clear();
+  core.reset();
+}
+
 void RingState::schedule(TimePoint when) {
+  if (dead()) return;
   when = std::max(when, busy_until);
   if (scheduled_at <= when) return;
   scheduled_at = when;
   core->at(when, [weak = weak_from_this(), when] {
     const auto self = weak.lock();
-    if (self == nullptr || self->scheduled_at != when) return;  // it had its turn before
+    // Gone, killed, or it had its turn before.
+    if (self == nullptr || self->dead() || self->scheduled_at != when) return;
     self->scheduled_at = TimePoint::max();
     self->turn();
   });
 }
 
 void RingState::wake() {
+  if (dead()) return;
   Duration late = Duration(static_cast<std::int64_t>(core->random.below(1000)));
   if (core->random.chance(core->options.faults.slow_turn)) late *= 1000;
   schedule(core->now + late);
@@ -36,6 +46,7 @@ void RingState::wake() {
 
 void RingState::complete(internal::Operation* operation, int result, bool more, bool pending,
                          std::vector<std::uint16_t> buffers) {
+  if (dead()) return;
   completions.push_back({operation,
                          {.result = result, .more = more, .pending = pending, .buffers = {}},
                          std::move(buffers)});
@@ -82,6 +93,7 @@ Result<std::unique_ptr<Backend>> Backend::create(Ring::Impl& ring, const RingOpt
   const std::uint64_t id = ++core->ring_count;
   auto state =
       std::make_unique<State>(ring, std::make_shared<RingState>(std::move(core), *host, id));
+  state->side->impl = &ring;
   state->side->turn = [self = state.get()] { self->turn(); };
   return std::unique_ptr<Backend>(new Backend(std::move(state)));
 }
@@ -157,7 +169,8 @@ void Backend::State::cancel(std::uint64_t token, int handle, std::uint64_t late)
   if (late > 0) {
     const auto when = Duration(static_cast<std::int64_t>(core.random.below(late)));
     core.after(when, [weak = std::weak_ptr(side), this, token, handle] {
-      if (!weak.expired()) cancel(token, handle, 0);
+      const auto alive = weak.lock();
+      if (alive != nullptr && !alive->dead()) cancel(token, handle, 0);
     });
     return;
   }
@@ -214,6 +227,7 @@ Result<int> Backend::open_socket(const SocketSpec& spec) noexcept {
   if (host == nullptr) return failed_with_errno(EINVAL, "enter network namespace");
   auto socket = std::make_unique<SimSocket>(core, *host, spec);
   socket->exempt = host != &state_->side->host;
+  socket->owner = state_->side->id;
   TRY_DO(socket->bind(spec));
   return core.add_socket(std::move(socket)).handle;
 }

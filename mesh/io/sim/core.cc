@@ -1,7 +1,9 @@
 #include "mesh/io/sim/core.h"
 
 #include <algorithm>
+#include <set>
 
+#include "mesh/io/sim/ring_state.h"
 #include "mesh/io/sim/socket.h"
 
 namespace mesh::io::sim {
@@ -123,6 +125,26 @@ void World::Core::heal(Host::State& from, Host::State& to) {
   path.cut = false;
   for (Action& action : path.held) after(path.link.delay + kRetransmission, std::move(action));
   path.held.clear();
+}
+
+// As the kernel does it for a process that ends: what was read in full ends, the rest is reset.
+void World::Core::kill(Host::State& host) {
+  std::set<std::uint64_t> doomed;
+  for (RingState* ring : std::vector(rings)) {
+    if (&ring->host != &host) continue;
+    doomed.insert(ring->id);
+    ring->die();
+  }
+  std::vector<int> handles;
+  for (const auto& [handle, socket] : sockets_) {
+    if (doomed.contains(socket->owner)) handles.push_back(handle);
+  }
+  for (const int handle : handles) {
+    SimSocket& socket = *sockets_.at(handle);
+    socket.pending.clear();
+    socket.close(internal::CloseHow::kGraceful);
+    remove_socket(handle);
+  }
 }
 
 SimSocket* World::Core::socket(int handle) const noexcept {

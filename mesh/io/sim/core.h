@@ -32,6 +32,7 @@ struct LinkState {
 enum class Loss : bool { kRepaired, kFinal };
 
 struct SimSocket;
+struct RingState;
 
 struct Host::State {
   State(World::Core& world, std::uint64_t number, std::string named);
@@ -70,13 +71,15 @@ struct World::Core : std::enable_shared_from_this<World::Core> {
   void carry(const Host::State& from, const Host::State& to, std::size_t size, Loss loss,
              Action arrived);
   void heal(Host::State& from, Host::State& to);
+  // See Host::kill().
+  void kill(Host::State& host);
 
   SimSocket* socket(int handle) const noexcept;
   SimSocket& add_socket(std::unique_ptr<SimSocket> socket);
   void remove_socket(int handle) noexcept;
   bool descriptors_left() const noexcept;
   std::size_t socket_count() const noexcept { return sockets_.size(); }
-  unsigned rings_alive() const noexcept { return rings; }
+  std::size_t rings_alive() const noexcept { return rings.size(); }
 
   Options options;
   TimePoint now = TimePoint(std::chrono::hours(1));
@@ -85,10 +88,11 @@ struct World::Core : std::enable_shared_from_this<World::Core> {
   std::uint64_t hash = 0xcbf29ce484222325;
   std::uint64_t events = 0;
   std::uint64_t ring_count = 0;
-  unsigned rings = 0;
+  std::vector<RingState*> rings;  // in the order of their making; no dead ones
   std::uint64_t operation_count = 0;
   Host::State* current_host = nullptr;  // of the ring that is having its turn
   std::vector<std::unique_ptr<Host::State>> hosts;
+  Tap tap;
 
  private:
   struct Event {

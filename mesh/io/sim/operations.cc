@@ -114,6 +114,7 @@ SimSocket::Progress SimSocket::advance_accept(Pending& operation) {
     spec.type = SocketType::kStream;
     SimSocket& accepted = core.add_socket(std::make_unique<SimSocket>(core, host, spec));
     accepted.exempt = exempt;
+    accepted.owner = operation.ring->id;
     accepted.connection = taken;
     accepted.side = 1;
     accepted.local = taken->half(1).local;

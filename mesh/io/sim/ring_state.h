@@ -35,11 +35,17 @@ struct Provided {
 struct RingState : std::enable_shared_from_this<RingState> {
   RingState(std::shared_ptr<World::Core> world, Host::State& at, std::uint64_t number) noexcept
       : core(std::move(world)), host(at), id(number) {
-    ++core->rings;
+    core->rings.push_back(this);
   }
-  ~RingState() { --core->rings; }
+  ~RingState() {
+    if (core != nullptr) std::erase(core->rings, this);
+  }
   RingState(const RingState&) = delete;
   RingState& operator=(const RingState&) = delete;
+
+  // Its process is killed: it has no turn any more, and nothing is answered.
+  void die() noexcept;
+  bool dead() const noexcept { return core == nullptr; }
 
   // Has its turn at `when`, or sooner if that is agreed already.
   void schedule(TimePoint when);
@@ -51,9 +57,10 @@ struct RingState : std::enable_shared_from_this<RingState> {
     return provided[static_cast<std::size_t>(kind)];
   }
 
-  std::shared_ptr<World::Core> core;
+  std::shared_ptr<World::Core> core;  // null: dead
   Host::State& host;
   std::uint64_t id;
+  const Ring::Impl* impl = nullptr;
   std::vector<Submitted> submissions;
   std::vector<Queued> completions;
   std::array<std::deque<Provided>, kBufferClasses> provided;

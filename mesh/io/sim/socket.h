@@ -38,7 +38,8 @@ struct SimSocket {
   internal::SocketType type;
   bool transparent;
   bool reuse_port = false;
-  bool exempt = false;  // opened by a ring of another host: the proxy
+  bool exempt = false;      // opened by a ring of another host: the proxy
+  std::uint64_t owner = 0;  // the ring's id
   net::SocketAddress local;
   std::vector<Pending> pending;
 

@@ -77,6 +77,8 @@ void Connection::send_segment(int side, std::size_t size) {
   own.unsent.drop(size);
   const std::uint64_t at = own.sent;
   own.sent += size;
+  const Host::State& to = *half(1 - side).host;
+  if (core_.tap && own.host != &to) core_.tap(own.host->face, to.face, at, copy);
   core_.carry(*own.host, *half(1 - side).host, size + kHeaderBytes, Loss::kRepaired,
               [self = shared_from_this(), side, at, copy = std::move(copy)]() mutable {
                 self->segment_arrives(1 - side, at, std::move(copy));

@@ -4,6 +4,7 @@
 #include "mesh/io/ring_impl.h"
 #include "mesh/io/sim.h"
 #include "mesh/io/sim/core.h"
+#include "mesh/io/sim/ring_state.h"
 #include "mesh/io/sim/socket.h"
 
 namespace mesh::io::sim {
@@ -41,11 +42,16 @@ Result<std::unique_ptr<Ring>> Host::make_ring(RingOptions options) {
 const net::NetworkNamespace& Host::netns() const noexcept { return state_.netns; }
 const std::string& Host::name() const noexcept { return state_.name; }
 void Host::capture(const Capture& capture) noexcept { state_.capture = capture; }
+void Host::kill() { state_.core.kill(state_); }
 
 World::World(Options options) : core_(std::make_shared<Core>(options)) { Core::set_current(core_); }
 World::~World() {
   MESH_CHECK(core_->rings_alive() == 0);
   Core::set_current(nullptr);
+  // The memory of a dead process may hold on to the Core: let go of what it holds.
+  core_->heap_.clear();
+  core_->sockets_.clear();
+  core_->tap = nullptr;
 }
 
 Host& World::add_host(std::string name, std::span<const net::IpAddress> addresses) {
@@ -77,8 +83,13 @@ void World::heal(Host& a, Host& b) {
   core_->heal(b.state_, a.state_);
 }
 
+// What it makes before its first wait (workers) is made on its own host.
 void World::start(Ring& ring, Task<void> main) {
+  const auto side = std::ranges::find(core_->rings, &ring.impl(), &RingState::impl);
+  MESH_CHECK(side != core_->rings.end());
+  Host::State* outer = std::exchange(core_->current_host, &(*side)->host);
   ring.impl().start(std::move(main));
+  core_->current_host = outer;
   ring.impl().backend->wake();
 }
 
@@ -106,6 +117,7 @@ std::uint64_t World::seed() const noexcept { return core_->options.seed; }
 std::uint64_t World::event_hash() const noexcept { return core_->hash; }
 std::uint64_t World::event_count() const noexcept { return core_->events; }
 std::size_t World::open_sockets() const noexcept { return core_->socket_count(); }
+void World::set_tap(Tap tap) { core_->tap = std::move(tap); }
 void World::set_faults(const Faults& faults) noexcept { core_->options.faults = faults; }
 std::uint64_t World::random() noexcept { return core_->random.next(); }
 bool World::chance(double probability) noexcept { return core_->random.chance(probability); }
