@@ -5,19 +5,12 @@
 #include <map>
 #include <set>
 
+#include "mesh/base/check.h"
 #include "mesh/manifest/fields.h"
 #include "mesh/manifest/read.h"
 
 namespace mesh::manifest {
 namespace {
-
-// The kinds, by API group and version.
-struct KnownKind {
-  std::string_view api_versions[3];
-  std::string_view name;
-  Kind kind;
-  bool namespaced = true;
-};
 
 constexpr KnownKind kKinds[] = {
     {{"v1"}, "Namespace", Kind::kNamespace, false},
@@ -120,16 +113,14 @@ class FileReader {
   // An object of a kind that is known beforehand.
   void object(Kind kind, const Value& value) {
     Report report{.parsed = parsed_, .file = file_, .object = {}};
-    const auto* known = std::find_if(std::begin(kKinds), std::end(kKinds),
-                                     [&](const KnownKind& k) { return k.kind == kind; });
     Fields fields(report, &value, "");
-    if (report.failed || known == std::end(kKinds)) {
+    if (report.failed) {
       parsed_->unidentified = true;
       return;
     }
     fields.ignore("apiVersion");
     fields.ignore("kind");
-    object(*known, value, fields, report);
+    object(known_kind(kind), value, fields, report);
   }
 
   // Takes the invalid objects out again.
@@ -230,6 +221,15 @@ class FileReader {
 };
 
 }  // namespace
+
+std::span<const KnownKind> known_kinds() { return kKinds; }
+
+const KnownKind& known_kind(Kind kind) {
+  const auto* known = std::find_if(std::begin(kKinds), std::end(kKinds),
+                                   [&](const KnownKind& k) { return k.kind == kind; });
+  MESH_CHECK(known != std::end(kKinds));
+  return *known;
+}
 
 bool Parsed::has_errors() const {
   return std::any_of(problems.begin(), problems.end(),

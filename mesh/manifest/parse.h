@@ -10,6 +10,7 @@
 // problems a file. Beyond: the file is unreadable.
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +56,16 @@ struct Parsed {
 
   bool has_errors() const;
 };
+
+// A kind that is read, and what it is called.
+struct KnownKind {
+  std::string_view api_versions[3];  // "GROUP/VERSION", the newest first; unused ones are empty
+  std::string_view name;
+  Kind kind;
+  bool namespaced = true;
+};
+std::span<const KnownKind> known_kinds();
+const KnownKind& known_kind(Kind kind);
 
 // `file` is only used in problems.
 Parsed parse(std::string_view file, std::string_view text);

@@ -17,7 +17,7 @@ ROWS = [
     ["mesh/workload"],
     ["mesh/tls", "mesh/telemetry"],
     ["mesh/h2", "mesh/admin", "mesh/manifest"],
-    ["mesh/grpc", "mesh/identity"],
+    ["mesh/grpc", "mesh/identity", "mesh/kube"],
     ["mesh/hbone", "mesh/xds"],
     ["ebpf"],
     ["ztunnel", "control", "cli"],
