@@ -10,7 +10,7 @@ BUILD := build$(if $(SANITIZE),-$(subst $(,),-,$(SANITIZE)))
 SUITE ?=
 MESON_ARGS := $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized)
 
-.PHONY: help setup build demo test test-kernel fuzz perf clean
+.PHONY: help setup build demo test kubernetes test-kernel fuzz perf clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -31,6 +31,9 @@ demo: build ## the whole story: a mesh of two nodes from a folder of manifests, 
 test: setup $(BUILD)/build.ninja ## build and run every test (SANITIZE=address,undefined; SUITE=unit)
 	@ninja -C $(BUILD) -j $(JOBS)
 	@tools/as-root tools/run-tests $(BUILD) $(SUITE)
+
+kubernetes: setup ## the real API server, kubectl, helm, Envoy … for the Kubernetes tests: once, into ~/.cache/weft
+	@tools/fetch-kubernetes
 
 test-kernel: setup $(BUILD)/build.ninja ## the kernel facts again, under Debian's 6.1 kernel in QEMU
 	@ninja -C $(BUILD) -j $(JOBS) test/kernel/io_uring_facts_test ebpf/ebpf_facts_test
