@@ -20,7 +20,7 @@ bool admits(const World& world, const Gateway& gateway, const std::string& ns) {
                        if (listener.routes_from == "Same") return gateway.metadata.ns == ns;
                        const auto* object = world.find<manifest::Namespace>("", ns);
                        return listener.routes_from == "Selector" && object != nullptr &&
-                              selects(listener.routes_selector, object->metadata.labels);
+                              listener.routes_selector.selects(object->metadata.labels);
                      });
 }
 

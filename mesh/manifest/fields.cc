@@ -25,6 +25,35 @@ std::optional<std::uint32_t> to_number(std::string_view text, std::uint32_t maxi
   return value;
 }
 
+// What a Kubernetes or a protobuf duration says; none when it says nothing sensible. A year at
+// most, and fractions down to a millisecond.
+std::optional<Milliseconds> to_duration(std::string_view text) {
+  constexpr double kMost = 365.0 * 24 * 3600 * 1000;
+  double total = 0;
+  bool any = false;
+  while (!text.empty()) {
+    double value = 0;
+    const auto [end, error] =
+        std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+    if (error != std::errc() || !(value >= 0)) return {};
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    const std::size_t unit = std::min(text.size(), text.find_first_of("0123456789."));
+    const std::string_view name = text.substr(0, unit);
+    const double scale = name == "ms"  ? 1
+                         : name == "s" ? 1000
+                         : name == "m" ? 60'000
+                         : name == "h" ? 3'600'000
+                                       : -1;
+    if (scale < 0) return {};
+    total += value * scale;
+    if (total > kMost) return {};
+    text.remove_prefix(unit);
+    any = true;
+  }
+  if (!any) return {};
+  return Milliseconds(static_cast<std::int64_t>(total + 0.5));
+}
+
 }  // namespace
 
 void Report::error(unsigned line, std::string field, std::string message) {
@@ -136,6 +165,47 @@ std::uint32_t Fields::number(std::string_view key, std::uint32_t maximum) {
   return number.value_or(0);
 }
 
+std::optional<std::uint32_t> Fields::optional_number(std::string_view key, std::uint32_t maximum) {
+  if (!present(key)) {
+    ignore(key);
+    return {};
+  }
+  return number(key, maximum);
+}
+
+double Fields::percent(std::string_view key, double fallback) {
+  const Value* value = scalar(key);
+  if (value == nullptr) return fallback;
+  double number = -1;
+  const char* end = value->text.data() + value->text.size();
+  const auto [stop, error] = std::from_chars(value->text.data(), end, number);
+  if (error == std::errc() && stop == end && number >= 0 && number <= 100) return number;
+  this->error(key, "must be a percentage, 0 to 100");
+  return fallback;
+}
+
+std::optional<Milliseconds> Fields::duration(std::string_view key) {
+  const Value* value = scalar(key);
+  if (value == nullptr) return {};
+  const auto duration = to_duration(value->text);
+  if (!duration) error(key, "must be a duration such as 1h30m, 5s or 250ms");
+  return duration;
+}
+
+std::string Fields::choice(std::string_view key, std::initializer_list<std::string_view> choices,
+                           std::string fallback) {
+  if (!present(key)) {
+    ignore(key);
+    return fallback;
+  }
+  std::string value = text(key);
+  if (std::find(choices.begin(), choices.end(), value) != choices.end()) return value;
+  std::string message = "must be one of";
+  for (const std::string_view choice : choices) message += " " + std::string(choice);
+  error(key, std::move(message));
+  return fallback;
+}
+
 std::uint16_t Fields::port(std::string_view key) {
   const Value* value = scalar(key);
   if (value == nullptr) return 0;
@@ -207,12 +277,16 @@ std::vector<net::IpAddress> Fields::addresses(std::string_view key) {
 
 Fields Fields::map(std::string_view key) { return Fields(*report_, take(key), path_of(key)); }
 
-std::vector<Fields> Fields::maps(std::string_view key) {
+std::vector<Fields> Fields::maps(std::string_view key, std::size_t most) {
   std::vector<Fields> maps;
   const Value* list = take(key);
   if (list == nullptr) return maps;
   if (list->type != Value::Type::kList) {
     error(key, "must be a list");
+    return maps;
+  }
+  if (list->items.size() > most) {
+    error(key, "has more than " + std::to_string(most) + " items");
     return maps;
   }
   for (std::size_t i = 0; i < list->items.size(); ++i) {
@@ -224,6 +298,21 @@ std::vector<Fields> Fields::maps(std::string_view key) {
     maps.emplace_back(*report_, &list->items[i], path);
   }
   return maps;
+}
+
+std::vector<std::pair<std::string, Fields>> Fields::entries(std::string_view key) {
+  std::vector<std::pair<std::string, Fields>> entries;
+  const Value* map = take(key);
+  if (map == nullptr) return entries;
+  if (map->type != Value::Type::kMap) {
+    error(key, "must be a map");
+    return entries;
+  }
+  for (std::size_t i = 0; i < map->keys.size(); ++i) {
+    entries.emplace_back(map->keys[i], Fields(*report_, &map->items[i],
+                                              path_of(key) + "." + map->keys[i].substr(0, 128)));
+  }
+  return entries;
 }
 
 }  // namespace mesh::manifest

@@ -3,10 +3,12 @@
 // Used by the readers of mesh/manifest only.
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "mesh/manifest/objects.h"
@@ -42,14 +44,25 @@ class Fields {
   std::string required_text(std::string_view key);
   bool flag(std::string_view key, bool fallback);
   std::uint32_t number(std::string_view key, std::uint32_t maximum);
+  // Absent: none.
+  std::optional<std::uint32_t> optional_number(std::string_view key, std::uint32_t maximum);
+  // A percentage, 0 to 100.
+  double percent(std::string_view key, double fallback);
+  // "1h30m", "1.5s", "250ms"; absent: none.
+  std::optional<Milliseconds> duration(std::string_view key);
+  // One of `choices`; an error for anything else. Absent: `fallback`.
+  std::string choice(std::string_view key, std::initializer_list<std::string_view> choices,
+                     std::string fallback = {});
   std::uint16_t port(std::string_view key);
   PortRef port_ref(std::string_view key);
   std::vector<std::string> texts(std::string_view key);
   Labels labels(std::string_view key);
   std::vector<net::IpAddress> addresses(std::string_view key);
   Fields map(std::string_view key);
-  // The items of a list, as maps.
-  std::vector<Fields> maps(std::string_view key);
+  // The items of a list, as maps; more than `most` are an error.
+  std::vector<Fields> maps(std::string_view key, std::size_t most = SIZE_MAX);
+  // The values of a map of maps, by key.
+  std::vector<std::pair<std::string, Fields>> entries(std::string_view key);
   // Any value; null when absent.
   const Value* take(std::string_view key);
   void ignore(std::string_view key) { (void)take(key); }

@@ -1,5 +1,7 @@
 #include "mesh/manifest/objects.h"
 
+#include <algorithm>
+
 namespace mesh::manifest {
 namespace {
 
@@ -37,12 +39,63 @@ std::string_view kind_name(Kind kind) {
       return "ServiceEntry";
     case Kind::kGateway:
       return "Gateway";
+    case Kind::kRequestAuthentication:
+      return "RequestAuthentication";
+    case Kind::kGatewayClass:
+      return "GatewayClass";
+    case Kind::kHttpRoute:
+      return "HTTPRoute";
+    case Kind::kGrpcRoute:
+      return "GRPCRoute";
+    case Kind::kTcpRoute:
+      return "TCPRoute";
+    case Kind::kTlsRoute:
+      return "TLSRoute";
+    case Kind::kReferenceGrant:
+      return "ReferenceGrant";
+    case Kind::kDestinationRule:
+      return "DestinationRule";
+    case Kind::kVirtualService:
+      return "VirtualService";
   }
   return "";
 }
 
-bool is_security_kind(Kind kind) {
-  return kind == Kind::kAuthorizationPolicy || kind == Kind::kPeerAuthentication;
+bool is_strict_kind(Kind kind) {
+  switch (kind) {
+    case Kind::kAuthorizationPolicy:
+    case Kind::kPeerAuthentication:
+    case Kind::kRequestAuthentication:
+    case Kind::kHttpRoute:
+    case Kind::kGrpcRoute:
+    case Kind::kTcpRoute:
+    case Kind::kTlsRoute:
+    case Kind::kReferenceGrant:
+    case Kind::kDestinationRule:
+    case Kind::kVirtualService:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool LabelSelector::selects(const Labels& object) const {
+  for (const auto& [key, value] : labels) {
+    const auto label = object.find(key);
+    if (label == object.end() || label->second != value) return false;
+  }
+  for (const LabelExpression& term : expressions) {
+    const auto label = object.find(term.key);
+    const bool present = label != object.end();
+    const bool listed = present && std::find(term.values.begin(), term.values.end(),
+                                             label->second) != term.values.end();
+    const bool holds = term.op == "In"       ? listed
+                       : term.op == "NotIn"  ? !listed
+                       : term.op == "Exists" ? present
+                                             : term.op == "DoesNotExist" && !present;
+    if (!holds) return false;
+  }
+  return true;
 }
 
 std::string ObjectKey::to_string() const {

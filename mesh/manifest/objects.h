@@ -14,36 +14,12 @@
 #include <variant>
 #include <vector>
 
+#include "mesh/manifest/gateway_api.h"
+#include "mesh/manifest/metadata.h"
+#include "mesh/manifest/traffic.h"
 #include "mesh/net/address.h"
 
 namespace mesh::manifest {
-
-using Labels = std::map<std::string, std::string, std::less<>>;
-
-struct Owner {
-  std::string kind;
-  std::string name;
-  bool controller = false;
-};
-
-struct Metadata {
-  std::string name;
-  std::string ns;  // empty for cluster-wide kinds
-  Labels labels;
-  Labels annotations;
-  std::string generate_name;
-  std::string uid;
-  std::string created;    // creationTimestamp, RFC 3339, as written
-  bool deleting = false;  // has a deletionTimestamp
-  // From an API server only: which state of the object this is, and which of its specification.
-  std::string resource_version;
-  std::int64_t generation = 0;
-  std::vector<Owner> owners;
-
-  // "" when there is none.
-  std::string_view label(std::string_view key) const;
-  std::string_view annotation(std::string_view key) const;
-};
 
 struct Namespace {
   Metadata metadata;
@@ -214,7 +190,38 @@ struct PeerAuthentication {
   std::map<std::uint16_t, MtlsMode> ports;
 };
 
-// ---- outside workloads, gateways ----------------------------------------------------------------
+struct JwtHeader {
+  std::string name;
+  std::string prefix;
+};
+
+struct ClaimHeader {
+  std::string header;
+  std::string claim;
+};
+
+struct JwtRule {
+  std::string issuer;
+  std::vector<std::string> audiences;
+  std::string jwks_uri;
+  std::string jwks;
+  std::vector<JwtHeader> from_headers;
+  std::vector<std::string> from_params;
+  std::vector<std::string> from_cookies;
+  std::string payload_header;
+  std::vector<ClaimHeader> claim_headers;
+  bool forward = false;  // forwardOriginalToken
+  std::optional<Milliseconds> timeout;
+};
+
+struct RequestAuthentication {
+  Metadata metadata;
+  std::optional<Labels> selector;
+  std::vector<TargetRef> targets;
+  std::vector<JwtRule> rules;
+};
+
+// ---- outside workloads --------------------------------------------------------------------------
 
 struct WorkloadEntry {
   Metadata metadata;
@@ -247,26 +254,13 @@ struct ServiceEntry {
   std::vector<std::string> export_to;
 };
 
-struct Listener {
-  std::string name;
-  std::uint16_t port = 0;
-  std::string protocol;
-  std::string routes_from = "Same";  // Same, All, Selector, None
-  Labels routes_selector;
-};
-
-struct Gateway {
-  Metadata metadata;
-  std::string class_name;
-  std::vector<Listener> listeners;
-};
-
 // -------------------------------------------------------------------------------------------------
 
 // The order is that of Kind.
-using Object =
-    std::variant<Namespace, Node, ServiceAccount, Pod, Service, EndpointSlice, AuthorizationPolicy,
-                 PeerAuthentication, WorkloadEntry, ServiceEntry, Gateway>;
+using Object = std::variant<Namespace, Node, ServiceAccount, Pod, Service, EndpointSlice,
+                            AuthorizationPolicy, PeerAuthentication, WorkloadEntry, ServiceEntry,
+                            Gateway, RequestAuthentication, GatewayClass, HttpRoute, GrpcRoute,
+                            TcpRoute, TlsRoute, ReferenceGrant, DestinationRule, VirtualService>;
 
 enum class Kind : std::uint8_t {
   kNamespace,
@@ -280,11 +274,20 @@ enum class Kind : std::uint8_t {
   kWorkloadEntry,
   kServiceEntry,
   kGateway,
+  kRequestAuthentication,
+  kGatewayClass,
+  kHttpRoute,
+  kGrpcRoute,
+  kTcpRoute,
+  kTlsRoute,
+  kReferenceGrant,
+  kDestinationRule,
+  kVirtualService,
 };
 
 std::string_view kind_name(Kind kind);
-// AuthorizationPolicy and PeerAuthentication: where an unknown field is an error.
-bool is_security_kind(Kind kind);
+// Where an unknown field is an error: security objects, and what says where traffic goes.
+bool is_strict_kind(Kind kind);
 
 struct ObjectKey {
   Kind kind = Kind::kNamespace;

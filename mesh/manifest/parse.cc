@@ -31,16 +31,39 @@ constexpr KnownKind kKinds[] = {
     {{"networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"},
      "ServiceEntry",
      Kind::kServiceEntry},
+    {{"security.istio.io/v1", "security.istio.io/v1beta1"},
+     "RequestAuthentication",
+     Kind::kRequestAuthentication},
+    {{"networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"},
+     "DestinationRule",
+     Kind::kDestinationRule},
+    {{"networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"},
+     "VirtualService",
+     Kind::kVirtualService},
+    {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"},
+     "GatewayClass",
+     Kind::kGatewayClass,
+     false},
     {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"},
      "Gateway",
      Kind::kGateway},
+    {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"},
+     "HTTPRoute",
+     Kind::kHttpRoute},
+    {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"},
+     "GRPCRoute",
+     Kind::kGrpcRoute},
+    {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2"},
+     "TCPRoute",
+     Kind::kTcpRoute},
+    {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha3",
+      "gateway.networking.k8s.io/v1alpha2"},
+     "TLSRoute",
+     Kind::kTlsRoute},
+    {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"},
+     "ReferenceGrant",
+     Kind::kReferenceGrant},
 };
-
-// Kinds that belong to a mesh and that this version does not act on yet: said, not passed over.
-constexpr std::string_view kLater[] = {
-    "GatewayClass",    "HTTPRoute",      "GRPCRoute",
-    "TCPRoute",        "TLSRoute",       "ReferenceGrant",
-    "DestinationRule", "VirtualService", "RequestAuthentication"};
 
 std::string_view group_of(std::string_view api_version) {
   const auto slash = api_version.find('/');
@@ -163,15 +186,13 @@ class FileReader {
       parsed_->unidentified = true;
       return;
     }
-    if (std::find(std::begin(kLater), std::end(kLater), kind) != std::end(kLater)) {
-      report.warn(value.line, "", kind + " is not handled yet: it has no effect");
-    } else if (group_of(api_version).ends_with("istio.io")) {
+    if (group_of(api_version).ends_with("istio.io")) {
       report.warn(value.line, "", kind.substr(0, 64) + " is not known: it has no effect");
     }
   }
 
   void object(const KnownKind& known, const Value& value, Fields& fields, Report& report) {
-    report.strict = is_security_kind(known.kind);
+    report.strict = is_strict_kind(known.kind);
     Metadata metadata = read_metadata(fields.map("metadata"));
     if (!known.namespaced) {
       metadata.ns.clear();
@@ -197,9 +218,30 @@ class FileReader {
   }
 
   static Object read(Kind kind, Fields& fields, Metadata metadata) {
-    if (is_security_kind(kind)) return read_security(kind, fields, std::move(metadata));
-    if (kind <= Kind::kEndpointSlice) return read_core(kind, fields, std::move(metadata));
-    return read_network(kind, fields, std::move(metadata));
+    switch (kind) {
+      case Kind::kAuthorizationPolicy:
+      case Kind::kPeerAuthentication:
+      case Kind::kRequestAuthentication:
+        return read_security(kind, fields, std::move(metadata));
+      case Kind::kWorkloadEntry:
+      case Kind::kServiceEntry:
+        return read_network(kind, fields, std::move(metadata));
+      case Kind::kGatewayClass:
+      case Kind::kGateway:
+      case Kind::kReferenceGrant:
+        return read_gateway(kind, fields, std::move(metadata));
+      case Kind::kHttpRoute:
+      case Kind::kGrpcRoute:
+      case Kind::kTcpRoute:
+      case Kind::kTlsRoute:
+        return read_route(kind, fields, std::move(metadata));
+      case Kind::kDestinationRule:
+        return read_destination_rule(fields, std::move(metadata));
+      case Kind::kVirtualService:
+        return read_virtual_service(fields, std::move(metadata));
+      default:
+        return read_core(kind, fields, std::move(metadata));
+    }
   }
 
   void keep(ObjectKey key, Object object, unsigned line, Report& report) {

@@ -53,36 +53,11 @@ ServiceEntry read_service_entry(Fields& document, Metadata metadata) {
   return entry;
 }
 
-Gateway read_gateway(Fields& document, Metadata metadata) {
-  Gateway gateway;
-  gateway.metadata = std::move(metadata);
-  Fields spec = document.map("spec");
-  gateway.class_name = spec.text("gatewayClassName");
-  for (Fields& fields : spec.maps("listeners")) {
-    Listener listener;
-    listener.name = fields.text("name");
-    listener.port = fields.port("port");
-    listener.protocol = fields.text("protocol");
-    Fields allowed = fields.map("allowedRoutes");
-    Fields namespaces = allowed.map("namespaces");
-    listener.routes_from = namespaces.text("from", "Same");
-    listener.routes_selector = namespaces.map("selector").labels("matchLabels");
-    gateway.listeners.push_back(std::move(listener));
-  }
-  return gateway;
-}
-
 }  // namespace
 
 Object read_network(Kind kind, Fields& document, Metadata metadata) {
-  switch (kind) {
-    case Kind::kServiceEntry:
-      return read_service_entry(document, std::move(metadata));
-    case Kind::kWorkloadEntry:
-      return read_workload_entry(document.map("spec"), std::move(metadata));
-    default:
-      return read_gateway(document, std::move(metadata));
-  }
+  if (kind == Kind::kServiceEntry) return read_service_entry(document, std::move(metadata));
+  return read_workload_entry(document.map("spec"), std::move(metadata));
 }
 
 }  // namespace mesh::manifest

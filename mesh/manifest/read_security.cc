@@ -9,6 +9,8 @@
 namespace mesh::manifest {
 namespace {
 
+constexpr std::size_t kMaxTargets = 16;
+
 // Exact, "prefix*", "*suffix", "*". A star elsewhere would never match anything.
 bool is_pattern(std::string_view text) {
   if (text.empty()) return false;
@@ -212,20 +214,6 @@ AuthorizationRule read_rule(Fields& fields) {
   return rule;
 }
 
-std::optional<Labels> read_selector(Fields& spec) {
-  if (!spec.present("selector")) return {};
-  Fields selector = spec.map("selector");
-  Labels labels = selector.labels("matchLabels");
-  for (const auto& [key, value] : labels) {
-    if (key.empty()) selector.error("matchLabels", "has an empty key");
-    if (value.find('*') != std::string::npos || key.find('*') != std::string::npos) {
-      selector.error("matchLabels", "wildcards are not supported");
-    }
-  }
-  selector.finish();
-  return labels;
-}
-
 TargetRef read_target(Fields fields) {
   TargetRef target;
   target.group = fields.text("group");
@@ -235,6 +223,8 @@ TargetRef read_target(Fields fields) {
   if (fields.present("namespace")) {
     fields.error("namespace", "a target in another namespace is not supported");
   }
+  // "core" is how some write the core group, and Istio takes it.
+  if (target.group == "core") target.group.clear();
   const bool known = (target.group.empty() && target.kind == "Service") ||
                      (target.group == "gateway.networking.k8s.io" &&
                       (target.kind == "Gateway" || target.kind == "GatewayClass")) ||
@@ -258,14 +248,8 @@ AuthorizationPolicy read_authorization(Fields& document, Metadata metadata) {
   policy.metadata = std::move(metadata);
   Fields spec = document.map("spec");
   policy.selector = read_selector(spec);
+  policy.targets = read_targets(spec, policy.selector.has_value());
   policy.action = read_action(spec);
-  if (spec.present("targetRef")) policy.targets.push_back(read_target(spec.map("targetRef")));
-  spec.ignore("targetRef");
-  for (const Fields& target : spec.maps("targetRefs"))
-    policy.targets.push_back(read_target(target));
-  if (policy.selector && !policy.targets.empty()) {
-    spec.error("selector", "cannot be combined with targetRefs");
-  }
   Fields provider = spec.map("provider");
   policy.provider = provider.text("name");
   provider.finish();
@@ -320,7 +304,37 @@ PeerAuthentication read_peer_authentication(Fields& document, Metadata metadata)
 
 }  // namespace
 
+std::optional<Labels> read_selector(Fields& spec) {
+  if (!spec.present("selector")) return {};
+  Fields selector = spec.map("selector");
+  Labels labels = selector.labels("matchLabels");
+  for (const auto& [key, value] : labels) {
+    if (key.empty()) selector.error("matchLabels", "has an empty key");
+    if (value.find('*') != std::string::npos || key.find('*') != std::string::npos) {
+      selector.error("matchLabels", "wildcards are not supported");
+    }
+  }
+  selector.finish();
+  return labels;
+}
+
+std::vector<TargetRef> read_targets(Fields& spec, bool has_selector) {
+  std::vector<TargetRef> targets;
+  if (spec.present("targetRef")) targets.push_back(read_target(spec.map("targetRef")));
+  spec.ignore("targetRef");
+  for (const Fields& target : spec.maps("targetRefs", kMaxTargets)) {
+    targets.push_back(read_target(target));
+  }
+  if (has_selector && !targets.empty()) {
+    spec.error("selector", "cannot be combined with targetRefs");
+  }
+  return targets;
+}
+
 Object read_security(Kind kind, Fields& document, Metadata metadata) {
+  if (kind == Kind::kRequestAuthentication) {
+    return read_request_authentication(document, std::move(metadata));
+  }
   if (kind == Kind::kPeerAuthentication) {
     return read_peer_authentication(document, std::move(metadata));
   }

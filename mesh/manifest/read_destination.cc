@@ -1,0 +1,200 @@
+// DestinationRule.
+
+#include "mesh/manifest/read.h"
+
+namespace mesh::manifest {
+namespace {
+
+constexpr std::size_t kMaxSubsets = 128;
+constexpr std::size_t kMaxPorts = 128;
+constexpr std::uint32_t kAnyNumber = 0x7fffffff;
+
+ConsistentHash read_hash(Fields fields) {
+  ConsistentHash hash;
+  hash.header = fields.text("httpHeaderName");
+  hash.source_ip = fields.flag("useSourceIp", false);
+  hash.query = fields.text("httpQueryParameterName");
+  Fields cookie = fields.map("httpCookie");
+  hash.cookie = cookie.text("name");
+  hash.cookie_path = cookie.text("path");
+  hash.cookie_ttl = cookie.duration("ttl");
+  cookie.ignore("attributes");
+  cookie.finish();
+  const int keys = int{!hash.header.empty()} + int{hash.source_ip} + int{!hash.query.empty()} +
+                   int{!hash.cookie.empty()};
+  if (keys != 1) fields.error("httpHeaderName", "needs exactly one thing to hash by");
+  hash.table_size = fields.number("minimumRingSize", 8u << 20);
+  Fields ring = fields.map("ringHash");
+  if (ring.value() != nullptr) hash.table_size = ring.number("minimumRingSize", 8u << 20);
+  ring.finish();
+  hash.maglev = fields.present("maglev");
+  Fields maglev = fields.map("maglev");
+  if (maglev.value() != nullptr) hash.table_size = maglev.number("tableSize", 5'000'011);
+  maglev.finish();
+  fields.finish();
+  return hash;
+}
+
+LocalityBalancing read_locality(Fields fields) {
+  LocalityBalancing locality;
+  locality.enabled = fields.flag("enabled", true);
+  for (Fields& item : fields.maps("distribute", 64)) {
+    LocalityDistribute distribute{.from = item.required_text("from"), .to = {}};
+    Fields to = item.map("to");
+    std::uint32_t total = 0;
+    if (to.value() != nullptr) {
+      for (const std::string& key : to.value()->keys) {
+        total += distribute.to[key] = to.number(key, 100);
+      }
+    }
+    if (total != 100) item.error("to", "must come to 100");
+    item.finish();
+    locality.distribute.push_back(std::move(distribute));
+  }
+  for (Fields& item : fields.maps("failover", 64)) {
+    locality.failover.push_back(
+        {.from = item.required_text("from"), .to = item.required_text("to")});
+    item.finish();
+  }
+  locality.priority = fields.texts("failoverPriority");
+  fields.finish();
+  return locality;
+}
+
+LoadBalancer read_balancer(Fields fields) {
+  LoadBalancer balancer;
+  balancer.simple = fields.choice("simple", {"UNSPECIFIED", "LEAST_CONN", "LEAST_REQUEST", "RANDOM",
+                                             "PASSTHROUGH", "ROUND_ROBIN"});
+  if (fields.present("consistentHash")) balancer.hash = read_hash(fields.map("consistentHash"));
+  if (fields.present("localityLbSetting")) {
+    balancer.locality = read_locality(fields.map("localityLbSetting"));
+  }
+  fields.ignore("consistentHash");
+  fields.ignore("localityLbSetting");
+  balancer.warmup = fields.duration("warmupDurationSecs");
+  if (fields.present("warmup")) {
+    Fields warmup = fields.map("warmup");
+    balancer.warmup = warmup.duration("duration");
+    warmup.ignore("minimumPercent");
+    warmup.ignore("aggression");
+    warmup.finish();
+  }
+  fields.finish();
+  return balancer;
+}
+
+ConnectionPool read_pool(Fields fields) {
+  ConnectionPool pool;
+  Fields tcp = fields.map("tcp");
+  pool.max_connections = tcp.optional_number("maxConnections", kAnyNumber);
+  pool.connect_timeout = tcp.duration("connectTimeout");
+  pool.max_duration = tcp.duration("maxConnectionDuration");
+  pool.tcp_idle_timeout = tcp.duration("idleTimeout");
+  tcp.ignore("tcpKeepalive");
+  tcp.finish();
+  Fields http = fields.map("http");
+  pool.max_pending = http.optional_number("http1MaxPendingRequests", kAnyNumber);
+  pool.max_requests = http.optional_number("http2MaxRequests", kAnyNumber);
+  pool.max_requests_per_connection = http.optional_number("maxRequestsPerConnection", kAnyNumber);
+  pool.max_retries = http.optional_number("maxRetries", kAnyNumber);
+  pool.max_streams = http.optional_number("maxConcurrentStreams", kAnyNumber);
+  pool.http_idle_timeout = http.duration("idleTimeout");
+  pool.h2_upgrade = http.choice("h2UpgradePolicy", {"DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"});
+  http.ignore("useClientProtocol");
+  http.ignore("http2KeepAlive");
+  http.finish();
+  fields.finish();
+  return pool;
+}
+
+OutlierDetection read_outlier(Fields fields) {
+  OutlierDetection outlier;
+  outlier.consecutive_5xx = fields.optional_number("consecutive5xxErrors", kAnyNumber);
+  outlier.consecutive_gateway = fields.optional_number("consecutiveGatewayErrors", kAnyNumber);
+  outlier.consecutive_local = fields.optional_number("consecutiveLocalOriginFailures", kAnyNumber);
+  outlier.split_local = fields.flag("splitExternalLocalOriginErrors", false);
+  outlier.interval = fields.duration("interval");
+  outlier.base_ejection = fields.duration("baseEjectionTime");
+  outlier.max_ejection_percent = fields.optional_number("maxEjectionPercent", 100);
+  outlier.min_health_percent = fields.optional_number("minHealthPercent", 100);
+  fields.ignore("consecutiveErrors");  // long deprecated, and without effect
+  fields.ignore("outlierDetectionHttpErrorCodes");
+  fields.finish();
+  return outlier;
+}
+
+ClientTls read_tls(Fields fields) {
+  ClientTls tls;
+  tls.mode = fields.choice("mode", {"DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"}, "DISABLE");
+  tls.client_certificate = fields.text("clientCertificate");
+  tls.private_key = fields.text("privateKey");
+  tls.ca_certificates = fields.text("caCertificates");
+  tls.ca_crl = fields.text("caCrl");
+  tls.credential_name = fields.text("credentialName");
+  tls.subject_alt_names = fields.texts("subjectAltNames");
+  tls.sni = fields.text("sni");
+  tls.insecure_skip_verify = fields.flag("insecureSkipVerify", false);
+  fields.finish();
+  return tls;
+}
+
+TrafficPolicy read_policy(Fields fields, bool for_port) {
+  TrafficPolicy policy;
+  if (fields.present("loadBalancer")) {
+    policy.load_balancer = read_balancer(fields.map("loadBalancer"));
+  }
+  if (fields.present("connectionPool")) policy.pool = read_pool(fields.map("connectionPool"));
+  if (fields.present("outlierDetection")) {
+    policy.outlier = read_outlier(fields.map("outlierDetection"));
+  }
+  if (fields.present("tls")) policy.tls = read_tls(fields.map("tls"));
+  for (const char* read :
+       {"loadBalancer", "connectionPool", "outlierDetection", "tls", "retryBudget"}) {
+    fields.ignore(read);
+  }
+  for (const char* unsupported : {"tunnel", "proxyProtocol"}) {
+    if (fields.present(unsupported)) fields.error(unsupported, "is not supported");
+    fields.ignore(unsupported);
+  }
+  if (for_port) {
+    fields.ignore("port");
+    fields.finish();
+    return policy;
+  }
+  for (Fields& item : fields.maps("portLevelSettings", kMaxPorts)) {
+    const std::uint16_t port = item.map("port").port("number");
+    if (port == 0) item.error("port", "needs a number");
+    policy.ports[port] = read_policy(item, true);
+  }
+  fields.finish();
+  return policy;
+}
+
+}  // namespace
+
+DestinationRule read_destination_rule(Fields& document, Metadata metadata) {
+  DestinationRule rule;
+  rule.metadata = std::move(metadata);
+  Fields spec = document.map("spec");
+  rule.host = spec.required_text("host");
+  rule.policy = read_policy(spec.map("trafficPolicy"), false);
+  for (Fields& fields : spec.maps("subsets", kMaxSubsets)) {
+    Subset subset;
+    subset.name = fields.required_text("name");
+    subset.labels = fields.labels("labels");
+    subset.policy = read_policy(fields.map("trafficPolicy"), false);
+    fields.finish();
+    rule.subsets.push_back(std::move(subset));
+  }
+  rule.export_to = spec.texts("exportTo");
+  if (spec.present("workloadSelector")) {
+    Fields selector = spec.map("workloadSelector");
+    rule.workload_selector = selector.labels("matchLabels");
+    selector.finish();
+  }
+  spec.ignore("workloadSelector");
+  spec.finish();
+  return rule;
+}
+
+}  // namespace mesh::manifest
