@@ -198,6 +198,8 @@ Channel::~Channel() { MESH_CHECK(!impl_->scope); }
 
 bool Channel::connected() const { return impl_->alive; }
 
+io::Duration Channel::keepalive_interval() const { return impl_->options.keepalive_interval; }
+
 const ChannelCounters& Channel::counters() const { return impl_->counters; }
 
 // Several calls may want the connection at once; one of them makes it, the others take its result.
@@ -415,6 +417,10 @@ void Channel::Impl::on_sent(h2::StreamId id) {
 }
 
 // Running calls go on; the next one gets a connection of its own.
-void Channel::Impl::on_goaway(h2::ErrorCode, h2::StreamId) { alive = false; }
+void Channel::Impl::on_goaway(h2::ErrorCode code, h2::StreamId) {
+  alive = false;
+  if (code != h2::ErrorCode::kEnhanceYourCalm) return;
+  options.keepalive_interval = std::min(options.keepalive_interval * 2, kKeepaliveIntervalMax);
+}
 
 }  // namespace mesh::grpc

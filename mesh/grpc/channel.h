@@ -35,6 +35,8 @@ struct Target {
   friend bool operator==(const Target&, const Target&) = default;
 };
 
+inline constexpr io::Duration kKeepaliveIntervalMax = std::chrono::minutes(5);
+
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 // What to verify and to say, read anew for each connect or call. The defaults read files; a
@@ -48,8 +50,10 @@ struct ChannelOptions {
   // Metadata of every call (authorization, clusterid); called at each call.
   std::function<Result<Metadata>()> metadata;
   io::Duration connect_deadline = std::chrono::seconds(5);  // resolving, TCP, TLS, SETTINGS
-  io::Duration keepalive_interval = std::chrono::seconds(30);
-  io::Duration keepalive_patience = std::chrono::seconds(10);
+  // Together: how soon a dead server is noticed. The interval doubles, for the connections to come,
+  // when the server finds it too short (GOAWAY ENHANCE_YOUR_CALM), up to kKeepaliveIntervalMax.
+  io::Duration keepalive_interval = std::chrono::seconds(10);
+  io::Duration keepalive_patience = std::chrono::seconds(5);
   std::size_t message_max = kMessageMaxDefault;
 };
 
@@ -119,6 +123,7 @@ class Channel {
   io::Task<Response> unary(std::string_view path, std::string request, io::Duration deadline);
 
   const ChannelCounters& counters() const;
+  io::Duration keepalive_interval() const;  // of now
 
  private:
   std::unique_ptr<Impl> impl_;

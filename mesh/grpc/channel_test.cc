@@ -306,5 +306,27 @@ TEST_CASE("a server that accepts and says nothing costs the connect deadline", "
   world.run(keepalive_story);
 }
 
+Task<void> calm_story(World& world) {
+  Channel channel(*world.ring, world.options());
+  CHECK((co_await channel.unary("/test.Echo/Say", "hello", 5s)).status.ok());
+  CHECK(channel.keepalive_interval() == 10s);
+  world.server->send_goaway(h2::ErrorCode::kNoError);
+  const auto is_gone = [&] { return !channel.connected(); };
+  CHECK(co_await eventually(*world.ring, is_gone));
+  CHECK(channel.keepalive_interval() == 10s);
+  for (int i = 0; i < 6; ++i) {
+    CHECK((co_await channel.unary("/test.Echo/Say", "hello", 5s)).status.ok());
+    world.server->send_goaway(h2::ErrorCode::kEnhanceYourCalm);
+    CHECK(co_await eventually(*world.ring, is_gone));
+    CHECK(channel.keepalive_interval() == (i < 4 ? 20s * (1 << i) : io::Duration(5min)));
+  }
+  co_await channel.close();
+}
+
+TEST_CASE("a server that is asked too often gets longer pauses", "[channel]") {
+  World world;
+  world.run(calm_story);
+}
+
 }  // namespace
 }  // namespace mesh::grpc

@@ -194,6 +194,13 @@ void GrpcServer::cut_connections() {
   }
 }
 
+void GrpcServer::send_goaway(h2::ErrorCode code) {
+  for (const auto& connection : impl_->connections) {
+    connection->transport.h2().go_away(code);
+    connection->transport.kick();
+  }
+}
+
 void GrpcServer::drain_connections() {
   for (const auto& connection : impl_->connections) {
     connection->transport.h2().drain();

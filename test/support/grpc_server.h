@@ -57,6 +57,7 @@ class GrpcServer {
   void cut_connections();
   // GOAWAY on every connection.
   void drain_connections();
+  void send_goaway(h2::ErrorCode code);
   std::size_t connections() const;
   std::uint64_t accepted() const;
 
