@@ -1,9 +1,14 @@
 // What capture does to real connections, in namespaces, with a tiny proxy in ztunnel's place.
 
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <tuple>
 
+#include "ebpf/test_frames.h"
 #include "ebpf/test_mesh.h"
 
 namespace mesh::ebpf {
@@ -263,6 +268,56 @@ TEST_CASE("whoever has the proxy's ports without being in its cgroup gets nothin
 
   CHECK(mesh.counted("steer_dropped_not_ztunnel") >= 1);
   CHECK(mesh.counted("inbound_dropped_not_ztunnel") >= 1);
+}
+
+TEST_CASE("a pod that binds UDP 15053 itself gets none of the captured questions") {
+  const auto to = GENERATE(kServiceV4, kServiceV6);
+  const auto attach = GENERATE(AttachKind::kTcx, AttachKind::kClsact);
+  TestMesh mesh;
+  Proxy impostor(mesh.world.pod(), {.in_cgroup = false});
+  mesh.trust(impostor);  // its cgroup, in which it is not
+  mesh.enrol(test_options(attach));
+  Wiretap wire(mesh.world.outsider());
+
+  auto resolver = Talk::connect(mesh.world.pod(), to, 53, kPatience, SOCK_DGRAM);
+  REQUIRE(resolver);
+  resolver->say("SECRET.shop");
+
+  CHECK(eventually([&] { return mesh.counted("steer_dropped_not_ztunnel") == 1; }));
+  CHECK(resolver->hear(kSilence) == "(silence)");
+  CHECK(mesh.counted("steer_dns") == 0);
+  CHECK(!wire.heard("SECRET"));
+}
+
+// Why README.md tells operators to take CAP_NET_RAW away: the socket option goes past tc, and the
+// kernel has no other hook that is in the pod's namespace. Without the option, egress drops it.
+TEST_CASE("a packet socket with PACKET_QDISC_BYPASS passes by egress; any other does not") {
+  TestMesh mesh;
+  mesh.enrol();
+  Wiretap wire(mesh.world.outsider());
+  unsigned eth0 = 0;
+  UniqueFd raw;
+  REQUIRE(mesh.world.pod().run([&] {
+    eth0 = if_nametoindex("eth0");
+    raw = UniqueFd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  }));
+  REQUIRE(raw);
+  sockaddr_ll to{};
+  to.sll_family = AF_PACKET;
+  to.sll_ifindex = static_cast<int>(eth0);
+  const auto send = [&](std::uint16_t port) {
+    const Frame frame = frame_of({.from = kPodV4, .to = kServiceV4, .port = port, .payload = 9});
+    return sendto(raw.get(), frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&to),
+                  sizeof to) == static_cast<ssize_t>(frame.size());
+  };
+
+  (void)send(1111);
+  const int on = 1;
+  REQUIRE(setsockopt(raw.get(), SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on) == 0);
+  CHECK(send(2222));
+
+  CHECK(eventually([&] { return wire.heard_syn_to(2222); }));
+  CHECK(!wire.heard_syn_to(1111));
 }
 
 TEST_CASE("several workers, and two proxies at once, share the connections") {

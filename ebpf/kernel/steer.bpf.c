@@ -40,7 +40,12 @@ static __always_inline int steer_udp(struct __sk_buff *skb, struct packet *packe
 		return verdict(WEFT_STEER_NO_ZTUNNEL);
 	err = bpf_sk_assign(skb, listener, 0);
 	bpf_sk_release(listener);
-	return verdict(err ? WEFT_STEER_REFUSED : WEFT_STEER_DNS);
+	if (err)
+		return verdict(WEFT_STEER_REFUSED);
+	/* Whose socket it is now: of a UDP socket, 6.1 tells it by the packet only. */
+	if (!is_exempt(bpf_skb_cgroup_id(skb)))
+		return verdict(WEFT_STEER_NOT_ZTUNNEL);
+	return verdict(WEFT_STEER_DNS);
 }
 
 static __always_inline int steer_new(struct __sk_buff *skb, struct packet *packet)
