@@ -29,6 +29,7 @@ Result<Done> Pod::listen(std::string& failed_at) {
     io::ListenOptions options{
         .at = {lane_.config.ipv6 ? net::IpAddress::v6({}) : net::IpAddress(), port},
         .transparent = true,
+        .same_host = port == kOutboundPort,  // the pod's own application
         .mark = {},
         .netns = spec_.netns.get()};
     failed_at = options.at.to_string();
@@ -158,6 +159,7 @@ io::Task<Result<io::Socket>> connect_to_application(io::Ring& ring, policy::Perm
   const io::ConnectOptions options{.to = address.to,
                                    .from = address.from,
                                    .mark = {},
+                                   .same_host = true,
                                    .netns = address.netns,
                                    .deadline = kApplicationDeadline};
   co_return co_await io::connect(ring, options);

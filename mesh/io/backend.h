@@ -92,6 +92,7 @@ struct SocketSpec {
   bool family_v6 = false;
   bool transparent = false;
   bool reuse_port = false;
+  bool same_host = false;  // of a stream, and of what a listener accepts
   int backlog = 0;
   std::optional<std::uint32_t> mark;
   const net::NetworkNamespace* netns = nullptr;

@@ -20,6 +20,7 @@ Result<Listener> Listener::listen(Ring& ring, const ListenOptions& options) {
                                   .family_v6 = options.at.ip.is_v6(),
                                   .transparent = options.transparent,
                                   .reuse_port = options.reuse_port,
+                                  .same_host = options.same_host,
                                   .backlog = options.backlog,
                                   .mark = options.mark,
                                   .netns = options.netns};

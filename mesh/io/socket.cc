@@ -142,6 +142,7 @@ Task<Result<Socket>> connect(Ring& ring, ConnectOptions options) {
                                   .bind_source = options.from.has_value(),
                                   .family_v6 = options.to.ip.is_v6(),
                                   .transparent = options.from.has_value(),
+                                  .same_host = options.same_host,
                                   .mark = options.mark,
                                   .netns = options.netns};
   CO_TRY(const int handle, backend.open_socket(spec));

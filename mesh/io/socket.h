@@ -80,6 +80,7 @@ struct ConnectOptions {
   // Connect from this address (IP_TRANSPARENT and IP_FREEBIND, so it need not be local).
   std::optional<net::IpAddress> from{};
   std::optional<std::uint32_t> mark{};           // SO_MARK: for routing only, never for trust
+  bool same_host = false;                        // see ListenOptions
   const net::NetworkNamespace* netns = nullptr;  // nullptr: the process's own
   Duration deadline = std::chrono::seconds(10);
 };
@@ -90,6 +91,9 @@ struct ListenOptions {
   net::SocketAddress at;     // [::]:PORT is dual-stack; 0.0.0.0:PORT is IPv4 alone
   bool transparent = false;  // accept connections to addresses that are not local (TPROXY)
   bool reuse_port = true;
+  // The peer runs on this machine's kernel: there is no path whose rate has to be found out, so the
+  // system's congestion control, which may pace every segment with a timer (BBR), is not used.
+  bool same_host = false;
   int backlog = 1024;
   std::optional<std::uint32_t> mark{};
   const net::NetworkNamespace* netns = nullptr;

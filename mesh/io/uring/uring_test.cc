@@ -1,15 +1,20 @@
 // What only the kernel's back end has: descriptors, Unix sockets, namespaces.
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
 
+#include "mesh/io/backend.h"
 #include "mesh/io/both.h"
+#include "mesh/io/descriptor.h"
 #include "mesh/io/kernel_features.h"
+#include "mesh/io/ring_impl.h"
 #include "mesh/io/signals.h"
 #include "mesh/io/test_bench.h"
 #include "mesh/io/timer.h"
@@ -198,6 +203,39 @@ TEST_CASE("a signal is something to wait for", "[signals]") {
   REQUIRE(kill(getpid(), SIGUSR2) == 0);
   ring->run(hear(*signals, heard));
   CHECK(heard == SIGUSR2);
+}
+
+std::string congestion_control(int fd) {
+  std::array<char, 16> name{};
+  socklen_t size = name.size();
+  REQUIRE(getsockopt(fd, SOL_TCP, TCP_CONGESTION, name.data(), &size) == 0);
+  return name.data();
+}
+
+TEST_CASE("a socket to the same host does not pace, nor do those accepted there", "[sockets]") {
+  auto ring = make_ring();
+  internal::Backend& backend = *ring->impl().backend;
+  const auto open = [&](internal::SocketType type, bool same_host) {
+    const auto opened = backend.open_socket({.type = type,
+                                             .bind = test::loopback(),
+                                             .bind_source = type == internal::SocketType::kListener,
+                                             .same_host = same_host,
+                                             .backlog = 1,
+                                             .mark = {}});
+    REQUIRE(opened.has_value());
+    return Descriptor(*opened);
+  };
+  const Descriptor listener = open(internal::SocketType::kListener, true);
+  const Descriptor client = open(internal::SocketType::kStream, true);
+  const Descriptor other = open(internal::SocketType::kStream, false);
+  sockaddr_storage address;
+  const socklen_t size = backend.local_address(listener.get()).to_sockaddr(address);
+  REQUIRE(connect(client.get(), reinterpret_cast<const sockaddr*>(&address), size) == 0);
+  const Descriptor accepted(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  CHECK(congestion_control(client.get()) == "reno");
+  CHECK(congestion_control(accepted.get()) == "reno");
+  const Descriptor plain(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  CHECK(congestion_control(other.get()) == congestion_control(plain.get()));  // the system's
 }
 
 TEST_CASE("the kernel's features have names", "[features]") {
