@@ -12,6 +12,8 @@ namespace {
 
 struct Flags {
   std::string manifests, state, tokens;
+  bool kubernetes = false;
+  std::string kubeconfig, context;
   std::string listen = "[::]:15012";
   std::string debug_listen = "[::]:15014";
   std::string lifetime = "24h";
@@ -23,7 +25,11 @@ struct Flags {
 
 void declare(CLI::App& app, Flags& flags) {
   app.set_version_flag("--version", "weft-control " WEFT_VERSION);
-  app.add_option("--manifests", flags.manifests, "Folder of manifests to serve")->required();
+  app.add_option("--manifests", flags.manifests, "Folder of manifests to serve");
+  app.add_flag("--kubernetes", flags.kubernetes,
+               "Serve what an API server holds: that of the cluster we run in, or --kubeconfig");
+  app.add_option("--kubeconfig", flags.kubeconfig, "How to reach the API server from outside");
+  app.add_option("--context", flags.context, "Of the kubeconfig, if not its current one");
   app.add_option("--state", flags.state, "Folder for the root key and other state")->required();
   app.add_option("--listen", flags.listen, "Discovery and certificates: gRPC over TLS")
       ->capture_default_str();
@@ -59,6 +65,12 @@ std::unexpected<Leave> mistake(std::string text) {
 
 std::expected<Config, Leave> check(Flags flags) {
   Config config;
+  if (flags.kubernetes == !flags.manifests.empty()) {
+    return mistake("give one of --manifests and --kubernetes (see --help)");
+  }
+  if (!flags.kubernetes && !(flags.kubeconfig + flags.context).empty()) {
+    return mistake("--kubeconfig and --context need --kubernetes");
+  }
   const auto listen = net::SocketAddress::parse(flags.listen);
   if (!listen) return mistake("--listen: \"" + flags.listen + "\" is not ADDRESS:PORT");
   const auto debug_listen = net::SocketAddress::parse(flags.debug_listen);
@@ -80,6 +92,8 @@ std::expected<Config, Leave> check(Flags flags) {
     return mistake("--log-level: \"" + flags.log_level + "\" is not a level");
   }
   config.manifests = std::move(flags.manifests);
+  config.kubeconfig = std::move(flags.kubeconfig);
+  config.context = std::move(flags.context);
   config.state = std::move(flags.state);
   config.tokens = flags.tokens.empty() ? config.state + "/tokens" : std::move(flags.tokens);
   config.listen = *listen;
@@ -113,8 +127,10 @@ std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
 
 std::expected<Config, Leave> read_config(int argc, const char* const* argv) {
   Flags flags;
-  CLI::App app("Weft's control plane: serves a folder of manifests to the data planes.",
-               "weft-control");
+  CLI::App app(
+      "Weft's control plane: serves a folder of manifests, or what a Kubernetes API "
+      "server holds, to the data planes.",
+      "weft-control");
   declare(app, flags);
   // CLI11 reports help, version and mistakes by exception; they end here.
   try {

@@ -13,7 +13,9 @@
 namespace mesh::control {
 
 struct Config {
-  std::string manifests;
+  std::string manifests;   // empty: the API server is the store
+  std::string kubeconfig;  // empty: that of the cluster we run in
+  std::string context;
   std::string state;
   std::string tokens;  // STATE/tokens unless said
   net::SocketAddress listen;

@@ -31,12 +31,22 @@ TEST_CASE("two flags are enough") {
   CHECK(config->serving_names.size() == 5);
 }
 
+TEST_CASE("the API server instead of a folder") {
+  const auto config = read({"--kubernetes", "--kubeconfig", "k", "--context", "c", "--state", "s"});
+  REQUIRE(config);
+  CHECK(config->manifests.empty());
+  CHECK(config->kubeconfig == "k");
+  CHECK(config->context == "c");
+}
+
 TEST_CASE("help and version are no mistakes; a mistake is one line and status 1") {
   CHECK(read({"--help"}).error().status == 0);
   CHECK(read({"--version"}).error().text == "weft-control " WEFT_VERSION "\n");
   for (const std::vector<const char*>& flags : std::vector<std::vector<const char*>>{
            {},
            {"--manifests", "m"},
+           {"--manifests", "m", "--kubernetes", "--state", "s"},
+           {"--manifests", "m", "--kubeconfig", "k", "--state", "s"},
            {"--manifests", "m", "--state", "s", "--nonsense"},
            {"--manifests", "m", "--state", "s", "--listen", "15012"},
            {"--manifests", "m", "--state", "s", "--listen", "localhost:15012"},

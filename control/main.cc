@@ -1,4 +1,5 @@
-// weft-control: reads a folder of manifests, serves what follows from it to the data planes.
+// weft-control: reads a folder of manifests or an API server, serves what follows from it to the
+// data planes.
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -6,6 +7,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <expected>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -17,24 +20,27 @@
 #include "control/grpc_server.h"
 #include "control/http_server.h"
 #include "control/hub.h"
+#include "control/kube_store.h"
 #include "control/state.h"
 #include "control/store.h"
 #include "control/tokens.h"
+#include "mesh/kube/config.h"
 
 namespace mesh::control {
 namespace {
 
-int give_up(const std::string& what, const Error& error) {
-  std::string text = "weft-control: " + what + ": " + error.during;
+std::string text_of(const std::string& what, const Error& error) {
+  std::string text = what + ": " + error.during;
   if (error.os_errno != 0) text += std::string(": ") + std::strerror(error.os_errno);
-  std::fprintf(stderr, "%s\n", text.c_str());
-  return 1;
+  return text;
 }
 
 int give_up(const std::string& what) {
   std::fprintf(stderr, "weft-control: %s\n", what.c_str());
   return 1;
 }
+
+int give_up(const std::string& what, const Error& error) { return give_up(text_of(what, error)); }
 
 // Says each problem once, when it appears.
 class ProblemLog {
@@ -73,6 +79,37 @@ sigset_t block_signals() {
   return signals;
 }
 
+// Where the manifests come from: a folder or an API server.
+struct Source {
+  std::unique_ptr<Store> folder;
+  std::unique_ptr<KubeStore> kubernetes;
+
+  // What is wrong.
+  std::expected<Done, std::string> open(const Config& config,
+                                        std::function<void(const StoreState&)> changed) {
+    if (!config.manifests.empty()) {
+      auto opened = Store::open(config.manifests, config.state + "/manifests", std::move(changed));
+      if (!opened)
+        return std::unexpected(text_of("--manifests " + config.manifests, opened.error()));
+      folder = *std::move(opened);
+      return Done{};
+    }
+    auto access = config.kubeconfig.empty()
+                      ? kube::in_cluster()
+                      : kube::load_kubeconfig(config.kubeconfig, config.context);
+    if (!access) return std::unexpected("--kubernetes: " + access.error());
+    auto opened = KubeStore::open(*std::move(access), std::move(changed));
+    if (!opened) return std::unexpected("--kubernetes: " + opened.error());
+    kubernetes = *std::move(opened);
+    return Done{};
+  }
+
+  void settle(int timeout_ms) {
+    if (folder != nullptr) folder->settle(timeout_ms);
+    if (kubernetes != nullptr) kubernetes->settle(timeout_ms);
+  }
+};
+
 int run(const Config& config) {
   const sigset_t signals = block_signals();
   telemetry::LogFilter filter;
@@ -102,23 +139,23 @@ int run(const Config& config) {
     log.info("snapshot", "published", {{"version", std::to_string(version)}});
   });
   ProblemLog problem_log(log);
-  auto store =
-      Store::open(config.manifests, config.state + "/manifests", [&](const StoreState& state) {
-        problem_log.say(state.problems);
-        hub.publish(state.world, state.problems, state.was_good);
-      });
-  if (!store) return give_up("--manifests " + config.manifests, store.error());
+  Source source;
+  const auto opened = source.open(config, [&](const StoreState& state) {
+    problem_log.say(state.problems);
+    hub.publish(state.world, state.problems, state.was_good);
+  });
+  if (!opened) return give_up(opened.error());
 
   // The data planes' side, then the operators'.
   Tokens tokens(config.tokens);
-  CaServer ca(hub, **authority, config.certificate_lifetime, [&] { (*store)->settle(250); });
+  CaServer ca(hub, **authority, config.certificate_lifetime, [&] { source.settle(250); });
   const auto grpc = GrpcServer::start({.address = config.listen.to_string(), .identity = *identity},
                                       hub, ca, tokens, log);
   if (grpc == nullptr) {
     return give_up("cannot listen on " + config.listen.to_string() +
                    ": is the port in use? Choose another with --listen");
   }
-  DebugPages pages(hub, *debug_token, [&] { (*store)->settle(1000); });
+  DebugPages pages(hub, *debug_token, [&] { source.settle(1000); });
   auto http = HttpServer::start(
       config.debug_listen, [&](const admin::Request& request) { return pages.answer(request); });
   if (!http) {
@@ -129,7 +166,7 @@ int run(const Config& config) {
   log.info("control", "ready to serve",
            {{"listen", config.listen.to_string()},
             {"debug", config.debug_listen.to_string()},
-            {"manifests", config.manifests}});
+            {"manifests", config.manifests.empty() ? "kubernetes" : config.manifests}});
   int signal = 0;
   (void)sigwait(&signals, &signal);
   log.info("control", "stopping");

@@ -1,0 +1,150 @@
+#include "control/kube_objects.h"
+
+#include <optional>
+#include <utility>
+
+namespace mesh::control {
+namespace {
+
+using manifest::Kind;
+using manifest::Labels;
+using manifest::ObjectKey;
+using manifest::Value;
+
+constexpr std::string_view kOrigin = "kubernetes";
+
+const Value* member(const Value* map, std::string_view key) {
+  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
+  return map->find(key);
+}
+
+// spec.selector.matchLabels, if it can be read; else none: the whole scope.
+std::optional<Labels> selector_of(const Value& object) {
+  const Value* labels = member(member(member(&object, "spec"), "selector"), "matchLabels");
+  if (labels == nullptr || labels->type != Value::Type::kMap) return {};
+  Labels selector;
+  for (std::size_t i = 0; i < labels->keys.size(); ++i) {
+    if (labels->items[i].type != Value::Type::kScalar) return {};
+    selector.emplace(labels->keys[i], labels->items[i].text);
+  }
+  return selector;
+}
+
+// What stands for an object that closes something and cannot be read: everything it selects is
+// closed. A target is not looked at: its whole namespace is.
+std::shared_ptr<const manifest::Object> closed_for(const ObjectKey& key, const Value& value) {
+  manifest::Metadata metadata;
+  metadata.name = key.name;
+  metadata.ns = key.ns;
+  if (key.kind == Kind::kAuthorizationPolicy) {
+    manifest::AuthorizationPolicy policy;
+    policy.metadata = std::move(metadata);
+    policy.selector = selector_of(value);
+    policy.action = manifest::AuthorizationAction::kDeny;
+    policy.rules.emplace_back();
+    return std::make_shared<const manifest::Object>(std::move(policy));
+  }
+  if (key.kind == Kind::kPeerAuthentication) {
+    manifest::PeerAuthentication peer;
+    peer.metadata = std::move(metadata);
+    peer.selector = selector_of(value);
+    peer.mode = manifest::MtlsMode::kStrict;
+    return std::make_shared<const manifest::Object>(std::move(peer));
+  }
+  return nullptr;
+}
+
+// What nobody in control reads, and what most of a pod's memory would be.
+void trim(manifest::Object& object) {
+  auto* pod = std::get_if<manifest::Pod>(&object);
+  if (pod == nullptr) return;
+  pod->init_containers.clear();
+  pod->init_containers.shrink_to_fit();
+  for (manifest::Container& container : pod->containers) {
+    container = {.name = std::move(container.name),
+                 .image = {},
+                 .command = {},
+                 .args = {},
+                 .env = {},
+                 .working_dir = {},
+                 .ports = std::move(container.ports),
+                 .readiness = {}};
+  }
+  pod->metadata.annotations.erase("kubectl.kubernetes.io/last-applied-configuration");
+}
+
+}  // namespace
+
+std::optional<KubeObjects::Collection::Read> KubeObjects::Collection::read(
+    const Value& value) const {
+  manifest::Parsed parsed = manifest::parse_object(kOrigin, kind_, value);
+  if (!parsed.objects.empty()) {
+    manifest::Object& object = parsed.objects.front().object;
+    trim(object);
+    ObjectKey key = manifest::key_of(object);
+    return Read{std::move(key), std::make_shared<const manifest::Object>(std::move(object)),
+                std::move(parsed.problems)};
+  }
+  // An API server does not hold objects without a proper name.
+  if (parsed.broken.empty()) return {};
+  ObjectKey key = std::move(parsed.broken.front());
+  const auto good = all_.objects_.find(key);
+  auto object = good != all_.objects_.end() ? good->second : closed_for(key, value);
+  return Read{std::move(key), std::move(object), std::move(parsed.problems)};
+}
+
+void KubeObjects::Collection::take(Read&& read) {
+  all_.changed_ = true;
+  if (read.object != nullptr) {
+    all_.objects_[read.key] = std::move(read.object);
+  } else {
+    all_.objects_.erase(read.key);
+  }
+  if (read.problems.empty()) {
+    all_.problems_.erase(read.key);
+  } else {
+    all_.problems_[read.key] = std::move(read.problems);
+  }
+}
+
+void KubeObjects::Collection::begin_list() { staged_.clear(); }
+
+void KubeObjects::Collection::stage(Value&& object) {
+  if (auto item = read(object)) staged_.push_back(*std::move(item));
+}
+
+void KubeObjects::Collection::commit_list() {
+  const auto clear = [&](auto& map) {
+    const auto first = map.lower_bound(ObjectKey{kind_, "", ""});
+    auto last = first;
+    while (last != map.end() && last->first.kind == kind_) ++last;
+    map.erase(first, last);
+  };
+  clear(all_.objects_);
+  clear(all_.problems_);
+  for (Read& item : staged_) take(std::move(item));
+  staged_ = {};
+  all_.changed_ = true;
+}
+
+void KubeObjects::Collection::put(Value&& object) {
+  if (auto item = read(object)) take(*std::move(item));
+}
+
+void KubeObjects::Collection::remove(Value&& object) {
+  const auto item = read(object);
+  if (!item) return;
+  all_.objects_.erase(item->key);
+  all_.problems_.erase(item->key);
+  all_.changed_ = true;
+}
+
+std::vector<manifest::Problem> KubeObjects::problems() const {
+  std::vector<manifest::Problem> problems;
+  for (const auto& [key, list] : problems_) {
+    problems.insert(problems.end(), list.begin(), list.end());
+  }
+  return problems;
+}
+
+}  // namespace mesh::control

@@ -1,0 +1,60 @@
+#pragma once
+// KubeObjects: what of an API server's objects is in force. Pure: collections of raw objects in,
+// objects and problems out.
+//
+// What is in force of an object is its last good version. One that our readers refuse (its CRD
+// allows more than we can honour) is a problem, and stays as it was. If it never was good here, an
+// AuthorizationPolicy denies what it selects and a PeerAuthentication is STRICT there, since
+// what it meant to close must not be open; objects of other kinds are left out.
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "control/world.h"
+#include "mesh/kube/reflector.h"
+#include "mesh/manifest/parse.h"
+
+namespace mesh::control {
+
+class KubeObjects {
+ public:
+  // The collection of one kind. Borrows the KubeObjects.
+  class Collection final : public kube::Sink {
+   public:
+    Collection(KubeObjects& all, manifest::Kind kind) : all_(all), kind_(kind) {}
+    void begin_list() override;
+    void stage(manifest::Value&& object) override;
+    void commit_list() override;
+    void put(manifest::Value&& object) override;
+    void remove(manifest::Value&& object) override;
+
+   private:
+    struct Read {
+      manifest::ObjectKey key;
+      std::shared_ptr<const manifest::Object> object;  // null: left out
+      std::vector<manifest::Problem> problems;
+    };
+    std::optional<Read> read(const manifest::Value& object) const;
+    void take(Read&& read);
+
+    KubeObjects& all_;
+    const manifest::Kind kind_;
+    std::vector<Read> staged_;
+  };
+
+  const Objects& objects() const { return objects_; }
+  std::vector<manifest::Problem> problems() const;
+  // Something changed since the last call.
+  bool take_changed() { return std::exchange(changed_, false); }
+
+ private:
+  Objects objects_;
+  std::map<manifest::ObjectKey, std::vector<manifest::Problem>> problems_;
+  bool changed_ = false;
+};
+
+}  // namespace mesh::control

@@ -1,0 +1,105 @@
+#include "control/kube_objects.h"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "mesh/manifest/json.h"
+
+namespace mesh::control {
+namespace {
+
+using manifest::Kind;
+
+manifest::Value json(std::string_view text) {
+  auto value = manifest::read_json(text);
+  REQUIRE(value);
+  return *std::move(value);
+}
+
+const manifest::AuthorizationPolicy* policy(const KubeObjects& all, std::string_view name) {
+  static World world;
+  world = World(all.objects());
+  return world.find<manifest::AuthorizationPolicy>("shop", name);
+}
+
+constexpr const char* kGood = R"({"metadata": {"name": "p", "namespace": "shop"},
+    "spec": {"action": "ALLOW", "rules": [{"to": [{"operation": {"ports": ["80"]}}]}]}})";
+constexpr const char* kBad = R"({"metadata": {"name": "p", "namespace": "shop"},
+    "spec": {"action": "ALLOW", "selector": {"matchLabels": {"app": "web"}},
+             "rules": [{"to": [{"operation": {"ports": ["http"]}}]}]}})";
+
+}  // namespace
+
+TEST_CASE("of an object that cannot be honoured the last good version stays, and it is said") {
+  KubeObjects all;
+  KubeObjects::Collection policies(all, Kind::kAuthorizationPolicy);
+  policies.put(json(kGood));
+  CHECK(all.take_changed());
+  CHECK(all.problems().empty());
+  const auto good = all.objects();
+  policies.put(json(kBad));
+  CHECK(all.objects() == good);
+  REQUIRE(all.problems().size() == 1);
+  CHECK(all.problems()[0].to_string() ==
+        "kubernetes: AuthorizationPolicy shop/p: spec.rules[0].to[0].operation.ports[0]: "
+        "\"http\" is not a port, 1 to 65535");
+  // A new list says the same.
+  policies.begin_list();
+  policies.stage(json(kBad));
+  policies.commit_list();
+  CHECK(all.objects() == good);
+  CHECK(all.problems().size() == 1);
+  policies.put(json(kGood));
+  CHECK(all.problems().empty());
+  policies.put(json(kBad));
+  policies.remove(json(kBad));
+  CHECK(all.objects().empty());
+  CHECK(all.problems().empty());
+}
+
+TEST_CASE("a policy that was never good closes what it selects; a pod is left out") {
+  KubeObjects all;
+  KubeObjects::Collection policies(all, Kind::kAuthorizationPolicy);
+  KubeObjects::Collection peers(all, Kind::kPeerAuthentication);
+  KubeObjects::Collection pods(all, Kind::kPod);
+  policies.put(json(kBad));
+  const auto* closed = policy(all, "p");
+  REQUIRE(closed != nullptr);
+  CHECK(closed->action == manifest::AuthorizationAction::kDeny);
+  CHECK(closed->rules.size() == 1);
+  CHECK(closed->selector == manifest::Labels{{"app", "web"}});
+  peers.put(json(R"({"metadata": {"name": "q", "namespace": "shop"},
+      "spec": {"mtls": {"mode": "MAYBE"}}})"));
+  const World world(all.objects());
+  const auto* peer = world.find<manifest::PeerAuthentication>("shop", "q");
+  REQUIRE(peer != nullptr);
+  CHECK(peer->mode == manifest::MtlsMode::kStrict);
+  CHECK_FALSE(peer->selector.has_value());
+  pods.put(json(R"({"metadata": {"name": "w"}, "status": {"podIP": "nowhere"}})"));
+  CHECK(world.all<manifest::Pod>().empty());
+  CHECK(all.problems().size() == 3);
+}
+
+TEST_CASE("a new list takes the place of one kind only") {
+  KubeObjects all;
+  KubeObjects::Collection pods(all, Kind::kPod);
+  KubeObjects::Collection services(all, Kind::kService);
+  services.put(json(R"({"metadata": {"name": "s"}})"));
+  for (const char* name : {"a", "b"}) {
+    pods.put(json(R"({"metadata": {"name": ")" + std::string(name) + R"("}})"));
+  }
+  pods.begin_list();
+  pods.stage(json(R"({"metadata": {"name": "b", "annotations":
+      {"kubectl.kubernetes.io/last-applied-configuration": "{}", "x": "y"}},
+      "spec": {"containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}]}})"));
+  CHECK(all.objects().size() == 3);
+  pods.commit_list();
+  const World world(all.objects());
+  REQUIRE(world.all<manifest::Pod>().size() == 1);
+  const manifest::Pod& pod = *world.all<manifest::Pod>()[0];
+  CHECK(pod.metadata.annotations.size() == 1);
+  CHECK(pod.containers.at(0).ports.size() == 1);
+  CHECK(pod.containers.at(0).image.empty());
+  CHECK(world.all<manifest::Service>().size() == 1);
+}
+
+}  // namespace mesh::control
