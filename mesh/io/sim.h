@@ -110,7 +110,8 @@ class World {
   Host& add_host(std::string name, std::span<const net::IpAddress> addresses);
   Host& add_host(std::string name, std::initializer_list<net::IpAddress> addresses);
   // An address moves to another host (a pod is gone and its address reused): connections that
-  // exist keep their ends; new ones and datagrams go to the new host.
+  // exist keep their ends; new ones and datagrams go to the new host. A host that has no address
+  // left reaches nobody but itself.
   void move_address(const net::IpAddress& address, Host& to);
   void set_link(Host& a, Host& b, const Link& link);
   void set_default_link(const Link& link);

@@ -70,6 +70,12 @@ struct StreamSpec {
   io::Duration stall{};  // of the server, before it reads what follows the header
 };
 
+// A ztunnel was killed while it carried a stream: its kernel says FIN to the sockets it had read
+// from, so the application beside it may see an end too early. The one at the far end may not.
+struct Killed {
+  bool beside_client = false, beside_server = false;
+};
+
 struct Stream {
   StreamSpec spec;
   io::TimePoint begun{};
@@ -78,6 +84,7 @@ struct Stream {
   std::uint64_t client_sent = 0, client_received = 0;
   bool client_over = false, client_clean = false;
   std::optional<Reason> client_failed = {};
+  Killed killed = {};
   // The server's.
   int reached = -2;  // the pod
   std::uint64_t server_sent = 0, server_received = 0;

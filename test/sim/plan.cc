@@ -27,11 +27,13 @@ void Scenario::plan() {
        " us, " + std::to_string(path_.bytes_per_second / 1'000'000) + " MB/s");
   slowest_update_ = below(2) == 0 ? within(20ms) : within(2s);
   plan_streams();
+  if (stalls_) plan_stalls();
   if (below(2) == 0) plan_network();
   if (below(3) != 0) plan_policies();
+  if (below(2) == 0) plan_denials();
   if (below(2) == 0) plan_pods();
   if (below(2) == 0) plan_control();
-  if (below(4) == 0) plan_restart();
+  if (below(3) == 0) plan_restart();
 }
 
 void Scenario::plan_streams() {
@@ -50,12 +52,8 @@ void Scenario::plan_streams() {
     if (below(5) == 0) spec.pause = within(4s);
     spec.slow_client = below(8) == 0;
     spec.slow_server = below(8) == 0;
-    if (below(60) == 0 && path_.delay < 100us) {
-      spec.stall = 2s;
-      spec.upload = 3'000'000;
-    }
     const bool by_address = spec.from == kOutside || (to < kPods && below(4) == 0);
-    spec.to = {*net::IpAddress::parse("10.96.0." + std::to_string(to + 1)), kServicePort};
+    spec.to = {virtual_ip(to), kServicePort};
     if (by_address && to >= kPods) continue;
     if (by_address) spec.to = {pods_[to].ip, kAppPort};
     spec.meant = {to};
@@ -66,6 +64,23 @@ void Scenario::plan_streams() {
       if (spec.from == kOutside || pods_[spec.from].alive) open_stream(spec);
     });
   }
+}
+
+// Beside them the other streams of their tunnels go on.
+void Scenario::plan_stalls() {
+  for (int i = 0; i < 2; ++i) {
+    const int from = static_cast<int>(below(kPods));
+    const int to = (from + 1 + static_cast<int>(below(kPods - 1))) % kPods;
+    set_rule(to, Rule{});
+    const StreamSpec spec{.from = from,
+                          .meant = {to},
+                          .to = {virtual_ip(to), kServicePort},
+                          .upload = 3'000'000,
+                          .download = below(20'000),
+                          .stall = 1500ms};
+    at(slowest_update_ + within(1s), [this, spec] { open_stream(spec); });
+  }
+  note("stalled streams");
 }
 
 void Scenario::plan_network() {
@@ -96,57 +111,33 @@ void Scenario::plan_policies() {
   }
 }
 
-// A pod goes; sometimes its address passes to another identity at once.
-void Scenario::plan_pods() {
-  const std::size_t moves = 1 + below(kSpares);
-  for (std::size_t i = 0; i < moves; ++i) {
-    const int spare = kPods + static_cast<int>(i);
-    const int victim = pods_[spare].node + kNodes * static_cast<int>(below(kPods / kNodes));
-    const bool reused = below(3) != 0;
-    const io::Duration when = within(active_);
-    note("pod " + std::to_string(victim) + " goes after " + seconds(when) +
-         (reused ? " and its address is reused" : ""));
-    at(when, [this, victim, spare, reused] {
-      if (!pods_[victim].alive) return;
-      pods_[victim].alive = false;
-      if (below(2) == 0) {  // the process first, or the agent's event first
-        pods_[victim].app->kill();
-        at(within(50ms), [this, victim] { nodes_[pods_[victim].node]->remove_pod(victim); });
-      } else {
-        nodes_[pods_[victim].node]->remove_pod(victim);
-        at(within(50ms), [this, victim] { pods_[victim].app->kill(); });
-      }
-      if (reused) return reuse_address(victim, spare);
-      workload::Delta gone;
-      gone.removed.push_back("K//Pod/ns" + std::to_string(victim) + "/pod" +
-                             std::to_string(victim));
-      send_update(std::move(gone));
-    });
+// A long stream is allowed, and denied when it is half way through.
+void Scenario::plan_denials() {
+  const int to = static_cast<int>(below(kPods));
+  const int from = (to + 1 + static_cast<int>(below(kPods - 1))) % kPods;
+  std::set<int> others;
+  for (int i = 0; i < kPods; ++i) {
+    if (i != from) others.insert(i);
   }
-}
-
-void Scenario::reuse_address(int victim, int spare) {
-  const io::Duration moves = 50ms + within(50ms);
-  at(moves, [this, victim, spare] {
-    world_.move_address(pods_[victim].ip, *pods_[spare].host);
-    pods_[spare].ip = pods_[victim].ip;
-    pods_[spare].alive = true;
-  });
-  at(moves + within(50ms),
-     [this, spare] { nodes_[pods_[spare].node]->add_pod(spare, *pods_[spare].host); });
-  // Control learns of it before, meanwhile or later, in one response or in two.
-  at(within(200ms), [this, victim, spare] {
-    workload::Delta gone;
-    gone.removed.push_back("K//Pod/ns" + std::to_string(victim) + "/pod" + std::to_string(victim));
-    pods_[spare].ip = pods_[victim].ip;
-    workload::Delta come = workload::test::delta(pod_line(spare));
-    if (below(2) == 0) {
-      come.removed = gone.removed;
-    } else {
-      send_update(std::move(gone));
-    }
-    send_update(std::move(come));
-  });
+  const Rule denials[] = {{.kind = Rule::Kind::kNobody},
+                          {.kind = Rule::Kind::kBroken},
+                          {.kind = Rule::Kind::kDeny, .pods = {from}},
+                          {.kind = Rule::Kind::kAllow, .pods = others}};
+  const Rule denial = denials[below(std::size(denials))];
+  const io::Duration opens = slowest_update_ + within(500ms);
+  const io::Duration denied = opens + 200ms + within(500ms);
+  const StreamSpec spec{.from = from,
+                        .meant = {to},
+                        .to = {virtual_ip(to), kServicePort},
+                        .upload = 20'000,
+                        .download = below(20'000),
+                        .pause = slowest_update_ + 4s};
+  set_rule(to, {.kind = Rule::Kind::kAllow, .pods = {from}});
+  at(opens, [this, spec] { open_stream(spec); });
+  at(denied, [this, to, denial] { set_rule(to, denial); });
+  active_ = std::max(active_, denied + slowest_update_ + 2s);
+  note("pod " + std::to_string(to) + ": " + denial.text() + " after " + seconds(denied) +
+       " under a stream");
 }
 
 // Responses that are partly nonsense: what is good in them counts, and nothing else changes.
@@ -170,30 +161,6 @@ void Scenario::plan_control() {
     });
   }
   note("garbage from control");
-}
-
-void Scenario::plan_restart() {
-  const int node = static_cast<int>(below(kNodes));
-  const io::Duration gap = within(1s);
-  const io::Duration when = within(active_);
-  note("node " + std::to_string(node) + " restarts after " + seconds(when));
-  at(when, [this, node, gap] { restart(node, gap); });
-}
-
-void Scenario::restart(int node, io::Duration gap) {
-  ++restarting_;
-  nodes_[node]->stop();
-  auto again = std::make_shared<std::function<void()>>();
-  *again = [this, node, gap, weak = std::weak_ptr(again)] {
-    const auto self = weak.lock();
-    if (!nodes_[node]->over()) return at(10ms, [self] { (*self)(); });
-    nodes_[node]->forget();
-    at(gap, [this, node] {
-      nodes_[node]->start();
-      --restarting_;
-    });
-  };
-  at(10ms, [again] { (*again)(); });
 }
 
 }  // namespace mesh::sim

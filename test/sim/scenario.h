@@ -38,40 +38,53 @@ class Scenario {
     bool alive = false;  // its application runs, the agent has told of it
   };
 
+  // Spares have no address at first: they get that of a pod that went.
   static constexpr int kPods = 6, kSpares = 2, kNodes = 2;
   static io::sim::Options options(std::uint64_t seed);
 
   // plan.cc
   void plan();
   void plan_streams();
+  void plan_stalls();
   void plan_network();
   void plan_policies();
-  void plan_pods();
+  void plan_denials();
   void plan_control();
-  void plan_restart();
-  void reuse_address(int victim, int spare);
-  void restart(int node, io::Duration gap);
   void note(const std::string& what) { plan_ += plan_.empty() ? what : ", " + what; }
+
+  // plan_pods.cc
+  void plan_pods();
+  void reuse_address(int victim, int spare);
+  void use_old_address(int victim, int spare, io::Duration moved);
+  void plan_restart();
+  void restart(int node, io::Duration gap);
+  void kill(int node, io::Duration gap);
+
+  // oracles.cc
+  void on_wire(const io::sim::Host& from, std::span<const std::byte> bytes);
+  void on_bytes(Stream& one);
+  void check_live();
+  void check_stalled();
+  void on_reached(Stream& one, int pod, const net::SocketAddress& peer);
+  void check_progress();
+  void check_quiet();
+  bool may_reach(const Stream& one, int pod, io::TimePoint since) const;
 
   // scenario.cc
   void set_up();
   void at(io::Duration after, std::function<void()> action);
   void run_for(io::Duration time);
   bool run_until(io::Duration limit, const std::function<bool()>& condition);
-  void on_bytes(Stream& one);
-  void check_live();
-  void check_stalled();
-  void on_reached(Stream& one, int pod, const net::SocketAddress& peer);
   void heal();
-  void check_progress();
-  void check_quiet();
   void shut_down();
-  void send_update(workload::Delta delta, const std::map<int, Rule>& rules = {});
+  void send_update(const workload::Delta& delta, const std::map<int, Rule>& rules = {});
+  void send_update(int node, io::Duration after, const workload::Delta& delta,
+                   const std::map<int, Rule>& rules = {});
   void set_rule(int pod, const Rule& rule);
   Stream& open_stream(StreamSpec spec);
   std::string pod_line(int pod) const;
   Rule random_rule();
-  bool may_reach(const Stream& one, int pod, io::TimePoint since) const;
+  static net::IpAddress virtual_ip(int pod);  // of its service
   std::uint64_t below(std::uint64_t bound) { return world_.random() % bound; }
   io::Duration within(io::Duration most);
   void find(const std::string& what) { traffic_.findings.add(what); }
@@ -90,8 +103,10 @@ class Scenario {
   // When the last response of each kind (addresses, policies) reaches each node.
   std::map<std::pair<int, bool>, io::TimePoint> last_due_;
   io::Duration slowest_update_{};
+  io::TimePoint began_{};  // the active phase
   io::Duration active_{};
   io::sim::Link path_{};
+  bool stalls_ = false;           // a short path, and streams that nobody reads
   std::set<std::uint64_t> told_;  // stalled streams that held too much
   int restarting_ = 0;
   std::uint64_t next_stream_ = 1;

@@ -11,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t kMagic = 0x7773696d77736d21;
 constexpr std::size_t kHeader = 16;
 constexpr std::size_t kBlock = 16000;
 
@@ -82,6 +81,10 @@ Result<Done> check_end(const End& end, std::uint64_t place) {
   const std::uint64_t total = end.down() ? spec.download : spec.upload;
   const bool reset_first = (end.down() ? spec.server_resets_at : spec.client_resets_at).has_value();
   if (place == total && !reset_first) return Done{};
+  const Killed& killed = end.stream.killed;
+  if (end.client ? killed.beside_client : killed.beside_server) {
+    return failed(Reason::kPeerClosed, "cut short");
+  }
   end.traffic.findings.add("truncation: " + name_of(end.stream) + " ended at " +
                            std::to_string(place) + " of " + std::to_string(total) +
                            (end.down() ? " down" : " up"));

@@ -14,6 +14,9 @@
 
 namespace mesh::sim {
 
+// A stream begins with this and its id.
+inline constexpr std::uint64_t kMagic = 0x7773696d77736d21;
+
 // All streams of a run, by id, and what was wrong with them.
 struct Traffic {
   std::map<std::uint64_t, Stream> streams;

@@ -45,6 +45,7 @@ struct ZtunnelNode::Life {
 ZtunnelNode::ZtunnelNode(io::sim::World& world, io::sim::Host& host, const test::TestCa& ca,
                          telemetry::Log& log, ztunnel::Config config)
     : world_(world),
+      host_(host),
       log_(log),
       config_(std::move(config)),
       ca_(world, ca),
@@ -70,6 +71,18 @@ void ZtunnelNode::stop() {
 void ZtunnelNode::forget() {
   MESH_CHECK(over_);
   life_.reset();
+  for (auto& [pod, history] : rules_) history.all_applied(world_.now());
+}
+
+void ZtunnelNode::kill() {
+  // The memory of dead processes: nothing of it runs again, and nothing may be destroyed, because
+  // what waits in it waits for ever.
+  static auto& graveyard =
+      *new std::vector<std::pair<std::unique_ptr<io::Ring>, std::unique_ptr<Life>>>;
+  host_.kill();
+  graveyard.emplace_back(std::move(ring_), std::move(life_));
+  ring_ = *host_.make_ring();
+  ca_.ring = ring_.get();
   for (auto& [pod, history] : rules_) history.all_applied(world_.now());
 }
 

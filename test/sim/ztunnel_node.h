@@ -45,6 +45,8 @@ class ZtunnelNode {
   bool running() const { return life_ != nullptr; }
   bool over() const { return over_; }
   void forget();
+  // SIGKILL, at any time. Then start(): the agent tells a new process of all pods.
+  void kill();
 
   // The agent.
   void add_pod(int number, io::sim::Host& host);
@@ -72,6 +74,7 @@ class ZtunnelNode {
   void publish();
 
   io::sim::World& world_;
+  io::sim::Host& host_;
   telemetry::Log& log_;
   const ztunnel::Config config_;
   SimCa ca_;

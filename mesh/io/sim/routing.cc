@@ -106,6 +106,7 @@ Destination destination_of(const SimSocket& from, const net::SocketAddress& to) 
     if (port != 0) return {&from.host, {to.ip, port}, to};
   }
   if (host == nullptr) return {};
+  if (host != &from.host && from.host.addresses.empty()) return {};  // no interface, no way out
   const Host::Capture& arriving = host->capture;
   const bool enters = host != &from.host && from.type == SocketType::kStream;
   if (enters && arriving.inbound != 0 && to.port != arriving.inbound_except) {

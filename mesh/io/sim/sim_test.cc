@@ -400,7 +400,12 @@ TEST_CASE("an address that moves takes new connections with it", "[sim]") {
   CHECK(world.run_until_idle(10s));
   CHECK(outcome->has_value());
   CHECK(seen.dialled == at("10.0.0.2:80"));
-  CHECK(first.name() == "first");
+  // The first has nothing left to speak from.
+  auto first_ring = first.make_ring();
+  world.start(**first_ring, connect_within(**first_ring, at("10.0.0.1:80"), 1s, outcome));
+  CHECK(world.run_until_idle(10s));
+  CHECK(!outcome->has_value());
+  CHECK(outcome->error().reason == Reason::kTimedOut);
 }
 
 }  // namespace
