@@ -21,6 +21,28 @@ struct WaypointAddress {
   std::string hostname;
 };
 
+// What became of a label that asks for a waypoint.
+enum class Binding {
+  kNone,          // nothing asks for one, or what asks does not mean this kind of traffic
+  kBound,         // the waypoint is there and takes it
+  kMissing,       // there is no such waypoint
+  kDenied,        // its listener does not admit the namespace
+  kWrongTraffic,  // the object itself asks a waypoint that is not for this kind of traffic
+  kForNothing,    // the waypoint is labelled `waypoint-for: none`
+};
+
+struct WaypointBinding {
+  Binding outcome = Binding::kNone;
+  std::string ns;  // the waypoint's, unless kNone
+  std::string name;
+};
+
+WaypointBinding bind_waypoint(const World& world, const manifest::Metadata& object,
+                              WaypointTraffic traffic);
+
+// A Gateway of one of our waypoint classes.
+bool is_waypoint(const manifest::Gateway& gateway);
+
 // none: no waypoint is asked for.
 std::optional<WaypointAddress> waypoint_of(const World& world, const Settings& settings,
                                            const manifest::Metadata& object,

@@ -1,0 +1,66 @@
+#pragma once
+// What the objects' status should say, as values. Pure: who may write it, and when, is the
+// writer's.
+//
+// Conditions are those that Istio's users know, with the same types and reasons; each is for the
+// generation of the object that was looked at. A condition says True only of what is in force:
+// where the incumbent says True of something without effect, ours says False
+// (test/golden/README.md).
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "control/world.h"
+
+namespace mesh::control {
+
+// What our parents' entries in a route's status are signed with.
+inline constexpr std::string_view kRouteController = "weft.dev/gateway-controller";
+// The GatewayClasses that are ours, by spec.controllerName.
+inline constexpr std::string_view kClassControllers[] = {"weft.dev/mesh-controller",
+                                                         "istio.io/mesh-controller"};
+
+struct StatusCondition {
+  std::string type;
+  bool holds = false;
+  std::string reason;
+  std::string message;
+};
+using StatusConditions = std::vector<StatusCondition>;
+
+struct ListenerStatus {
+  std::string name;
+  std::uint32_t attached_routes = 0;
+  StatusConditions conditions = {};
+};
+
+struct ParentStatus {
+  manifest::ParentRef parent = {};
+  StatusConditions conditions = {};
+};
+
+// Of one object; lists that its kind does not have are empty.
+struct ObjectStatus {
+  manifest::ObjectKey object = {};
+  std::int64_t generation = 0;  // observedGeneration of every condition
+  StatusConditions conditions = {};
+  std::vector<ListenerStatus> listeners = {};            // Gateway
+  std::vector<manifest::GatewayAddress> addresses = {};  // Gateway
+  std::vector<ParentStatus> parents = {};                // routes
+};
+
+// In the order of kind, namespace and name. Objects that are not ours to speak about are left out:
+// a Service that asks for no waypoint, a Gateway of another class, a route without a parent of
+// ours.
+std::vector<ObjectStatus> compute_statuses(const World& world, const Settings& settings);
+
+// The parts of it, for one object each.
+StatusConditions policy_status(const World& world, const Settings& settings,
+                               const manifest::AuthorizationPolicy& policy);
+StatusConditions waypoint_status(const World& world, const manifest::Metadata& object,
+                                 bool is_workload);
+// The waypoint's Service has a pod behind it.
+bool has_endpoints(const World& world, const std::string& ns, const std::string& name);
+
+}  // namespace mesh::control
