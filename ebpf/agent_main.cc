@@ -1,6 +1,7 @@
 // weft-agent: enrols the pods of one node, and tells ztunnel of them.
 
 #include <bpf/libbpf.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -8,6 +9,7 @@
 #include <sys/utsname.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
@@ -15,6 +17,7 @@
 
 #include "ebpf/agent.h"
 #include "ebpf/node_log.h"
+#include "mesh/base/privileges.h"
 
 namespace mesh::ebpf {
 namespace {
@@ -74,7 +77,13 @@ void define_flags(CLI::App& app, Flags& flags, bool& debug) {
   app.add_flag("--debug", debug, "print what libbpf says");
 }
 
+// Programs and maps; tc, routes and SOCK_DESTROY; setns() and what older kernels ask for programs;
+// the namespaces of pods whose processes are other users'.
+constexpr std::array kCapabilities = {CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE};
+
 int run(Flags& flags) {
+  if (const auto dropped = keep_capabilities(kCapabilities); !dropped)
+    return fail(std::string("cannot give up privileges: ") + dropped.error().during);
   if (const std::string missing = missing_in_kernel(); !missing.empty()) return fail(missing);
   if (!flags.no_probe_exemption) {
     flags.agent.node.probe_v4 = net::IpAddress::parse(flags.probe_v4);

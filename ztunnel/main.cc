@@ -1,16 +1,19 @@
 // weft-ztunnel: the node proxy. Reads its settings, starts the lanes, then feeds them from the
 // control plane and the node agent until it is told to drain.
 
+#include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <thread>
 
+#include "mesh/base/privileges.h"
 #include "mesh/grpc/resolver.h"
 #include "mesh/io/both.h"
 #include "mesh/io/signals.h"
@@ -170,7 +173,17 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// setns() into pods; transparent sockets and marks; answers from port 53 of the address asked.
+constexpr std::array kCapabilities = {CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_NET_RAW,
+                                      CAP_NET_BIND_SERVICE};
+
 int start(Config config) {
+  // Before there is a second thread.
+  if (const auto dropped = keep_capabilities(kCapabilities); !dropped) {
+    std::fprintf(stderr, "weft-ztunnel: cannot give up privileges: %s: %s\n",
+                 dropped.error().during, describe(dropped.error()).c_str());
+    return 1;
+  }
   raise_descriptor_limit();
   read_resolv_conf(config);
   config.one_listener_per_pod = kernel_has_one_listener_per_pod();

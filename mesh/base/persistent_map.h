@@ -102,9 +102,15 @@ class PersistentMap {
       if (node == nullptr) return;
       if (node->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
       switch (node->kind) {
-        case Kind::kBranch: Branch::destroy(static_cast<Branch*>(node)); break;
-        case Kind::kEntry: delete static_cast<Entry*>(node); break;
-        case Kind::kCollision: delete static_cast<Collision*>(node); break;
+        case Kind::kBranch:
+          Branch::destroy(static_cast<Branch*>(node));
+          break;
+        case Kind::kEntry:
+          delete static_cast<Entry*>(node);
+          break;
+        case Kind::kCollision:
+          delete static_cast<Collision*>(node);
+          break;
       }
     }
     Node* node_ = nullptr;

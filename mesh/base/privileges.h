@@ -1,0 +1,17 @@
+#pragma once
+// Giving up what a program does not need of root, for good.
+
+#include <span>
+
+#include "mesh/base/result.h"
+
+namespace mesh {
+
+// Keeps of the process's capabilities (CAP_…) those in `kept` that it has, and gives up all others:
+// effective, permitted, inheritable, ambient, and the bounding set where that is allowed; sets
+// no_new_privs, so that nothing it might execute gets them back. Call it before there is a second
+// thread: each thread has its own, and a new one has its maker's.
+// Errors: kSystem. Then the program must not go on.
+Result<Done> keep_capabilities(std::span<const int> kept);
+
+}  // namespace mesh
