@@ -81,10 +81,12 @@ workload::DirectoryPtr recorded_world() {
   return std::move(builder).build();
 }
 
-TestNode::TestNode(io::sim::World& world, const std::string& name, const char* address) {
+TestNode::TestNode(io::sim::World& world, const std::string& name, const char* address,
+                   std::vector<net::IpAddress> dns_servers) {
   config.node_name = name;
   config.workers = 2;
-  config.dns_proxy = false;
+  config.dns_proxy = !dns_servers.empty();
+  config.dns_servers = std::move(dns_servers);
   config.termination_deadline = std::chrono::seconds(1);
   log_fd = memfd_create(name.c_str(), MFD_CLOEXEC);
   REQUIRE(log_fd >= 0);
@@ -144,21 +146,21 @@ std::vector<std::string> TestNode::new_lines() {
   return lines;
 }
 
-LittleMesh::LittleMesh(std::uint64_t seed)
+LittleMesh::LittleMesh(std::uint64_t seed, std::vector<net::IpAddress> dns_servers)
     : world(io::sim::Options{.seed = seed, .faults = {}}),
       client(world.add_host("client", {ip("10.78.0.1"), ip("fd00:78::1")})),
       server(world.add_host("server", {ip("10.78.0.2"), ip("fd00:78::2")})),
       peer(world.add_host("peer", {ip("10.78.0.3")})),
       plain(world.add_host("plain", {ip("10.78.0.4")})),
       outside(world.add_host("outside", {ip("10.78.0.254")})),
-      one(world, "node-1", "10.0.0.1"),
-      two(world, "node-2", "10.0.0.2"),
+      one(world, "node-1", "10.0.0.1", dns_servers),
+      two(world, "node-2", "10.0.0.2", dns_servers),
       directory(recorded_world()) {
   for (io::sim::Host* host : {&client, &server}) {
     host->capture({.outbound = kOutboundPort,
                    .inbound = kPlaintextPort,
                    .inbound_except = kHbonePort,
-                   .dns = 0});
+                   .dns = dns_servers.empty() ? std::uint16_t{0} : kDnsPort});
   }
   const auto ring = [](io::sim::Host& host) { return *host.make_ring(); };
   client_ring = ring(client);

@@ -19,7 +19,9 @@ namespace mesh::ztunnel {
 // One node: a host of its own, a ztunnel on it, and what that one logged.
 class TestNode {
  public:
-  TestNode(io::sim::World& world, const std::string& name, const char* address);
+  // With servers the node has a DNS proxy, which forwards to them.
+  TestNode(io::sim::World& world, const std::string& name, const char* address,
+           std::vector<net::IpAddress> dns_servers);
   ~TestNode();
 
   // Starts the node with one pod in `host`; runs until drain() was called.
@@ -52,7 +54,7 @@ class TestNode {
 };
 
 struct LittleMesh {
-  explicit LittleMesh(std::uint64_t seed = 1);
+  explicit LittleMesh(std::uint64_t seed = 1, std::vector<net::IpAddress> dns_servers = {});
   ~LittleMesh();  // drains both nodes
 
   std::shared_ptr<const identity::Certificate> certificate(
