@@ -247,6 +247,22 @@ def test_a_pod_whose_agent_is_away_waits():
         lab.down()
 
 
+def test_programs_keep_only_the_capabilities_they_need():
+    net_bind, net_admin, net_raw, ptrace, admin, bpf = (1 << bit for bit in (10, 12, 13, 19, 21, 39))
+    expected = {"node-1/ztunnel": net_bind | net_admin | net_raw | admin, "node-1/agent": net_admin | ptrace | admin | bpf}
+    lab = Lab("caps")
+    try:
+        lab.works()
+        for program, capabilities in expected.items():
+            for thread in pathlib.Path(f"/proc/{lab.pid(program)}/task").iterdir():
+                status = dict(line.split(":\t", 1) for line in (thread / "status").read_text("utf-8").splitlines())
+                for kind in ("CapEff", "CapPrm", "CapBnd"):
+                    expect(int(status[kind], 16) == capabilities, f"{program}, {thread.name}: {kind} {status[kind]}")
+                expect(status["NoNewPrivs"] == "1", f"{program}, {thread.name}: may gain privileges")
+    finally:
+        lab.down()
+
+
 def test_wait_names_an_absent_node():
     lab = Lab("absent")
     try:
