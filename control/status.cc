@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <set>
+#include <type_traits>
+#include <variant>
 
 #include "control/status_routes.h"
 #include "control/waypoints.h"
@@ -163,10 +165,10 @@ ListenerStatus listener_status(const manifest::Listener& listener, bool programm
 }
 
 ObjectStatus gateway_status(const World& world, const Settings& settings,
-                            const manifest::Gateway& gateway) {
+                            const ReadyWaypoints& ready, const manifest::Gateway& gateway) {
   const Metadata& metadata = gateway.metadata;
   const std::string host = metadata.name + "." + metadata.ns + ".svc." + settings.cluster_domain;
-  const bool programmed = has_endpoints(world, metadata.ns, metadata.name);
+  const bool programmed = ready.has(metadata.ns, metadata.name);
   const bool accepted =
       std::any_of(gateway.listeners.begin(), gateway.listeners.end(),
                   [](const manifest::Listener& listener) { return listener.protocol == "HBONE"; });
@@ -194,9 +196,10 @@ ObjectStatus gateway_status(const World& world, const Settings& settings,
 }
 
 template <class T>
-void add_bound(const World& world, Kind kind, bool is_workload, std::vector<ObjectStatus>& into) {
+void add_bound(const World& world, const ReadyWaypoints& ready, Kind kind, bool is_workload,
+               std::vector<ObjectStatus>& into) {
   for (const T* object : world.all<T>()) {
-    StatusConditions conditions = waypoint_status(world, object->metadata, is_workload);
+    StatusConditions conditions = waypoint_status(world, ready, object->metadata, is_workload);
     if constexpr (std::is_same_v<T, manifest::ServiceEntry>) {
       const bool wild = std::any_of(object->hosts.begin(), object->hosts.end(),
                                     [](const std::string& host) { return host.starts_with("*"); });
@@ -225,17 +228,24 @@ void add_classes(const World& world, std::vector<ObjectStatus>& into) {
 
 }  // namespace
 
-bool has_endpoints(const World& world, const std::string& ns, const std::string& name) {
-  const auto* service = world.find<Service>(ns, name);
-  if (service == nullptr || service->selector.empty()) return false;
-  const std::vector<const manifest::Pod*> pods = world.all<manifest::Pod>();
-  return std::any_of(pods.begin(), pods.end(), [&](const manifest::Pod* pod) {
-    return pod->metadata.ns == ns && is_running(*pod) &&
-           selects(service->selector, pod->metadata.labels);
-  });
+ReadyWaypoints::ReadyWaypoints(const World& world) {
+  for (const auto* gateway : world.all<manifest::Gateway>()) {
+    if (!is_waypoint(*gateway)) continue;
+    const std::string& ns = gateway->metadata.ns;
+    const auto* service = world.find<Service>(ns, gateway->metadata.name);
+    if (service == nullptr || service->selector.empty()) continue;
+    for (auto it = world.objects().lower_bound({Kind::kPod, ns, ""});
+         it != world.objects().end() && it->first.kind == Kind::kPod && it->first.ns == ns; ++it) {
+      const auto& pod = std::get<manifest::Pod>(*it->second);
+      if (!is_running(pod) || !selects(service->selector, pod.metadata.labels)) continue;
+      names_.emplace(ns, gateway->metadata.name);
+      break;
+    }
+  }
 }
 
-StatusConditions waypoint_status(const World& world, const Metadata& object, bool is_workload) {
+StatusConditions waypoint_status(const World& world, const ReadyWaypoints& ready,
+                                 const Metadata& object, bool is_workload) {
   const WaypointBinding binding = bind_waypoint(
       world, object, is_workload ? WaypointTraffic::kWorkload : WaypointTraffic::kService);
   const std::string name = binding.ns + "/" + binding.name;
@@ -260,7 +270,7 @@ StatusConditions waypoint_status(const World& world, const Metadata& object, boo
     case Binding::kBound:
       break;
   }
-  if (!has_endpoints(world, binding.ns, binding.name)) {
+  if (!ready.has(binding.ns, binding.name)) {
     return said(false, "WaypointIsNotReady",
                 "waypoint " + name + " has no pod: traffic is refused until it has");
   }
@@ -277,18 +287,19 @@ StatusConditions policy_status(const World& world, const Settings& settings,
 }
 
 std::vector<ObjectStatus> compute_statuses(const World& world, const Settings& settings) {
+  const ReadyWaypoints ready(world);
   std::vector<ObjectStatus> statuses;
-  add_bound<Service>(world, Kind::kService, false, statuses);
+  add_bound<Service>(world, ready, Kind::kService, false, statuses);
   for (const auto* policy : world.all<AuthorizationPolicy>()) {
     statuses.push_back(
         {.object = {Kind::kAuthorizationPolicy, policy->metadata.ns, policy->metadata.name},
          .generation = policy->metadata.generation,
          .conditions = policy_status(world, settings, *policy)});
   }
-  add_bound<manifest::WorkloadEntry>(world, Kind::kWorkloadEntry, true, statuses);
-  add_bound<manifest::ServiceEntry>(world, Kind::kServiceEntry, false, statuses);
+  add_bound<manifest::WorkloadEntry>(world, ready, Kind::kWorkloadEntry, true, statuses);
+  add_bound<manifest::ServiceEntry>(world, ready, Kind::kServiceEntry, false, statuses);
   for (const auto* gateway : world.all<manifest::Gateway>()) {
-    if (is_waypoint(*gateway)) statuses.push_back(gateway_status(world, settings, *gateway));
+    if (is_waypoint(*gateway)) statuses.push_back(gateway_status(world, settings, ready, *gateway));
   }
   add_classes(world, statuses);
   add_route_statuses(world, statuses);

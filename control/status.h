@@ -8,7 +8,9 @@
 // (test/golden/README.md).
 
 #include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/world.h"
@@ -58,9 +60,19 @@ std::vector<ObjectStatus> compute_statuses(const World& world, const Settings& s
 // The parts of it, for one object each.
 StatusConditions policy_status(const World& world, const Settings& settings,
                                const manifest::AuthorizationPolicy& policy);
-StatusConditions waypoint_status(const World& world, const manifest::Metadata& object,
-                                 bool is_workload);
-// The waypoint's Service has a pod behind it.
-bool has_endpoints(const World& world, const std::string& ns, const std::string& name);
+// The waypoints whose Service has a pod behind it.
+class ReadyWaypoints {
+ public:
+  explicit ReadyWaypoints(const World& world);
+  bool has(const std::string& ns, const std::string& name) const {
+    return names_.contains({ns, name});
+  }
+
+ private:
+  std::set<std::pair<std::string, std::string>> names_;
+};
+
+StatusConditions waypoint_status(const World& world, const ReadyWaypoints& ready,
+                                 const manifest::Metadata& object, bool is_workload);
 
 }  // namespace mesh::control
