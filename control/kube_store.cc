@@ -38,7 +38,7 @@ struct KubeStore::Impl {
   bool complete = false;
   std::vector<std::string> said;
   Clock::time_point first{}, last{};
-  std::unique_ptr<kube::Http> http;  // the last: its thread ends first
+  std::unique_ptr<kube::Http> http;
 
   void begin();
   void note();
@@ -114,7 +114,7 @@ void KubeStore::Impl::publish() {
 }
 
 KubeStore::KubeStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-KubeStore::~KubeStore() { impl_->http.reset(); }
+KubeStore::~KubeStore() { impl_->http->stop(); }
 
 std::expected<std::unique_ptr<KubeStore>, std::string> KubeStore::open(
     kube::Access access, std::function<void(const StoreState&)> changed) {

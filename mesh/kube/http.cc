@@ -133,9 +133,7 @@ struct Http::Impl {
   std::thread thread;
 
   ~Impl() {
-    stopping = true;
-    curl_multi_wakeup(multi);
-    if (thread.joinable()) thread.join();
+    MESH_CHECK(!thread.joinable());
     for (auto& [easy, transfer] : transfers) curl_multi_remove_handle(multi, easy);
     transfers.clear();
     curl_multi_cleanup(multi);
@@ -301,7 +299,13 @@ struct Http::Impl {
 };
 
 Http::Http(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Http::~Http() = default;
+Http::~Http() { stop(); }
+
+void Http::stop() {
+  impl_->stopping = true;
+  curl_multi_wakeup(impl_->multi);
+  if (impl_->thread.joinable()) impl_->thread.join();
+}
 
 std::expected<std::unique_ptr<Http>, std::string> Http::open(Access access) {
   static const bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;

@@ -46,8 +46,7 @@ class Http {
  public:
   // Errors: credentials that cannot be read.
   static std::expected<std::unique_ptr<Http>, std::string> open(Access access);
-  // Ends every request without a word to its handler.
-  ~Http();
+  ~Http();  // stop()
   Http(const Http&) = delete;
   Http& operator=(const Http&) = delete;
 
@@ -58,7 +57,11 @@ class Http {
   // From any thread: runs `call` on the thread of Http.
   void post(std::function<void()> call);
 
-  // The answer's body. From any thread but that of Http; waits.
+  // Ends the thread, and with it every request, without a word to its handler; what is posted later
+  // does not run. From any thread but that of Http. While it waits, handlers may still run.
+  void stop();
+
+  // The answer's body; after stop(), nothing may call it. From any thread but that of Http; waits.
   std::expected<std::string, Status> call(HttpRequest request);
 
   const Access& access() const;

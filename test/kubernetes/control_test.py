@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""weft-control on a real API server: what is applied is served, a server that dies takes nothing with
+it, a verb that RBAC withholds is named, a CRD that comes late is picked up.
+
+    test/kubernetes/control_test.py WEFT_CONTROL
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+from cluster import SKIPPED, Cluster, Failed, Missing, die_with_parent, free_ports
+
+SHOP = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: web, namespace: shop}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-0, namespace: shop, labels: {app: web}}
+spec: {serviceAccountName: web, nodeName: node-1, containers: [{name: web, image: web}]}
+"""
+RUNNING = {"status": {"phase": "Running", "podIP": "10.244.1.5", "podIPs": [{"ip": "10.244.1.5"}],
+                      "conditions": [{"type": "Ready", "status": "True"}]}}
+POLICY = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: policy, namespace: shop}
+spec: {action: ALLOW, rules: [{to: [{operation: {ports: ["PORT"]}}]}]}
+"""
+READER = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: reader, namespace: default}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+rules:
+- {apiGroups: ["", discovery.k8s.io, security.istio.io, networking.istio.io, gateway.networking.k8s.io],
+   resources: [RESOURCES], verbs: [list, watch]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: reader}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}
+subjects: [{kind: ServiceAccount, name: reader, namespace: default}]
+"""
+
+
+class Control:
+    """One weft-control, which reads `kubeconfig`."""
+
+    def __init__(self, program, kubeconfig, state):
+        grpc, self.port = free_ports(2)
+        self.state = pathlib.Path(state)
+        with open(self.state / "log", "wb") as log:
+            self.child = subprocess.Popen(  # pylint: disable=consider-using-with
+                [program, "--kubernetes", "--kubeconfig", kubeconfig, "--state", self.state / "state",
+                 "--listen", f"127.0.0.1:{grpc}", "--debug-listen", f"127.0.0.1:{self.port}"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.terminate()
+        if self.child.wait(20) != 0:
+            raise Failed(f"weft-control ended badly: {self.log()[-1500:]}")
+
+    def log(self):
+        return (self.state / "log").read_text("utf-8")
+
+    def get(self, page):
+        if self.child.poll() is not None:
+            raise Failed(f"weft-control ended: {self.log()[-1500:]}")
+        token = self.state / "state" / "debug-token"
+        headers = {"Authorization": f"Bearer {token.read_text('utf-8').strip()}"} if token.exists() else {}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{page}",
+                                                               headers=headers), timeout=5) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as refusal:
+            return refusal.read().decode()
+        except OSError:
+            return ""
+
+    def is_ready(self):
+        return self.get("/ready") == "ready\n"
+
+    def served(self, page):
+        """By name, what is served."""
+        return {one["name"]: one["resource"] for one in json.loads(self.get(f"/debug/{page}") or "[]")}
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+def serves_what_is_applied(cluster, control):
+    cluster.until(control.is_ready, "weft-control")
+    cluster.kubectl("apply", "-f", "-", input=SHOP)
+    cluster.kubectl("patch", "pod", "web-0", "-n", "shop", "--subresource=status", "--type=merge", "-p",
+                    json.dumps(RUNNING))
+    name = "Kubernetes//Pod/shop/web-0"
+    cluster.until(lambda: name in control.served("workloads"), "the pod's workload")
+    workload = control.served("workloads")[name]
+    expect(workload["addresses"] == ["10.244.1.5"] and workload["serviceAccount"] == "web"
+           and workload["services"]["shop/web.shop.svc.cluster.local"]["ports"][0]["targetPort"] == 8080,
+           f"the workload is not what was applied: {workload}")
+    # What the CRD allows and nobody can honour: closed when it never was good, else as it was.
+    cluster.kubectl("apply", "-f", "-", input=POLICY.replace("PORT", "http"))
+    cluster.until(lambda: control.served("policies").get("shop/policy", {}).get("action") == "DENY",
+                  "a policy that never was good closes")
+    expect("is not a port" in control.get("/debug/problems"), "a policy that cannot be honoured is not said")
+    cluster.kubectl("apply", "-f", "-", input=POLICY.replace("PORT", "80"))
+    cluster.until(lambda: "is not a port" not in control.get("/debug/problems"), "the mended policy")
+    good = control.served("policies")
+    expect(good["shop/policy"].get("action") != "DENY", "a mended policy still denies")
+    cluster.kubectl("apply", "-f", "-", input=POLICY.replace("PORT", "http"))
+    cluster.until(lambda: "is not a port" in control.get("/debug/problems"), "the broken policy")
+    expect(control.served("policies") == good, "the last good version did not stay")
+
+
+def outlives_the_api_server(cluster, control):
+    before = control.served("workloads")
+    etcd = cluster.children["etcd"].args[cluster.children["etcd"].args.index("--listen-client-urls") + 1]
+    server = cluster.children.pop("kube-apiserver")
+    server.kill()
+    server.wait()
+    expect(control.is_ready() and control.served("workloads") == before, "it was lost with the API server")
+    cluster.spawn_api_server(etcd.rsplit(":", 1)[1])
+    cluster.until(cluster.is_ready, "kube-apiserver, again")
+    expect(control.served("workloads") == before, "a server that came back empty-handed was believed")
+    cluster.kubectl("delete", "pod", "web-0", "-n", "shop", "--force", "--grace-period=0")
+    cluster.until(lambda: not control.served("workloads"), "news after the API server came back")
+
+
+def names_a_verb_that_is_withheld(cluster, program):
+    resources = ["namespaces", "nodes", "pods", "services", "serviceaccounts", "endpointslices", "'*'"]
+    # '*' last: once without it, every kind of the CRDs is withheld.
+    role = READER.replace("RESOURCES", ", ".join(resources[:-1]))
+    cluster.kubectl("apply", "-f", "-", input=role)
+    config = json.loads(cluster.kubeconfig.read_text("utf-8"))
+    config["users"][0]["user"] = {"token": cluster.kubectl("create", "token", "reader").stdout.strip()}
+    kubeconfig = cluster.folder / "reader"
+    kubeconfig.write_text(json.dumps(config))
+    with tempfile.TemporaryDirectory() as state, Control(program, kubeconfig, state) as control:
+        cluster.until(lambda: "403 Forbidden" in control.get("/ready"), "a refusal that is named")
+        expect("authorizationpolicies.security.istio.io is forbidden" in control.log(),
+               f"the log does not name the kind: {control.log()}")
+        expect(not control.served("workloads"), "something is served before everything is known")
+        cluster.kubectl("apply", "-f", "-", input=READER.replace("RESOURCES", resources[-1]))
+        cluster.until(control.is_ready, "weft-control with the verb")
+
+
+def picks_up_a_late_crd(program):
+    with Cluster(crds=False) as cluster, tempfile.TemporaryDirectory() as state, \
+            Control(program, cluster.kubeconfig, state) as control:
+        cluster.until(control.is_ready, "weft-control without CRDs")
+        cluster.kubectl("apply", "--server-side", "-f", cluster.programs / "crds" / "istio")
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        cluster.kubectl("create", "namespace", "shop")
+        cluster.kubectl("apply", "-f", "-", input=POLICY.replace("PORT", "80"))
+        cluster.until(lambda: "shop/policy" in control.served("policies"), "a policy of a late CRD")
+
+
+def main():
+    program = pathlib.Path(sys.argv[1]).resolve()
+    try:
+        with Cluster() as cluster:
+            with tempfile.TemporaryDirectory() as state, Control(program, cluster.kubeconfig, state) as control:
+                serves_what_is_applied(cluster, control)
+                outlives_the_api_server(cluster, control)
+            names_a_verb_that_is_withheld(cluster, program)
+        picks_up_a_late_crd(program)
+    except Missing as missing:
+        print(missing)
+        return SKIPPED
+    except Failed as failed:
+        print(f"control_test.py: {failed}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
