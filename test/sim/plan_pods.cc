@@ -61,6 +61,7 @@ void Scenario::reuse_address(int victim, int spare) {
       io::Duration after = within(slowest_update_);
       if (other_is_late) after = node == pods_[spare].node ? within(50ms) : 1s + within(1s);
       if (in_two) send_update(node, after, gone);
+      if (in_two && node != pods_[spare].node) after += 500ms;  // for a while nobody has it
       send_update(node, after, come);
     }
   });
@@ -71,13 +72,15 @@ void Scenario::reuse_address(int victim, int spare) {
 // Those who believe in the old pod must not reach the new one, and the new one must not pass for
 // the old: somebody lets only the old one in.
 void Scenario::use_old_address(int victim, int spare, io::Duration moved) {
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 10; ++i) {
+    const bool by_address = i % 2 == 1;
     const int from = (pods_[spare].node + 1) % kNodes + kNodes * static_cast<int>(below(3));
-    at(moved + 100ms * (i + 1), [this, from, victim] {
+    at(moved + 200ms * (i + 1), [this, from, victim, spare, by_address] {
       if (!pods_[from].alive) return;
       open_stream({.from = from,
-                   .meant = {victim},
-                   .to = {virtual_ip(victim), kServicePort},
+                   .meant = by_address ? std::set{victim, spare} : std::set{victim},
+                   .to = by_address ? net::SocketAddress{pods_[victim].ip, kAppPort}
+                                    : net::SocketAddress{virtual_ip(victim), kServicePort},
                    .upload = below(20'000),
                    .download = below(20'000)});
     });
