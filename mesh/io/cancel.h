@@ -35,7 +35,9 @@ class CancelScope final : private CancelListener {
  public:
   CancelScope() = default;
   // Borrows `outer` until it is destroyed; nullptr is no outer scope.
-  explicit CancelScope(CancelScope* outer) noexcept {
+  explicit CancelScope(CancelScope* outer) noexcept { nest_in(outer); }
+  // The same for one that was made without; once, and before anybody listens.
+  void nest_in(CancelScope* outer) noexcept {
     if (outer == nullptr) return;
     requested_ = outer->requested_;
     if (!requested_) CancelListener::join(*outer);

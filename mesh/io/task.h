@@ -52,6 +52,18 @@ concept CapturingClosure =
     !std::is_empty_v<T> && requires { &std::remove_reference_t<T>::operator(); };
 #endif
 
+struct PromiseBase;
+
+// Tasks whose caller waits for all of them: both() and first_of().
+class Joint {
+ public:
+  // A task of it is done; true for the last, whose caller then goes on.
+  virtual bool on_done(const PromiseBase& task, bool failed) noexcept = 0;
+
+ protected:
+  ~Joint() = default;
+};
+
 struct PromiseBase {
   PromiseBase() = default;
 
@@ -63,15 +75,21 @@ struct PromiseBase {
                   "rule 6: this parameter must not be held across a co_await");
   }
 
-  std::coroutine_handle<> continuation = std::noop_coroutine();
-  CancelScope* cancel = nullptr;  // inherited from the awaiting coroutine
-  bool started = false;
+  std::coroutine_handle<> continuation = nullptr;  // set when it starts
+  CancelScope* cancel = nullptr;                   // inherited from the awaiting coroutine
+  Joint* joint = nullptr;                          // null: it is awaited alone
+
+  bool started() const noexcept { return continuation != nullptr; }
 
   struct ResumeCaller {
     bool await_ready() const noexcept { return false; }
     template <class P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> self) const noexcept {
-      return self.promise().continuation;
+      P& promise = self.promise();
+      if (promise.joint != nullptr && !promise.joint->on_done(promise, promise.has_failed())) {
+        return std::noop_coroutine();
+      }
+      return promise.continuation;
     }
     void await_resume() const noexcept {}
   };
@@ -95,6 +113,10 @@ struct Promise : PromiseBase {
     value.emplace(std::forward<U>(result));
   }
   T take() { return *std::move(value); }
+  bool has_failed() const noexcept {
+    if constexpr (requires { value->has_value(); }) return !value->has_value();
+    return false;
+  }
 };
 
 template <>
@@ -103,7 +125,11 @@ struct Promise<void> : PromiseBase {
   Task<void> get_return_object() noexcept;
   void return_void() const noexcept {}
   void take() const noexcept {}
+  bool has_failed() const noexcept { return false; }
 };
+
+template <class A, class B>
+class PairAwaiter;
 
 }  // namespace internal
 
@@ -116,7 +142,7 @@ class [[nodiscard]] Task {
   Task& operator=(Task&&) = delete;
   ~Task() {
     if (!frame_) return;
-    MESH_CHECK(!frame_.promise().started || frame_.done());  // rule 2
+    MESH_CHECK(!frame_.promise().started() || frame_.done());  // rule 2
     frame_.destroy();
   }
 
@@ -128,6 +154,8 @@ class [[nodiscard]] Task {
 
  private:
   friend promise_type;
+  template <class A, class B>
+  friend class internal::PairAwaiter;
   explicit Task(std::coroutine_handle<promise_type> frame) noexcept : frame_(frame) {}
 
   struct Awaiter {
@@ -139,10 +167,9 @@ class [[nodiscard]] Task {
     template <class Caller>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Caller> caller) noexcept {
       promise_type& promise = frame.promise();
-      MESH_CHECK(!promise.started);
+      MESH_CHECK(!promise.started());
       promise.continuation = caller;
       promise.cancel = own_scope ? scope : caller.promise().cancel;
-      promise.started = true;
       return frame;
     }
     T await_resume() { return frame.promise().take(); }
