@@ -20,7 +20,8 @@ inline constexpr std::size_t kGathered = 8;
 // Sends `first` and what else has arrived by now, in one piece: the kernel makes large segments of
 // it. In a frame of its own, so that an idle connection does not hold the list.
 template <class From, class To, class Chunk>
-io::Task<Result<std::size_t>> pass_on_gathered(From& from, To& to, Chunk first) {
+[[clang::noinline]] io::Task<Result<std::size_t>> pass_on_gathered(From& from, To& to,
+                                                                   Chunk first) {
   std::array<Chunk, kGathered> chunks;
   std::array<std::span<const std::byte>, kGathered> pieces;
   std::size_t count = 0;
@@ -38,7 +39,7 @@ io::Task<Result<std::size_t>> pass_on_gathered(From& from, To& to, Chunk first) 
 
 // Takes a chunk whole, by moving its buffer, when the far end can frame it in place.
 template <class To, class Chunk>
-io::Task<Result<std::size_t>> pass_on_framed(To& to, Chunk chunk) {
+[[clang::noinline]] io::Task<Result<std::size_t>> pass_on_framed(To& to, Chunk chunk) {
   const std::size_t bytes = chunk.size();
   CO_TRY_DO(co_await to.send_buffer(std::move(chunk)));
   co_return bytes;
@@ -62,7 +63,7 @@ io::Task<Result<std::size_t>> pass_on(From& from, To& to, Chunk chunk) {
 template <class From, class To, class Count>
 io::Task<Result<Done>> pump(From& from, To& to, Count& count) {
   for (;;) {
-    auto chunk = co_await from.recv_buffer();
+    auto chunk = co_await from.next_buffer();
     if (!chunk) co_return std::unexpected(chunk.error());
     if (chunk->size() == 0) break;
     const auto passed = co_await pass_on(from, to, *std::move(chunk));

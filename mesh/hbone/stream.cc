@@ -62,9 +62,7 @@ Stream::~Stream() {
   if (state_) state_->release();
 }
 
-std::optional<tls::Slice> Stream::take_ready() noexcept {
-  StreamState& state = *state_;
-  if (state.received.empty()) return std::nullopt;
+static tls::Slice take_front(StreamState& state) noexcept {
   tls::Slice bytes = std::move(state.received.front());
   state.received.pop_front();
   if (state.tunnel != nullptr) {
@@ -74,15 +72,25 @@ std::optional<tls::Slice> Stream::take_ready() noexcept {
   return bytes;
 }
 
-io::Task<Result<tls::Slice>> Stream::recv_buffer() {
-  StreamState& state = *state_;
-  for (;;) {
-    if (auto ready = take_ready()) co_return *std::move(ready);
-    if (state.ended) co_return tls::Slice{};
-    if (state.failure) co_return std::unexpected(failure_of(state));
-    if (!co_await state.readable.wait()) co_return failed(Reason::kCancelled, "stream receive");
-  }
+std::optional<tls::Slice> Stream::take_ready() noexcept {
+  if (state_->received.empty()) return std::nullopt;
+  return take_front(*state_);
 }
+
+NextSlice::NextSlice(StreamState& state) noexcept : state_(state), wait_(state.readable) {}
+
+bool NextSlice::has_outcome() const noexcept {
+  return !state_.received.empty() || state_.ended || state_.failure;
+}
+
+Result<tls::Slice> NextSlice::await_resume() noexcept {
+  if (!state_.received.empty()) return take_front(state_);
+  if (state_.ended) return tls::Slice{};
+  if (state_.failure) return std::unexpected(failure_of(state_));
+  return failed(Reason::kCancelled, "stream receive");
+}
+
+io::Task<Result<tls::Slice>> Stream::recv_buffer() { co_return co_await NextSlice(*state_); }
 
 // Waits until there is room; then the caller queues and wakes the writer.
 static io::Task<Result<Done>> wait_for_room(StreamState& state) {

@@ -15,6 +15,7 @@
 #include "mesh/h2/connection.h"
 #include "mesh/io/buffer.h"
 #include "mesh/io/cancel.h"
+#include "mesh/io/event.h"
 #include "mesh/io/task.h"
 #include "mesh/tls/slice.h"
 
@@ -22,6 +23,24 @@ namespace mesh::hbone {
 
 class Tunnel;        // internal: one TLS + HTTP/2 connection
 struct StreamState;  // internal
+
+// See Stream::next_buffer().
+class [[nodiscard]] NextSlice {
+ public:
+  explicit NextSlice(StreamState& state) noexcept;
+  bool await_ready() const noexcept { return has_outcome(); }
+  template <class Caller>
+  bool await_suspend(std::coroutine_handle<Caller> caller) noexcept {
+    return wait_.await_suspend(caller);
+  }
+  Result<tls::Slice> await_resume() noexcept;
+
+ private:
+  bool has_outcome() const noexcept;
+
+  StreamState& state_;
+  io::internal::WaitList::Wait wait_;
+};
 
 // Owns its place in the tunnel: destroying one that has not ended resets it (CANCEL). One reader
 // and one writer at a time. Threads: those of its ring.
@@ -37,6 +56,8 @@ class Stream {
   // Errors: kPeerReset (RST_STREAM, or the tunnel broke), kTimedOut (keep-alive), kDraining
   // (deadline), kCancelled.
   io::Task<Result<tls::Slice>> recv_buffer();
+  // The same without a frame: for co_await in the expression that makes it.
+  NextSlice next_buffer() noexcept { return NextSlice(*state_); }
   // What has arrived already, if anything: for gathering several slices into one send.
   std::optional<tls::Slice> take_ready() noexcept;
 

@@ -110,7 +110,7 @@ io::Task<void> Tunnel::read_loop() {
 io::Task<Result<Done>> Tunnel::read() {
   CO_TRY_DO(take_plaintext());  // what came with the handshake
   while (!closing_ && session_->state() != tls::Session::State::kPeerClosed) {
-    CO_TRY(io::Buffer buffer, co_await socket_.recv_buffer(io::BufferClass::kWire));
+    CO_TRY(io::Buffer buffer, co_await socket_.next_buffer(io::BufferClass::kWire));
     if (buffer.empty()) break;
     CO_TRY_DO(take(tls::Slice(std::move(buffer))));
   }

@@ -12,17 +12,17 @@ namespace mesh::io::internal {
 
 Receiver::~Receiver() { MESH_CHECK(first_ == nullptr && !wants_buffer_); }
 
-Task<Result<Buffer>> Receiver::receive(BufferClass kind) {
-  CancelScope* scope = co_await current_cancel();
-  for (;;) {
-    if (scope != nullptr && scope->requested()) co_return failed(Reason::kCancelled, "recv");
-    if (first_ != nullptr) co_return take();
-    if (error_ != 0) co_return failed_with_errno(error_, "recv");
-    if (ended_) co_return Buffer();
-    arm(kind);
-    if (error_ != 0) continue;
-    co_await arrived_.wait();
-  }
+bool Receiver::must_wait(BufferClass kind) noexcept {
+  if (first_ != nullptr || error_ != 0 || ended_) return false;
+  arm(kind);
+  return error_ == 0;
+}
+
+Result<Buffer> Receiver::take_outcome() noexcept {
+  if (first_ != nullptr) return take();
+  if (error_ != 0) return failed_with_errno(error_, "recv");
+  MESH_CHECK(ended_);
+  return Buffer();
 }
 
 Task<Result<std::size_t>> Receiver::receive_into(std::span<std::byte> into) {

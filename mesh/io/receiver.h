@@ -21,7 +21,12 @@ class Receiver final : public Operation, BufferWaiter {
   Receiver(Ring& ring, int handle) noexcept : ring_(ring), handle_(handle), arrived_(ring) {}
   ~Receiver();
 
-  Task<Result<Buffer>> receive(BufferClass kind);
+  // False: there are bytes, the end or an error to take. Otherwise a receive is armed, and whoever
+  // waits for arrived() has one of them to take when woken.
+  bool must_wait(BufferClass kind) noexcept;
+  WaitList& arrived() noexcept { return arrived_; }
+  Result<Buffer> take_outcome() noexcept;
+
   Task<Result<std::size_t>> receive_into(std::span<std::byte> into);
   std::optional<Buffer> take_ready() noexcept;
 

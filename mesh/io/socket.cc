@@ -54,7 +54,30 @@ Socket& Socket::operator=(Socket&& other) noexcept {
 }
 Socket::~Socket() { Impl::retire(std::move(impl_)); }
 
-Task<Result<Buffer>> Socket::recv_buffer(BufferClass kind) { return impl_->receiver.receive(kind); }
+namespace internal {
+
+NextBuffer::NextBuffer(Receiver& receiver, BufferClass kind) noexcept
+    : receiver_(receiver), wait_(receiver.arrived()), kind_(kind) {}
+
+bool NextBuffer::must_wait(const CancelScope* scope) noexcept {
+  cancelled_ = scope != nullptr && scope->requested();
+  waits_ = !cancelled_ && receiver_.must_wait(kind_);
+  return waits_;
+}
+
+Result<Buffer> NextBuffer::await_resume() noexcept {
+  if (cancelled_ || (waits_ && !wait_.await_resume())) return failed(Reason::kCancelled, "recv");
+  return receiver_.take_outcome();
+}
+
+}  // namespace internal
+
+Task<Result<Buffer>> Socket::recv_buffer(BufferClass kind) {
+  co_return co_await internal::NextBuffer(impl_->receiver, kind);
+}
+internal::NextBuffer Socket::next_buffer(BufferClass kind) noexcept {
+  return {impl_->receiver, kind};
+}
 std::optional<Buffer> Socket::take_ready() noexcept { return impl_->receiver.take_ready(); }
 Task<Result<std::size_t>> Socket::recv(std::span<std::byte> into) {
   return impl_->receiver.receive_into(into);

@@ -13,6 +13,7 @@
 
 #include "mesh/base/result.h"
 #include "mesh/io/buffer.h"
+#include "mesh/io/event.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/task.h"
 #include "mesh/net/address.h"
@@ -21,15 +22,41 @@
 namespace mesh::io {
 
 // Anything the relay can copy between: a TCP socket, an HBONE stream, or a test double.
-// recv_buffer(): at least one byte, or an empty Buffer at end of stream.
+// recv_buffer(): at least one byte, or an empty Buffer at end of stream; so does next_buffer().
 // send_all(): accepted for sending, all of it, or an Error; how much was sent then is unknown.
 template <class S>
 concept ByteStream = requires(S stream, std::span<const std::byte> out) {
   stream.recv_buffer();
+  stream.next_buffer();
   stream.send_all(out);
   stream.finish_sending();
   stream.reset();
 };
+
+namespace internal {
+class Receiver;
+
+// See Socket::next_buffer().
+class [[nodiscard]] NextBuffer {
+ public:
+  NextBuffer(Receiver& receiver, BufferClass kind) noexcept;
+  bool await_ready() const noexcept { return false; }
+  template <class Caller>
+  bool await_suspend(std::coroutine_handle<Caller> caller) noexcept {
+    return must_wait(caller.promise().cancel) && wait_.await_suspend(caller);
+  }
+  Result<Buffer> await_resume() noexcept;
+
+ private:
+  bool must_wait(const CancelScope* scope) noexcept;
+
+  Receiver& receiver_;
+  WaitList::Wait wait_;
+  BufferClass kind_;
+  bool cancelled_ = false;
+  bool waits_ = false;
+};
+}  // namespace internal
 
 // A connected TCP socket. Owns its descriptor; TCP_NODELAY is on. One reader and one writer at a
 // time. Destroy only when no operation is in flight (rule 2 of task.h gives that).
@@ -49,6 +76,9 @@ class Socket {
   // 32 buffers on kernels before 6.17. When the ring has no buffer left it waits for one.
   // Errors: kPeerReset, kCancelled. After kCancelled nothing is lost: the next call goes on.
   Task<Result<Buffer>> recv_buffer(BufferClass kind = BufferClass::kRelay);
+  // The same without a frame, where an idle connection waits: for co_await in the expression that
+  // makes it.
+  internal::NextBuffer next_buffer(BufferClass kind = BufferClass::kRelay) noexcept;
   // What was read ahead, if anything: for gathering several buffers into one send.
   std::optional<Buffer> take_ready() noexcept;
   // Reads into the caller's memory; 0 at end of stream. May be mixed with recv_buffer().
