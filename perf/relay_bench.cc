@@ -17,6 +17,7 @@
 #include "mesh/io/descriptor.h"
 #include "mesh/io/event.h"
 #include "mesh/io/socket.h"
+#include "mesh/io/task_scope.h"
 #include "mesh/io/worker.h"
 
 namespace mesh::io {

@@ -17,6 +17,7 @@
 #include "mesh/grpc/resolver.h"
 #include "mesh/io/both.h"
 #include "mesh/io/signals.h"
+#include "mesh/io/task_scope.h"
 #include "ztunnel/control_plane.h"
 #include "ztunnel/dump.h"
 #include "ztunnel/pages.h"

@@ -38,8 +38,8 @@ class Outbound : public LiveConnection {
   // that an idle connection holds only that of the relay.
   [[clang::noinline]] io::Task<Result<Upstream>> establish();
   io::Task<Result<Upstream>> reach();
-  io::Task<Result<Upstream>> reach_through_tunnel(Route way);
-  io::Task<Result<Upstream>> reach_directly(net::SocketAddress to);
+  [[clang::noinline]] io::Task<Result<Upstream>> reach_through_tunnel(Route& way);
+  [[clang::noinline]] io::Task<Result<Upstream>> reach_directly(net::SocketAddress to);
   [[clang::noinline]] io::Task<Result<Done>> carry(hbone::Stream stream);
   [[clang::noinline]] io::Task<Result<Done>> carry(io::Socket socket);
   Route find_way();
@@ -116,7 +116,7 @@ io::Task<Result<Upstream>> Outbound::reach() {
     report_.open();
     co_return co_await reach_directly(way.address);
   }
-  co_return co_await reach_through_tunnel(std::move(way));
+  co_return co_await reach_through_tunnel(way);
 }
 
 io::Task<Result<Upstream>> Outbound::reach_directly(net::SocketAddress to) {
@@ -128,7 +128,7 @@ io::Task<Result<Upstream>> Outbound::reach_directly(net::SocketAddress to) {
   co_return upstream;
 }
 
-io::Task<Result<Upstream>> Outbound::reach_through_tunnel(Route way) {
+io::Task<Result<Upstream>> Outbound::reach_through_tunnel(Route& way) {
   hbone = true;
   report_.mutual_tls = true;
   report_.authority = way.authority;
@@ -154,7 +154,7 @@ io::Task<Result<Upstream>> Outbound::reach_through_tunnel(Route way) {
       {"traceparent", hbone::to_header(hbone::TraceParent{.trace_high = lane_.ring.random(),
                                                           .trace_low = lane_.ring.random(),
                                                           .span = lane_.ring.random()})});
-  CO_TRY(hbone::OpenOutcome outcome, co_await lane_.pool.open(std::move(request)));
+  CO_TRY(hbone::OpenOutcome outcome, co_await lane_.pool.open(request));
   if (!outcome.stream) {
     status_ = outcome.status;
     co_return failed(outcome.status == 401 ? Reason::kDenied : Reason::kRefused, "CONNECT");

@@ -2,6 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "mesh/io/task_scope.h"
 #include "mesh/io/test_bench.h"
 
 namespace mesh::ztunnel {
@@ -125,7 +126,7 @@ TEST_CASE("a cancelled relay resets both ends; its frames stay within their budg
   REQUIRE(!bench.outcome->has_value());
   CHECK(bench.outcome->error().reason == Reason::kCancelled);
   INFO("largest frame: " << io::internal::largest_frame_bytes);
-  CHECK(io::internal::largest_frame_bytes <= 768);
+  CHECK(io::internal::largest_frame_bytes <= 512);
 }
 
 }  // namespace

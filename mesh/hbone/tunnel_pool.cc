@@ -51,14 +51,19 @@ struct TunnelPool::Impl {
   bool closed = false;
   Counts counts{};
 
-  io::Task<Result<std::shared_ptr<Entry>>> acquire(const OpenRequest& request, bool& reused);
+  // The phases of open() have frames of their own (noinline): in a burst of connections every one
+  // of them waits in acquire(), and what they hold then is the proxy's peak.
+  [[clang::noinline]] io::Task<Result<std::shared_ptr<Entry>>> acquire(const OpenRequest& request,
+                                                                       bool& reused);
   io::Task<Result<Done>> wait_for_dial(std::shared_ptr<Group> group);
-  io::Task<Result<Done>> probe(std::shared_ptr<Entry> entry);
+  [[clang::noinline]] io::Task<Result<Done>> probe(std::shared_ptr<Entry> entry);
   std::shared_ptr<Entry> pick(const Group& group) const;
-  void start_dial(const OpenRequest& request, std::shared_ptr<Group> group);
+  [[gnu::noinline]] void start_dial(const OpenRequest& request, std::shared_ptr<Group> group);
   io::Task<void> dial(OpenRequest request, std::shared_ptr<Group> group);
   io::Task<Result<std::shared_ptr<Entry>>> dial_tunnel(const OpenRequest& request);
-  io::Task<Result<OpenOutcome>> attempt(const OpenRequest& request, bool& try_again);
+  [[clang::noinline]] io::Task<Result<OpenOutcome>> ask(const OpenRequest& request,
+                                                        std::shared_ptr<Entry> entry, bool reused,
+                                                        bool& try_again);
   void tidy(const TunnelKey& key, const std::shared_ptr<Group>& group);
   void tunnel_gone(const TunnelKey& key, const std::shared_ptr<Group>& group);
   template <class Matches>
@@ -247,10 +252,9 @@ bool was_not_processed(const StreamState& state) {
 
 }  // namespace
 
-io::Task<Result<OpenOutcome>> TunnelPool::Impl::attempt(const OpenRequest& request,
-                                                        bool& try_again) {
-  bool reused = false;
-  CO_TRY(const std::shared_ptr<Entry> entry, co_await acquire(request, reused));
+io::Task<Result<OpenOutcome>> TunnelPool::Impl::ask(const OpenRequest& request,
+                                                    std::shared_ptr<Entry> entry, bool reused,
+                                                    bool& try_again) {
   const io::TimePoint asked_at = ring.now();
   auto asked = entry->tunnel->request(request_headers(request));
   if (!asked) {
@@ -283,12 +287,15 @@ io::Task<Result<OpenOutcome>> TunnelPool::Impl::attempt(const OpenRequest& reque
   co_return outcome;
 }
 
-io::Task<Result<OpenOutcome>> TunnelPool::open(OpenRequest request) {
+io::Task<Result<OpenOutcome>> TunnelPool::open(const OpenRequest& request) {
   MESH_CHECK(!request.key.accepted.empty() && request.context);
-  bool try_again = false;
-  auto outcome = co_await impl_->attempt(request, try_again);
-  if (!outcome && try_again) outcome = co_await impl_->attempt(request, try_again);
-  co_return outcome;
+  for (bool again = false;; again = true) {
+    bool reused = false;
+    CO_TRY(std::shared_ptr<Entry> entry, co_await impl_->acquire(request, reused));
+    bool try_again = false;
+    auto outcome = co_await impl_->ask(request, std::move(entry), reused, try_again);
+    if (outcome || again || !try_again) co_return outcome;
+  }
 }
 
 // ---- taking away ----

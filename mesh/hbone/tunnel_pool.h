@@ -86,7 +86,7 @@ class TunnelPool {
   // kPeerReset (RST_STREAM before the answer), kTimedOut (no answer), kExhausted (a limit above),
   // kDraining, kCancelled. When the last one waiting for a tunnel gives up, its handshake is given
   // up. A tunnel that turns out dead before our request was processed is replaced once, unnoticed.
-  io::Task<Result<OpenOutcome>> open(OpenRequest request);
+  io::Task<Result<OpenOutcome>> open(const OpenRequest& request);
 
   // No new stream uses a tunnel to (or from) that pod; those without streams close now. For
   // addresses and uids that pass to another workload, and certificates that are gone.
