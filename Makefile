@@ -8,6 +8,7 @@ SANITIZE ?=
 BUILD := build$(if $(SANITIZE),-$(subst $(,),-,$(SANITIZE)))
 , := ,
 SUITE ?=
+TARGET ?=
 MESON_ARGS := $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized)
 
 .PHONY: help setup build demo test kubernetes test-kernel fuzz perf clean
@@ -39,8 +40,8 @@ test-kernel: setup $(BUILD)/build.ninja ## the kernel facts again, under Debian'
 	@ninja -C $(BUILD) -j $(JOBS) test/kernel/io_uring_facts_test ebpf/ebpf_facts_test
 	@test/kernel/run-in-qemu $(BUILD)
 
-fuzz: setup ## every fuzz target for a minute (FUZZ_SECONDS=60)
-	@tools/run-fuzzers
+fuzz: setup ## every fuzz target for a minute (FUZZ_SECONDS=60, TARGET=dns)
+	@JOBS=$(JOBS) tools/run-fuzzers $(TARGET)
 
 perf: setup ## the figures of perf/README.md, from a release build
 	@[ -f build-release/build.ninja ] || meson setup build-release --native-file tools/clang.ini --buildtype=release
