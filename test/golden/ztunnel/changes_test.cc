@@ -1,6 +1,8 @@
 // What happens to open and new connections when the world changes under them: policies, addresses,
 // pods, the node itself.
 
+#include <deque>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include "mesh/workload/directory_builder.h"
@@ -115,12 +117,15 @@ struct Bench {
     mesh.world.run_for(std::chrono::seconds(1));
   }
   // Begins a call on the client's ring, and gives it a moment.
-  void start(Caller& caller, const char* to) {
+  Caller& start(const char* to) {
+    Caller& caller = callers.emplace_back();
     mesh.client_ring->post(
         [this, &caller, to] { calls.spawn(call(*mesh.client_ring, at(to), caller)); });
     mesh.world.run_for(std::chrono::milliseconds(100));
+    return caller;
   }
 
+  std::deque<Caller> callers;  // the calls write into them until the end
   LittleMesh mesh;
   Echo echo{mesh.world, *mesh.server_ring, 7000};
   io::TaskScope calls;
@@ -128,8 +133,7 @@ struct Bench {
 
 TEST_CASE("the application sees its client's own address") {
   Bench bench;
-  Caller caller;
-  bench.start(caller, "10.78.0.2:7000");
+  Caller& caller = bench.start("10.78.0.2:7000");
   CHECK(caller.answered);
   REQUIRE(bench.echo.callers.size() == 1);
   CHECK(bench.echo.callers[0].to_string() == "10.78.0.1");
@@ -137,8 +141,7 @@ TEST_CASE("the application sees its client's own address") {
 
 TEST_CASE("a policy that comes ends the open connections it denies, and is named") {
   Bench bench;
-  Caller caller;
-  bench.start(caller, "10.78.0.2:7000");
+  Caller& caller = bench.start("10.78.0.2:7000");
   REQUIRE(caller.answered);
   bench.mesh.publish(with_policy(bench.mesh.directory, "late", policy::Scope::kNamespace));
   bench.mesh.world.run_for(std::chrono::milliseconds(100));
@@ -156,8 +159,7 @@ TEST_CASE("do better 1: a workload that starts to list a policy is held to it at
   Bench bench;
   // The policy is known, but nobody lists it yet.
   bench.mesh.publish(with_policy(bench.mesh.directory, "listed", policy::Scope::kWorkload));
-  Caller caller;
-  bench.start(caller, "10.78.0.2:7000");
+  Caller& caller = bench.start("10.78.0.2:7000");
   REQUIRE(caller.answered);
   bench.mesh.publish(with_server(bench.mesh.directory, [](workload::Workload& server) {
     server.authorization_policies = {"app/listed"};
@@ -165,15 +167,13 @@ TEST_CASE("do better 1: a workload that starts to list a policy is held to it at
   bench.mesh.world.run_for(std::chrono::milliseconds(100));
   CHECK(caller.ended);
   CHECK(caller.error == Reason::kPeerReset);
-  Caller again;
-  bench.start(again, "10.78.0.2:7000");
+  Caller& again = bench.start("10.78.0.2:7000");
   CHECK(!again.answered);
 }
 
 TEST_CASE("do better 1: a listed policy that nobody sent denies, open connections too") {
   Bench bench;
-  Caller caller;
-  bench.start(caller, "10.78.0.2:7000");
+  Caller& caller = bench.start("10.78.0.2:7000");
   REQUIRE(caller.answered);
   bench.mesh.publish(with_server(bench.mesh.directory, [](workload::Workload& server) {
     server.authorization_policies = {"app/nobody-sent-this"};
@@ -185,8 +185,7 @@ TEST_CASE("do better 1: a listed policy that nobody sent denies, open connection
 
 TEST_CASE("a change that concerns nobody ends nothing") {
   Bench bench;
-  Caller caller;
-  bench.start(caller, "10.78.0.2:7000");
+  Caller& caller = bench.start("10.78.0.2:7000");
   REQUIRE(caller.answered);
   workload::DirectoryBuilder builder(bench.mesh.directory);
   builder.remove("Kubernetes//Pod/app/plain-1");
@@ -197,14 +196,12 @@ TEST_CASE("a change that concerns nobody ends nothing") {
 
 TEST_CASE("a pod that is deleted: its listeners close at once, its connections may end") {
   Bench bench;
-  Caller caller;
-  bench.start(caller, "10.78.0.2:7000");
+  Caller& caller = bench.start("10.78.0.2:7000");
   REQUIRE(caller.answered);
   bench.mesh.two.ring->post([&] { bench.mesh.two.node->remove_pod("u2"); });
   bench.mesh.world.run_for(std::chrono::milliseconds(200));
   CHECK(!caller.ended);  // recorded: cut at once
-  Caller late;
-  bench.start(late, "10.78.0.2:7000");
+  Caller& late = bench.start("10.78.0.2:7000");
   CHECK(!late.answered);
   bench.mesh.world.run_for(std::chrono::seconds(3));
   CHECK(caller.ended);  // the deadline of the drain
@@ -279,8 +276,7 @@ TEST_CASE("a snapshot that mentions some pods drops the others") {
 
 TEST_CASE("a node drains at once when no connection is open, idle tunnels or not") {
   Bench bench;
-  Caller caller;
-  bench.start(caller, "10.78.0.2:7000");
+  Caller& caller = bench.start("10.78.0.2:7000");
   REQUIRE(caller.answered);
   bench.mesh.client_ring->post([&] { bench.calls.cancel(); });
   bench.mesh.world.run_for(std::chrono::seconds(1));
@@ -293,8 +289,7 @@ TEST_CASE("a node drains at once when no connection is open, idle tunnels or not
 // The address of the server passes to a pod of another identity, and control is late.
 TEST_CASE("an address that passes to another identity: not a byte to or as the wrong one") {
   Bench bench;
-  Caller before;
-  bench.start(before, "10.78.0.2:7000");
+  Caller& before = bench.start("10.78.0.2:7000");
   REQUIRE(before.answered);
   const std::size_t bytes = bench.echo.bytes;
   // The old pod is gone, a new one of another account sits at its address on the same node.
@@ -312,8 +307,7 @@ TEST_CASE("an address that passes to another identity: not a byte to or as the w
   bench.mesh.world.run_for(std::chrono::milliseconds(100));
   REQUIRE(scope.size() == 0);
   // node 1 still believes the address is server's: the handshake proves otherwise.
-  Caller after;
-  bench.start(after, "10.78.0.2:7000");
+  Caller& after = bench.start("10.78.0.2:7000");
   bench.mesh.world.run_for(std::chrono::seconds(12));
   CHECK(after.ended);
   CHECK(!after.answered);
@@ -321,13 +315,13 @@ TEST_CASE("an address that passes to another identity: not a byte to or as the w
 }
 
 TEST_CASE("before the first complete snapshot a connection is held, then refused, never passed") {
+  Caller caller;
   LittleMesh mesh(7);
   Echo outside(mesh.world, *mesh.outside_ring, 9000);
   // A node that knows nothing: its lanes use an incomplete Directory again.
   workload::DirectoryBuilder empty(nullptr);
   mesh.one.publish(std::move(empty).build());
   mesh.world.run_for(std::chrono::milliseconds(10));
-  Caller caller;
   mesh.world.start(*mesh.client_ring, call(*mesh.client_ring, at("10.78.0.254:9000"), caller));
   mesh.world.run_for(std::chrono::seconds(4));
   CHECK(!caller.ended);
