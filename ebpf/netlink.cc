@@ -2,7 +2,7 @@
 
 #include <arpa/inet.h>
 #include <linux/fib_rules.h>
-#include <linux/if_arp.h>
+#include <linux/if.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/tcp.h>
@@ -16,40 +16,6 @@ namespace mesh::ebpf {
 namespace {
 
 constexpr std::size_t kAnswerBytes = 64 * 1024;  // the kernel's dumps come in 32 KiB at most
-
-std::span<const std::byte> after(std::span<const std::byte> bytes, std::size_t size) {
-  return bytes.size() > size ? bytes.subspan(NLMSG_ALIGN(size)) : std::span<const std::byte>();
-}
-
-template <class T>
-T read_fixed(std::span<const std::byte> bytes) {
-  T value{};
-  if (bytes.size() >= sizeof value) std::memcpy(&value, bytes.data(), sizeof value);
-  return value;
-}
-
-// One datagram of the answer. True: the answer is complete.
-Result<bool> take_answer(
-    std::span<const std::byte> datagram,
-    const std::function<void(std::uint16_t, std::span<const std::byte>)>& on_message) {
-  while (datagram.size() >= sizeof(nlmsghdr)) {
-    const auto header = read_fixed<nlmsghdr>(datagram);
-    if (header.nlmsg_len < sizeof(nlmsghdr) || header.nlmsg_len > datagram.size())
-      return failed(Reason::kMalformed, "netlink answer");
-    const auto body = datagram.subspan(NLMSG_HDRLEN, header.nlmsg_len - NLMSG_HDRLEN);
-    if (header.nlmsg_type == NLMSG_ERROR) {
-      const int error = read_fixed<int>(body);
-      if (error != 0) return failed_with_errno(-error, "netlink");
-      return true;
-    }
-    if (header.nlmsg_type == NLMSG_DONE) return true;
-    if (on_message) on_message(header.nlmsg_type, body);
-    const std::size_t step = NLMSG_ALIGN(header.nlmsg_len);
-    if (step >= datagram.size()) break;
-    datagram = datagram.subspan(step);
-  }
-  return false;
-}
 
 std::uint16_t change_flags(Change change) {
   return change == Change::kAdd ? NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
@@ -67,9 +33,8 @@ Result<Done> settle(Change change, Result<Done> result) {
 
 }  // namespace
 
-Result<Done> netlink_request(
-    int protocol, NetlinkMessage& request,
-    const std::function<void(std::uint16_t, std::span<const std::byte>)>& on_message) {
+Result<Done> netlink_request(int protocol, NetlinkMessage& request,
+                             const OnNetlinkMessage& on_message) {
   const UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol));
   if (!socket) return failed_with_errno(errno, "netlink socket");
   const auto bytes = request.bytes();
@@ -81,7 +46,7 @@ Result<Done> netlink_request(
     if (received < 0 && errno == EINTR) continue;
     if (received < 0) return failed_with_errno(errno, "netlink receive");
     TRY(const bool complete,
-        take_answer(std::span(answer).first(static_cast<std::size_t>(received)), on_message));
+        read_answer(std::span(answer).first(static_cast<std::size_t>(received)), on_message));
     if (complete) return Done{};
   }
 }
@@ -90,19 +55,10 @@ Result<std::vector<Link>> list_links() {
   std::vector<Link> links;
   NetlinkMessage request(RTM_GETLINK, NLM_F_REQUEST | NLM_F_DUMP);
   request.fixed(ifinfomsg{});
-  TRY_DO(netlink_request(
-      NETLINK_ROUTE, request, [&](std::uint16_t type, std::span<const std::byte> body) {
-        if (type != RTM_NEWLINK) return;
-        const auto info = read_fixed<ifinfomsg>(body);
-        const auto name = find_attribute(after(body, sizeof info), IFLA_IFNAME);
-        Link link{.ifindex = static_cast<unsigned>(info.ifi_index),
-                  .ethernet = info.ifi_type == ARPHRD_ETHER,
-                  .loopback = (info.ifi_flags & IFF_LOOPBACK) != 0,
-                  .up = (info.ifi_flags & IFF_UP) != 0};
-        if (!name.empty())
-          link.name.assign(reinterpret_cast<const char*>(name.data()), name.size() - 1);
-        links.push_back(std::move(link));
-      }));
+  TRY_DO(netlink_request(NETLINK_ROUTE, request,
+                         [&](std::uint16_t type, std::span<const std::byte> body) {
+                           if (type == RTM_NEWLINK) links.push_back(read_link(body));
+                         }));
   return links;
 }
 
@@ -113,12 +69,8 @@ Result<std::vector<InterfaceAddress>> list_addresses() {
   TRY_DO(netlink_request(NETLINK_ROUTE, request,
                          [&](std::uint16_t type, std::span<const std::byte> body) {
                            if (type != RTM_NEWADDR) return;
-                           const auto info = read_fixed<ifaddrmsg>(body);
-                           const auto attributes = after(body, sizeof info);
-                           auto value = find_attribute(attributes, IFA_LOCAL);
-                           if (value.empty()) value = find_attribute(attributes, IFA_ADDRESS);
-                           if (const auto ip = net::IpAddress::from_bytes(value))
-                             addresses.push_back({.ifindex = info.ifa_index, .ip = *ip});
+                           if (const auto address = read_address(body))
+                             addresses.push_back(*address);
                          }));
   return addresses;
 }

@@ -17,26 +17,13 @@
 
 namespace mesh::ebpf {
 
-struct Link {
-  unsigned ifindex = 0;
-  std::string name = {};
-  bool ethernet = false;
-  bool loopback = false;
-  bool up = false;
-};
-
 // Sends `request` on a socket of `protocol` and waits for the kernel's word on it. `on_message`
 // sees each message of a dump: its type, and what follows the netlink header. Errors: the kernel's
 // errno.
-Result<Done> netlink_request(
-    int protocol, NetlinkMessage& request,
-    const std::function<void(std::uint16_t, std::span<const std::byte>)>& on_message = {});
+Result<Done> netlink_request(int protocol, NetlinkMessage& request,
+                             const OnNetlinkMessage& on_message = {});
 
 Result<std::vector<Link>> list_links();
-struct InterfaceAddress {
-  unsigned ifindex = 0;
-  net::IpAddress ip;
-};
 Result<std::vector<InterfaceAddress>> list_addresses();
 Result<Done> set_link_up(unsigned ifindex);
 
