@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/http.h"
+#include "cli/json.h"
 #include "cli/lab/addresses.h"
 #include "cli/lab/files.h"
 #include "cli/lab/network.h"
@@ -26,12 +27,6 @@ std::uint64_t number(const Json& object, const char* key) {
   if (found->is_string()) return std::strtoull(found->get<std::string>().c_str(), nullptr, 10);
   if (found->is_boolean()) return found->get<bool>() ? 1 : 0;
   return 0;
-}
-
-std::string text(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return "";
-  return found->is_string() ? found->get<std::string>() : found->dump();
 }
 
 }  // namespace
@@ -69,7 +64,7 @@ Outcome<std::string> control_get(const ControlTarget& target, const std::string&
 
 Outcome<std::vector<std::string>> control_problems(const ControlTarget& target) {
   TRY(const std::string body, control_get(target, "/debug/problems"));
-  const Json parsed = Json::parse(body, nullptr, /*allow_exceptions=*/false);
+  const Json parsed = parse_json(body);
   const Json* list = &parsed;
   if (parsed.is_object() && parsed.contains("problems")) list = &parsed["problems"];
   if (!list->is_array()) return problem("/debug/problems: not a list");
@@ -84,7 +79,7 @@ Outcome<std::vector<std::string>> control_problems(const ControlTarget& target) 
 }
 
 Outcome<Sync> parse_sync(const std::string& json) {
-  const Json parsed = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  const Json parsed = parse_json(json);
   if (!parsed.is_object() || !parsed.contains("version")) {
     return problem("/debug/sync: not what was expected");
   }

@@ -4,17 +4,13 @@
 
 #include <cstdio>
 
+#include "cli/json.h"
 #include "mesh/net/address.h"
 
 namespace mesh::cli {
 namespace {
 
 using Json = nlohmann::json;
-
-std::string text(const Json& object, const char* key) {
-  if (!object.is_object() || !object.contains(key) || object[key].is_null()) return "";
-  return object[key].is_string() ? object[key].get<std::string>() : object[key].dump();
-}
 
 // A pod's name alone is enough when the lab has one of that name.
 std::string full_name(const Session& session, const std::string& name) {
@@ -33,23 +29,24 @@ std::string full_host(const std::string& from, const std::string& host) {
 }
 
 // Every policy that was looked at, and why it applied or did not; then every endpoint.
-void print_details(const Json& answer) {
+std::string details(const Json& answer) {
+  std::string lines;
   const auto list = [&](const char* key) -> Json {
-    return answer.contains(key) && answer[key].is_array() ? answer[key] : Json::array();
+    const Json& value = member(answer, key);
+    return value.is_array() ? value : Json::array();
   };
   for (const Json& policy : list("policies")) {
     const std::string rule = text(policy, "rule");
-    const std::string where = rule.empty() ? "" : ", rule " + rule;
-    std::printf("  %s (%s%s%s): %s\n", text(policy, "policy").c_str(),
-                text(policy, "action").c_str(), policy.value("dryRun", false) ? ", dry run" : "",
-                where.c_str(), text(policy, "why").c_str());
+    lines += "  " + text(policy, "policy") + " (" + text(policy, "action") +
+             (flag(policy, "dryRun") ? ", dry run" : "") + (rule.empty() ? "" : ", rule " + rule) +
+             "): " + text(policy, "why") + "\n";
   }
   for (const Json& endpoint : list("endpoints")) {
-    std::printf("  endpoint %s:%s%s%s\n", text(endpoint, "workload").c_str(),
-                text(endpoint, "port").c_str(),
-                endpoint.value("healthy", true) ? "" : ", not ready",
-                endpoint.value("allowed", true) ? "" : ", refused");
+    lines += "  endpoint " + text(endpoint, "workload") + ":" + text(endpoint, "port") +
+             (flag(endpoint, "healthy", true) ? "" : ", not ready") +
+             (flag(endpoint, "allowed", true) ? "" : ", refused") + "\n";
   }
+  return lines;
 }
 
 }  // namespace
@@ -76,24 +73,29 @@ int explain(const Session& session, const std::string& from, const std::string& 
                                 "&to=" + url_encoded(full_host(question->from, question->to)) +
                                 "&port=" + std::to_string(question->port));
   if (!body) return complain(body.error());
-  const Json answer = Json::parse(*body, nullptr, /*allow_exceptions=*/false);
-  if (!answer.is_object()) return complain("/debug/explain: not what was expected");
-  if (const std::string error = text(answer, "error"); !error.empty()) return complain(error);
-  const bool allowed = answer.value("allowed", false);
+  const auto found = read_explanation(*body);
+  if (!found) return complain(found.error());
   if (session.json()) {
-    std::printf("%s\n", answer.dump(2).c_str());
-    return allowed ? kOk : kDenied;
+    std::printf("%s\n", found->json.c_str());
+  } else {
+    std::printf("%s -> %s: %s\n%s", question->from.c_str(), target.c_str(),
+                found->allowed ? "allowed" : "refused", found->text.c_str());
   }
-  std::printf("%s -> %s: %s\n", question->from.c_str(), target.c_str(),
-              allowed ? "allowed" : "refused");
+  return found->allowed ? kOk : kDenied;
+}
+
+Outcome<Explanation> read_explanation(const std::string& body) {
+  const Json answer = parse_json(body);
+  if (!answer.is_object()) return problem("/debug/explain: not what was expected");
+  if (const std::string error = text(answer, "error"); !error.empty()) return problem(error);
+  Explanation found{.allowed = flag(answer, "allowed"), .json = to_text(answer, 2)};
   for (const auto& [key, label] : {std::pair("decidedBy", "decided by"), std::pair("rule", "rule"),
                                    std::pair("reason", "because"), std::pair("path", "path")}) {
-    if (const std::string value = text(answer, key); !value.empty()) {
-      std::printf("%s %s\n", label, value.c_str());
-    }
+    const std::string value = text(answer, key);
+    if (!value.empty()) found.text += std::string(label) + " " + value + "\n";
   }
-  print_details(answer);
-  return allowed ? kOk : kDenied;
+  found.text += details(answer);
+  return found;
 }
 
 }  // namespace mesh::cli

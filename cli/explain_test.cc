@@ -31,4 +31,24 @@ TEST_CASE("what a target can be") {
   }
 }
 
+TEST_CASE("what control says about a connection") {
+  const auto found = read_explanation(
+      R"({"allowed":false,"decidedBy":"shop/no-web","rule":1,"reason":"denied","policies":[)"
+      R"({"policy":"shop/no-web","action":"DENY","rule":1,"why":"principal","dryRun":true}],)"
+      R"("endpoints":[{"workload":"shop/cart","port":8000,"healthy":false,"allowed":false}]})");
+  REQUIRE(found);
+  CHECK_FALSE(found->allowed);
+  CHECK(found->text ==
+        "decided by shop/no-web\nrule 1\nbecause denied\n"
+        "  shop/no-web (DENY, dry run, rule 1): principal\n"
+        "  endpoint shop/cart:8000, not ready, refused\n");
+  CHECK(read_explanation(R"({"error":"no such pod"})").error() == "no such pod");
+  for (const char* other : {"", "[]", "{", "no"}) {
+    INFO(other);
+    CHECK(read_explanation(other).error() == "/debug/explain: not what was expected");
+  }
+  // Members of another type are no permission.
+  CHECK_FALSE(read_explanation(R"({"allowed":"yes","policies":[7],"endpoints":{}})")->allowed);
+}
+
 }  // namespace mesh::cli

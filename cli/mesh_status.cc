@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "cli/json.h"
 #include "cli/table.h"
 
 namespace mesh::cli {
@@ -44,7 +45,7 @@ int proxy_status(const Session& session) {
   }
   if (session.json()) {
     const nlohmann::json all = {{"version", sync->version}, {"nodes", nodes}};
-    std::printf("%s\n", all.dump(2).c_str());
+    std::printf("%s\n", to_text(all, 2).c_str());
   } else {
     std::printf("control has version %llu\n\n%s", static_cast<unsigned long long>(sync->version),
                 table(rows).c_str());

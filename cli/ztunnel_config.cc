@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "cli/http.h"
+#include "cli/json.h"
 #include "cli/lab/network.h"
 #include "cli/table.h"
 
@@ -14,25 +15,11 @@ namespace {
 using Json = nlohmann::json;
 using Rows = std::vector<std::vector<std::string>>;
 
-const Json& at(const Json& object, const char* key) {
-  static const Json kNothing;
-  if (!object.is_object()) return kNothing;
-  const auto found = object.find(key);
-  return found == object.end() ? kNothing : *found;
-}
-
-std::string text(const Json& object, const char* key) {
-  const Json& value = at(object, key);
-  if (value.is_null()) return "";
-  return value.is_string() ? value.get<std::string>() : value.dump();
-}
-
 std::string joined(const Json& list) {
   std::string result;
   if (!list.is_array()) return result;
   for (const Json& item : list) {
-    result +=
-        (result.empty() ? "" : ",") + (item.is_string() ? item.get<std::string>() : item.dump());
+    result += (result.empty() ? "" : ",") + text_of(item);
   }
   return result;
 }
@@ -44,21 +31,21 @@ std::string without_network(std::string address) {
 
 void workload_row(const Json& workload, Rows& rows) {
   rows.push_back({text(workload, "namespace"), text(workload, "name"),
-                  joined(at(workload, "workloadIps")), text(workload, "node"),
-                  text(at(workload, "waypoint"), "destination"), text(workload, "protocol"),
+                  joined(member(workload, "workloadIps")), text(workload, "node"),
+                  text(member(workload, "waypoint"), "destination"), text(workload, "protocol"),
                   text(workload, "status")});
 }
 
 void service_row(const Json& service, Rows& rows) {
   std::string addresses;
-  if (const Json& vips = at(service, "vips"); vips.is_array()) {
+  if (const Json& vips = member(service, "vips"); vips.is_array()) {
     for (const Json& vip : vips) {
       if (!vip.is_string()) continue;
       addresses += (addresses.empty() ? "" : ",") + without_network(vip.get<std::string>());
     }
   }
   std::size_t healthy = 0;
-  const Json& endpoints = at(service, "endpoints");
+  const Json& endpoints = member(service, "endpoints");
   const std::size_t all = endpoints.is_object() || endpoints.is_array() ? endpoints.size() : 0;
   if (endpoints.is_object() || endpoints.is_array()) {
     for (const Json& endpoint : endpoints) {
@@ -67,20 +54,20 @@ void service_row(const Json& service, Rows& rows) {
     }
   }
   rows.push_back({text(service, "namespace"), text(service, "name"), addresses,
-                  text(at(service, "waypoint"), "destination"),
+                  text(member(service, "waypoint"), "destination"),
                   std::to_string(healthy) + "/" + std::to_string(all)});
 }
 
 void policy_row(const Json& policy, Rows& rows) {
-  const Json& rules = at(policy, "rules");
+  const Json& rules = member(policy, "rules");
   rows.push_back({text(policy, "namespace"), text(policy, "name"), text(policy, "action"),
                   text(policy, "scope"), std::to_string(rules.is_array() ? rules.size() : 0),
-                  at(policy, "dryRun") == true ? "yes" : "no"});
+                  member(policy, "dryRun") == true ? "yes" : "no"});
 }
 
 void certificate_rows(const Json& certificate, Rows& rows) {
   const auto chain = [&](const char* key, const char* type) {
-    const Json& list = at(certificate, key);
+    const Json& list = member(certificate, key);
     if (!list.is_array()) return;
     for (const Json& one : list) {
       rows.push_back({text(certificate, "identity"), type, text(certificate, "state"),
@@ -90,16 +77,16 @@ void certificate_rows(const Json& certificate, Rows& rows) {
   };
   chain("certChain", "leaf");
   chain("rootCerts", "root");
-  if (at(certificate, "certChain").empty()) {
+  if (member(certificate, "certChain").empty()) {
     rows.push_back({text(certificate, "identity"), "leaf", text(certificate, "state"), "", "", ""});
   }
 }
 
 void connection_rows(const Json& pod, Rows& rows) {
-  const Json& info = at(pod, "info");
+  const Json& info = member(pod, "info");
   const std::string name = text(info, "namespace") + "/" + text(info, "name");
   for (const char* direction : {"inbound", "outbound"}) {
-    const Json& list = at(at(pod, "connections"), direction);
+    const Json& list = member(member(pod, "connections"), direction);
     if (!list.is_array()) continue;
     for (const Json& one : list) {
       rows.push_back({name, direction, text(one, "src"), text(one, "originalDst"),
@@ -125,9 +112,9 @@ const char* key_of(DumpPart part) {
 }
 
 Outcome<Json> parsed_part(DumpPart part, const std::string& dump) {
-  const Json whole = Json::parse(dump, nullptr, /*allow_exceptions=*/false);
+  const Json whole = parse_json(dump);
   if (!whole.is_object()) return problem("/config_dump: not a dump");
-  return at(whole, key_of(part));
+  return member(whole, key_of(part));
 }
 
 std::vector<std::string> heading(DumpPart part) {
@@ -209,7 +196,7 @@ Outcome<Rows> dump_rows(DumpPart part, const std::string& dump) {
 
 Outcome<std::string> dump_json(DumpPart part, const std::string& dump) {
   TRY(const Json content, parsed_part(part, dump));
-  return content.dump(2);
+  return to_text(content, 2);
 }
 
 int ztunnel_config(const Session& session, DumpPart part, const std::string& node,
@@ -222,11 +209,11 @@ int ztunnel_config(const Session& session, DumpPart part, const std::string& nod
     const auto rows = dump_rows(part, one.dump);
     const auto json = dump_json(part, one.dump);
     if (!rows || !json) return complain(one.node + ": " + (rows ? json.error() : rows.error()));
-    all[one.node] = Json::parse(*json, nullptr, /*allow_exceptions=*/false);
+    all[one.node] = parse_json(*json);
     if (dumps->size() > 1) tables += (tables.empty() ? "" : "\n") + one.node + ":\n";
     tables += table(*rows);
   }
-  const std::string shown = session.json() ? all.dump(2) + "\n" : tables;
+  const std::string shown = session.json() ? to_text(all, 2) + "\n" : tables;
   std::fputs(shown.c_str(), stdout);
   return kOk;
 }

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/json.h"
 #include "cli/lab/packet_socket.h"
 
 namespace mesh::cli::lab {
@@ -13,18 +14,14 @@ namespace {
 using Json = nlohmann::json;
 constexpr std::chrono::seconds kAnswerWithin{10};
 
-Outcome<Json> call(const std::string& path, const Json& request, int fd = -1) {
+// The text of an answer that agrees.
+Outcome<std::string> call(const std::string& path, const Json& request, int fd = -1) {
   TRY(PacketSocket socket, PacketSocket::connect_to(path));
-  TRY_DO(socket.send(request.dump(), fd));
+  TRY_DO(socket.send(to_text(request), fd));
   TRY(const std::string text, socket.receive(kAnswerWithin));
-  const Json answer = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!answer.is_object()) return problem(path + ": an answer that is not JSON");
-  if (answer.value("ok", false)) return answer;
-  const auto error = answer.find("error");
-  return problem(path + ": " +
-                 (error != answer.end() && error->is_string()
-                      ? error->get<std::string>()
-                      : std::string("refused without a reason")));
+  auto answer = agent_said(text);
+  if (!answer) return problem(path + ": " + answer.error());
+  return text;
 }
 
 }  // namespace
@@ -51,13 +48,24 @@ Outcome<Done> agent_del(const std::string& socket, const std::string& uid) {
 }
 
 Outcome<std::set<std::string>> agent_list(const std::string& socket) {
-  TRY(const Json answer, call(socket, {{"op", "list"}}));
+  TRY(const std::string answer, call(socket, {{"op", "list"}}));
+  return listed_uids(answer);
+}
+
+Outcome<Done> agent_said(const std::string& text) {
+  const Json answer = parse_json(text);
+  if (!answer.is_object()) return problem("an answer that is not JSON");
+  if (flag(answer, "ok")) return Done{};
+  const Json& error = member(answer, "error");
+  return problem(error.is_string() ? text_of(error) : "refused without a reason");
+}
+
+std::set<std::string> listed_uids(const std::string& text) {
   std::set<std::string> uids;
-  if (const auto pods = answer.find("pods"); pods != answer.end() && pods->is_array()) {
-    for (const Json& pod : *pods) {
-      if (pod.is_object() && pod.contains("uid") && pod["uid"].is_string()) {
-        uids.insert(pod["uid"].get<std::string>());
-      }
+  const Json answer = parse_json(text);
+  if (const Json& pods = member(answer, "pods"); pods.is_array()) {
+    for (const Json& pod : pods) {
+      if (const Json& uid = member(pod, "uid"); uid.is_string()) uids.insert(text_of(uid));
     }
   }
   return uids;

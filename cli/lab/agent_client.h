@@ -24,4 +24,8 @@ Outcome<Done> agent_del(const std::string& socket, const std::string& uid);
 // The uids that the agent knows.
 Outcome<std::set<std::string>> agent_list(const std::string& socket);
 
+// The pure parts: an answer that agrees or says why not, and the uids it lists.
+Outcome<Done> agent_said(const std::string& text);
+std::set<std::string> listed_uids(const std::string& text);
+
 }  // namespace mesh::cli::lab

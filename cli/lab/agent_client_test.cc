@@ -59,6 +59,7 @@ TEST_CASE("what the agent refuses, and what is no answer, is an error that names
            Row{R"({"ok":false,"error":"no BTF"})", ": no BTF"},
            Row{R"({"ok":false})", ": refused without a reason"},
            Row{R"({"ok":false,"error":7})", ": refused without a reason"},
+           Row{R"({"ok":1})", ": refused without a reason"},
            Row{"ok", ": an answer that is not JSON"},
        }) {
     INFO(row.answer);

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "cli/json.h"
 #include "cli/lab/check.h"
 #include "cli/lab/files.h"
 #include "cli/lab/folder.h"
@@ -183,7 +184,7 @@ int list(bool json) {
     rows.push_back({name, state, std::to_string(record->nodes.size()),
                     std::to_string(record->pods.size()), record->source});
   }
-  const std::string text = json ? array.dump(2) + "\n" : table(rows);
+  const std::string text = json ? to_text(array, 2) + "\n" : table(rows);
   std::fputs(text.c_str(), stdout);
   return 0;
 }
@@ -360,12 +361,13 @@ int program(const std::string& op, const StopOptions& options) {
   if (!socket) return failed_with(socket.error());
   const Json request = {
       {"op", op}, {"program", options.program}, {"signal", options.kill ? "KILL" : "TERM"}};
-  if (const auto sent = socket->send(request.dump()); !sent) return failed_with(sent.error());
+  if (const auto sent = socket->send(to_text(request)); !sent) return failed_with(sent.error());
   const auto reply = socket->receive(kProgramAnswerWithin);
   if (!reply) return failed_with(reply.error());
-  const Json answer = Json::parse(*reply, nullptr, /*allow_exceptions=*/false);
-  if (answer.is_object() && answer.value("ok", false)) return 0;
-  return failed_with(answer.is_object() ? answer.value("error", "refused") : "refused");
+  const Json answer = parse_json(*reply);
+  if (flag(answer, "ok")) return 0;
+  const std::string error = text(answer, "error");
+  return failed_with(error.empty() ? "refused" : error);
 }
 
 }  // namespace mesh::cli::lab

@@ -2,24 +2,20 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/json.h"
+
 namespace mesh::cli::lab {
 namespace {
 
 using Json = nlohmann::json;
 
-// Reads of an object whose shape is not trusted: the default where it has another one.
-const Json& at(const Json& object, const char* key) {
-  static const Json kNothing;
-  if (!object.is_object()) return kNothing;
-  const auto found = object.find(key);
-  return found == object.end() ? kNothing : *found;
-}
+// Reads of an object: the default where it has another shape.
 std::string text(const Json& object, const char* key, const std::string& otherwise = "") {
-  const Json& value = at(object, key);
+  const Json& value = member(object, key);
   return value.is_string() ? value.get<std::string>() : otherwise;
 }
 int number(const Json& object, const char* key, int otherwise) {
-  const Json& value = at(object, key);
+  const Json& value = member(object, key);
   if (!value.is_number_integer()) return otherwise;
   return static_cast<int>(std::clamp<std::int64_t>(value.get<std::int64_t>(), 0, 86400));
 }
@@ -41,10 +37,10 @@ Outcome<std::vector<std::string>> strings(const Document& document, const Json& 
 }
 
 Outcome<int> probe_port(const Document& document, const Json& handler, const Json& container) {
-  const Json& port = at(handler, "port");
-  if (port.is_number_integer()) return port.get<int>();
+  const Json& port = member(handler, "port");
+  if (port.is_number_integer()) return number(handler, "port", 0);
   if (port.is_string()) {
-    for (const Json& declared : at(container, "ports")) {
+    for (const Json& declared : member(container, "ports")) {
       if (text(declared, "name") == port.get<std::string>()) {
         return number(declared, "containerPort", 0);
       }
@@ -55,22 +51,22 @@ Outcome<int> probe_port(const Document& document, const Json& handler, const Jso
 
 Outcome<Probe> read_probe(const Document& document, const Json& container) {
   Probe probe;
-  const Json& object = at(container, "readinessProbe");
+  const Json& object = member(container, "readinessProbe");
   if (object.is_null()) return probe;
   probe.initial_delay = std::chrono::seconds(number(object, "initialDelaySeconds", 0));
   probe.period = std::chrono::seconds(std::max(1, number(object, "periodSeconds", 10)));
   probe.timeout = std::chrono::seconds(std::max(1, number(object, "timeoutSeconds", 1)));
   probe.failure_threshold = std::max(1, number(object, "failureThreshold", 3));
-  if (const Json& tcp = at(object, "tcpSocket"); !tcp.is_null()) {
+  if (const Json& tcp = member(object, "tcpSocket"); !tcp.is_null()) {
     probe.kind = Probe::Kind::kTcp;
     TRY(probe.port, probe_port(document, tcp, container));
-  } else if (const Json& http = at(object, "httpGet"); !http.is_null()) {
+  } else if (const Json& http = member(object, "httpGet"); !http.is_null()) {
     probe.kind = Probe::Kind::kHttp;
     probe.path = text(http, "path", "/");
     TRY(probe.port, probe_port(document, http, container));
-  } else if (const Json& exec = at(object, "exec"); !exec.is_null()) {
+  } else if (const Json& exec = member(object, "exec"); !exec.is_null()) {
     probe.kind = Probe::Kind::kExec;
-    TRY(probe.command, strings(document, at(exec, "command"), "readinessProbe.exec.command"));
+    TRY(probe.command, strings(document, member(exec, "command"), "readinessProbe.exec.command"));
     if (probe.command.empty()) return wrong(document, "readinessProbe.exec.command: empty");
   } else {
     return wrong(document, "readinessProbe: only tcpSocket, httpGet and exec run in a lab");
@@ -82,15 +78,15 @@ Outcome<Container> read_container(const Document& document, const Json& object) 
   Container container;
   container.name = text(object, "name");
   if (container.name.empty()) return wrong(document, "spec.containers[].name: missing");
-  TRY(container.command, strings(document, at(object, "command"), "spec.containers[].command"));
-  TRY(const auto arguments, strings(document, at(object, "args"), "spec.containers[].args"));
+  TRY(container.command, strings(document, member(object, "command"), "spec.containers[].command"));
+  TRY(const auto arguments, strings(document, member(object, "args"), "spec.containers[].args"));
   container.command.insert(container.command.end(), arguments.begin(), arguments.end());
-  if (at(object, "command").empty()) {
+  if (member(object, "command").empty()) {
     return wrong(document,
                  "spec.containers[].command: missing (a lab runs the command on the "
                  "host's file system and ignores the image)");
   }
-  for (const Json& variable : at(object, "env")) {
+  for (const Json& variable : member(object, "env")) {
     container.env[text(variable, "name")] = text(variable, "value");
   }
   container.working_dir = text(object, "workingDir");
@@ -99,7 +95,7 @@ Outcome<Container> read_container(const Document& document, const Json& object) 
 }
 
 std::string label(const Json& object, const char* key) {
-  return text(at(at(object, "metadata"), "labels"), key);
+  return text(member(member(object, "metadata"), "labels"), key);
 }
 
 Json parsed(const std::string& json) {
@@ -109,12 +105,12 @@ Json parsed(const std::string& json) {
 std::string fingerprint(Json object) {
   object.erase("status");
   Json metadata = Json::object();
-  metadata["labels"] = at(at(object, "metadata"), "labels");
+  metadata["labels"] = member(member(object, "metadata"), "labels");
   object["metadata"] = metadata;
   object["spec"].erase("nodeName");
   object["spec"].erase("clusterIP");
   object["spec"].erase("clusterIPs");
-  return object.dump();
+  return to_text(object);
 }
 
 }  // namespace
@@ -127,7 +123,7 @@ std::string dataplane_mode(const Document& document) {
 
 bool is_kept_by_others(const Document& document) {
   const Json object = parsed(document.json);
-  return text(at(at(object, "metadata"), "annotations"), "lab.weft.dev/managed") == "false";
+  return text(member(member(object, "metadata"), "annotations"), "lab.weft.dev/managed") == "false";
 }
 
 bool is_enrolled(const Pod& pod, const std::string& namespace_mode) {
@@ -136,7 +132,7 @@ bool is_enrolled(const Pod& pod, const std::string& namespace_mode) {
 
 Outcome<Pod> read_pod(const Document& document) {
   const Json object = parsed(document.json);
-  const Json& spec = at(object, "spec");
+  const Json& spec = member(object, "spec");
   if (!spec.is_object()) return wrong(document, "spec: missing");
   Pod pod;
   pod.ns = document.ns.empty() ? "default" : document.ns;
@@ -149,10 +145,10 @@ Outcome<Pod> read_pod(const Document& document) {
   pod.restart = restart == "Never"       ? RestartPolicy::kNever
                 : restart == "OnFailure" ? RestartPolicy::kOnFailure
                                          : RestartPolicy::kAlways;
-  if (at(spec, "hostNetwork") == true) {
+  if (member(spec, "hostNetwork") == true) {
     return wrong(document, "spec.hostNetwork: a lab gives each pod a network namespace of its own");
   }
-  const Json& containers = at(spec, "containers");
+  const Json& containers = member(spec, "containers");
   if (!containers.is_array() || containers.empty()) {
     return wrong(document, "spec.containers: missing");
   }
@@ -167,22 +163,22 @@ Outcome<Pod> read_pod(const Document& document) {
 
 Outcome<Service> read_service(const Document& document) {
   const Json object = parsed(document.json);
-  const Json& spec = at(object, "spec");
+  const Json& spec = member(object, "spec");
   if (!spec.is_object()) return wrong(document, "spec: missing");
   Service service;
   service.ns = document.ns.empty() ? "default" : document.ns;
   service.name = document.name;
   service.wants_address = text(spec, "clusterIP") != "None" && text(spec, "type") != "ExternalName";
-  TRY(const auto families, strings(document, at(spec, "ipFamilies"), "spec.ipFamilies"));
+  TRY(const auto families, strings(document, member(spec, "ipFamilies"), "spec.ipFamilies"));
   const std::string policy = text(spec, "ipFamilyPolicy", "SingleStack");
   const bool first_v6 = !families.empty() && families[0] == "IPv6";
   service.wants_v6 = policy != "SingleStack" || first_v6;
   service.wants_v4 = policy != "SingleStack" || !first_v6;
-  TRY(service.addresses, strings(document, at(spec, "clusterIPs"), "spec.clusterIPs"));
+  TRY(service.addresses, strings(document, member(spec, "clusterIPs"), "spec.clusterIPs"));
   if (const std::string one = text(spec, "clusterIP"); service.addresses.empty() && !one.empty()) {
     service.addresses.push_back(one);
   }
-  if (const Json& selector = at(spec, "selector"); selector.is_object()) {
+  if (const Json& selector = member(spec, "selector"); selector.is_object()) {
     for (const auto& [key, value] : selector.items()) {
       if (value.is_string()) service.selector[key] = value.get<std::string>();
     }
@@ -213,7 +209,7 @@ std::string with_status(const Pod& pod, const PodStatus& status) {
                         {{"type", "Ready"}, {"status", ready}},
                         {{"type", "ContainersReady"}, {"status", ready}}}},
                       {"containerStatuses", containers}};
-  return object.dump(2) + "\n";
+  return to_text(object, 2) + "\n";
 }
 
 std::string with_addresses(const Service& service, const std::vector<std::string>& addresses) {
@@ -228,7 +224,7 @@ std::string with_addresses(const Service& service, const std::vector<std::string
     }
     object["spec"]["ipFamilies"] = families;
   }
-  return object.dump(2) + "\n";
+  return to_text(object, 2) + "\n";
 }
 
 std::string node_object(const std::string& name, const std::vector<std::string>& addresses) {
@@ -241,13 +237,13 @@ std::string node_object(const std::string& name, const std::vector<std::string>&
       {"kind", "Node"},
       {"metadata", {{"name", name}, {"labels", {{"kubernetes.io/hostname", name}}}}},
       {"status", {{"addresses", list}, {"conditions", {{{"type", "Ready"}, {"status", "True"}}}}}}};
-  return object.dump(2) + "\n";
+  return to_text(object, 2) + "\n";
 }
 
 bool selects(const Service& service, const Pod& pod) {
   if (service.selector.empty()) return false;
   const Json object = parsed(pod.json);
-  const Json& labels = at(at(object, "metadata"), "labels");
+  const Json& labels = member(member(object, "metadata"), "labels");
   for (const auto& [key, value] : service.selector) {
     if (text(labels, key.c_str()) != value) return false;
   }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cli/json.h"
 #include "cli/lab/files.h"
 
 namespace mesh::cli::lab {
@@ -36,11 +37,21 @@ const NodeRecord* Record::node(const std::string& wanted) const {
   return found == nodes.end() ? nullptr : &*found;
 }
 
-std::string to_json(const Record& record) { return Json(record).dump(2) + "\n"; }
+std::string to_json(const Record& record) { return to_text(record, 2) + "\n"; }
+
+namespace {
+
+// No number of ours has a fraction, and one that has may not fit what it would be read into.
+bool has_fraction(const Json& value) {
+  return value.is_number_float() ||
+         (value.is_structured() && std::any_of(value.begin(), value.end(), has_fraction));
+}
+
+}  // namespace
 
 Outcome<Record> from_json(const std::string& text) {
-  const Json object = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object()) return problem("not a lab's record");
+  const Json object = parse_json(text);
+  if (!object.is_object() || has_fraction(object)) return problem("not a lab's record");
   try {
     return object.get<Record>();
   } catch (const Json::exception& error) {

@@ -39,6 +39,7 @@ TEST_CASE("a record that is none is an error") {
   CHECK_FALSE(from_json(""));
   CHECK_FALSE(from_json("[]"));
   CHECK_FALSE(from_json(R"({"nodes": 1})"));
+  CHECK_FALSE(from_json(R"({"supervisor": 1e300})"));
 }
 
 TEST_CASE("a pod is found by its name when only one has it") {

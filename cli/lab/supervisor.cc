@@ -17,6 +17,7 @@
 #include <ctime>
 
 #include "cli/control_client.h"
+#include "cli/json.h"
 #include "cli/lab/addresses.h"
 #include "cli/lab/cgroup.h"
 #include "cli/lab/check.h"
@@ -324,25 +325,19 @@ void Supervisor::read_request() {
 }
 
 std::string Supervisor::answer(const std::string& packet) {
-  const Json request = Json::parse(packet, nullptr, /*allow_exceptions=*/false);
-  const auto text = [&](const char* key) {
-    if (!request.is_object() || !request.contains(key) || !request[key].is_string()) {
-      return std::string();
-    }
-    return request[key].get<std::string>();
-  };
+  const Json request = parse_json(packet);
   Outcome<Done> done = Done{};
-  if (text("op") == "down") {
+  if (text(request, "op") == "down") {
     stopping_ = true;
   } else if (programs_) {
-    const bool kill = text("signal") == "KILL";
-    done = handle_program(text("op"), text("program"), kill ? SIGKILL : SIGTERM);
+    const bool kill = text(request, "signal") == "KILL";
+    done = handle_program(text(request, "op"), text(request, "program"), kill ? SIGKILL : SIGTERM);
   } else {
     done = problem("this lab runs without the mesh's programs");
   }
   publish();
-  if (done) return Json{{"ok", true}}.dump();
-  return Json{{"ok", false}, {"error", done.error()}}.dump();
+  if (done) return to_text({{"ok", true}});
+  return to_text({{"ok", false}, {"error", done.error()}});
 }
 
 Outcome<Done> Supervisor::handle_program(const std::string& op, const std::string& name,

@@ -1,0 +1,47 @@
+// What control, a ztunnel and an agent answer to the command line. The first byte chooses.
+
+#include <cstdint>
+#include <string>
+
+#include "cli/control_client.h"
+#include "cli/explain.h"
+#include "cli/lab/agent_client.h"
+#include "cli/ztunnel_config.h"
+#include "mesh/base/check.h"
+
+namespace {
+
+using namespace mesh::cli;
+
+void read_dump(DumpPart part, const std::string& dump) {
+  const auto rows = dump_rows(part, dump);
+  const auto json = dump_json(part, dump);
+  MESH_CHECK(rows.has_value() == json.has_value());
+  if (!rows) return;
+  for (const auto& row : *rows) MESH_CHECK(row.size() == rows->front().size());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
+  switch (data[0]) {
+    case 'S':
+      if (const auto sync = parse_sync(text)) (void)sync->waiting_for();
+      break;
+    case 'E':
+      if (const auto found = read_explanation(text)) MESH_CHECK(!found->json.empty());
+      break;
+    case 'A':
+      (void)lab::agent_said(text);
+      (void)lab::listed_uids(text);
+      break;
+    default:
+      for (const DumpPart part : {DumpPart::kWorkload, DumpPart::kService, DumpPart::kPolicy,
+                                  DumpPart::kCertificate, DumpPart::kConnections}) {
+        read_dump(part, text);
+      }
+  }
+  return 0;
+}
