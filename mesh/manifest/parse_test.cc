@@ -159,6 +159,7 @@ TEST_CASE("what is not YAML makes the whole file unreadable, with the line") {
   const auto row = GENERATE(values<Row>({
       {pod("a") + "---\nkind: [\n", 6},                  // half written
       {pod("a") + "---\nkind: \"Po", 5},                 // cut in the middle of a word
+      {"a: 1\nb: \xff\n", 2},                            // not UTF-8
       {"a: 1\nb: 2\na: 3\n", 3},                         // a key twice
       {"base: &x {a: 1}\nmore:\n  <<: *x\n", 3},         // merge keys
       {"a: *unknown\n", 1},                              //

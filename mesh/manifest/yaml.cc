@@ -11,6 +11,7 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include "mesh/base/utf8.h"
 #include "mesh/manifest/parse.h"
 
 namespace mesh::manifest {
@@ -58,6 +59,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
+    if (!is_utf8(text)) return fail(line(mark), "text that is not UTF-8");
     Value value;
     value.line = line(mark);
     value.quoted = tag == "!" || tag == "tag:yaml.org,2002:str";

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <string_view>
+
+namespace mesh {
+
+// RFC 3629: shortest form, no surrogates, at most U+10FFFF. Zero bytes are text.
+bool is_utf8(std::string_view text);
+
+}  // namespace mesh
