@@ -175,17 +175,18 @@ Result<Done> check_extensions(X509_REQ* request, const std::string& uri) {
 Result<Request> read_request(const std::string& pem, const std::string& uri) {
   if (pem.size() > kMaxRequestBytes) return failed(Reason::kMalformed, "a request over 16 KiB");
   if (!is_one_request(pem)) return failed(Reason::kMalformed, "not one PEM signing request");
+  // Errors left in the thread's queue would be taken for errors of the connection that asks.
+  const struct ErrorsEnd {
+    ~ErrorsEnd() { ERR_clear_error(); }
+  } errors_end;
   const Bio bio = reader(pem);
   Request request(PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr));
-  ERR_clear_error();
   if (request == nullptr) return failed(Reason::kMalformed, "not a signing request");
   EVP_PKEY* key = X509_REQ_get0_pubkey(request.get());
   if (!is_p256(key)) {
     return failed(Reason::kWrongIdentity, "the request's key is not ECDSA on P-256");
   }
-  const bool signed_by_key = X509_REQ_verify(request.get(), key) == 1;
-  ERR_clear_error();
-  if (!signed_by_key) {
+  if (X509_REQ_verify(request.get(), key) != 1) {
     return failed(Reason::kMalformed, "the request is not signed by its own key");
   }
   TRY_DO(check_extensions(request.get(), uri));
