@@ -77,6 +77,7 @@ class BufferPool {
   std::size_t payload() const noexcept { return payload_; }
   unsigned count() const noexcept { return static_cast<unsigned>(leases_.size()); }
   unsigned leased() const noexcept { return leased_; }
+  unsigned limit() const noexcept { return max_; }
 
  private:
   internal::Lease& lease_at(std::byte* slab, unsigned index) const noexcept;

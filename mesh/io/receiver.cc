@@ -9,6 +9,13 @@
 #include "mesh/io/socket.h"
 
 namespace mesh::io::internal {
+namespace {
+
+// Bulk is read in larger pieces, fewer system calls and acknowledgements, while at most one in so
+// many of the ring's buffers is out: many readers that stop must not hold all of them.
+constexpr unsigned kRoomyShare = 8;
+
+}  // namespace
 
 Receiver::~Receiver() { MESH_CHECK(first_ == nullptr && !wants_buffer_); }
 
@@ -80,13 +87,14 @@ void Receiver::arm(BufferClass kind) noexcept {
 
 void Receiver::submit_receive() noexcept {
   cancelled_ = false;
+  const bool roomy = bulk_ && pool().leased() < pool().limit() / kRoomyShare;
   ++ring_.impl().parked;
   backend().submit(*this, {.opcode = Opcode::kReceiveBuffer,
                            .multishot = !bulk_,
                            .expect_wait = expect_wait_,
                            .buffers = kind_,
                            .handle = handle_,
-                           .length = Socket::kReadAheadBytes});
+                           .length = roomy ? Socket::kBulkBytes : Socket::kReadAheadBytes});
 }
 
 void Receiver::on_completion(const Completion& completion) {

@@ -64,6 +64,7 @@ class Socket {
  public:
   struct Impl;
   static constexpr std::size_t kReadAheadBytes = 65536;
+  static constexpr std::size_t kBulkBytes = 262144;
 
   explicit Socket(std::unique_ptr<Impl> impl);
   Socket(Socket&&) noexcept;
@@ -72,9 +73,10 @@ class Socket {
 
   // At least one byte, or an empty Buffer at end of stream. Reads into memory of the ring: an idle
   // connection holds none. Multishot underneath while the caller keeps up.
-  // Limits: a caller that does not keep up is read ahead for kReadAheadBytes at most, and once for
-  // 32 buffers on kernels before 6.17. When the ring has no buffer left it waits for one.
-  // Errors: kPeerReset, kCancelled. After kCancelled nothing is lost: the next call goes on.
+  // Limits: a caller that does not keep up is read ahead for kReadAheadBytes at most (kBulkBytes
+  // while the ring has buffers to spare), and once for 32 buffers on kernels before 6.17. When the
+  // ring has no buffer left it waits for one. Errors: kPeerReset, kCancelled. After kCancelled
+  // nothing is lost: the next call goes on.
   Task<Result<Buffer>> recv_buffer(BufferClass kind = BufferClass::kRelay);
   // The same without a frame, where an idle connection waits: for co_await in the expression that
   // makes it.

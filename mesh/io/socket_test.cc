@@ -1,9 +1,11 @@
 #include "mesh/io/socket.h"
 
 #include <random>
+#include <vector>
 
 #include "mesh/io/both.h"
 #include "mesh/io/event.h"
+#include "mesh/io/task_scope.h"
 #include "mesh/io/test_bench.h"
 #include "mesh/io/timer.h"
 
@@ -216,6 +218,46 @@ Task<void> close_with_unread(Ring& ring) {
 TEST_CASE("closing with bytes unread is a reset, also when they were read ahead", "[socket]") {
   auto ring = make_ring();
   ring->run(close_with_unread(*ring));
+}
+
+Task<void> send_what_it_takes(Socket& to, std::string_view payload) {
+  (void)co_await to.send_all(bytes(payload));  // cut off by the reset
+}
+
+// What waits read ahead for a bulk reader that stops with some buffers in hand.
+Task<void> stop_in_bulk(Ring& ring, std::size_t in_hand, std::size_t& read_ahead) {
+  Listener listener = make_listener(ring);
+  Pair pair;
+  co_await make_pair_of(ring, listener, pair);
+  const std::string payload = pattern(4 * 1024 * 1024);
+  TaskScope sending;
+  sending.spawn(send_what_it_takes(*pair.client, payload));
+  const auto begun = co_await sleep_for(ring, 5ms);  // more waits than is read ahead: bulk
+  CHECK(begun.has_value());
+  std::vector<Buffer> held(in_hand);
+  for (std::size_t i = 0; i < 64 + in_hand; ++i) {
+    auto buffer = co_await pair.server->recv_buffer();
+    REQUIRE(buffer.has_value());
+    if (i >= 64) held[i - 64] = *std::move(buffer);
+  }
+  const auto stopped = co_await sleep_for(ring, 5ms);
+  CHECK(stopped.has_value());
+  while (const auto more = pair.server->take_ready()) read_ahead += more->size();
+  pair.server->reset();
+  pair.client->reset();
+  co_await sending.join();
+}
+
+TEST_CASE("bulk is read ahead by little, and by less when few buffers are left", "[socket]") {
+  RingOptions few;
+  few.relay_buffers_max = 64;
+  for (const bool roomy : {true, false}) {
+    auto ring = make_ring(roomy ? RingOptions{} : few);
+    std::size_t read_ahead = 0;
+    ring->run(stop_in_bulk(*ring, 24, read_ahead));
+    CHECK(read_ahead > 0);
+    CHECK(read_ahead <= (roomy ? Socket::kBulkBytes : Socket::kReadAheadBytes));
+  }
 }
 
 Task<void> refused(Ring& ring) {
