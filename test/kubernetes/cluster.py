@@ -117,6 +117,8 @@ class Cluster:
                    "--service-account-signing-key-file", self.folder / "sa.key",
                    "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
                    "--service-cluster-ip-range", SERVICE_RANGE, "--allow-privileged=true",
+                   # New nodes would be tainted until a controller, which is off here, clears them.
+                   "--disable-admission-plugins=TaintNodesByCondition",
                    "--kubelet-client-certificate", self.folder / "admin.crt",
                    "--kubelet-client-key", self.folder / "admin.key",
                    "--kubelet-preferred-address-types=InternalIP", "--profiling=false")

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Lab nodes: stock manifests, applied by kubectl, become running pods, and leave nothing when they go."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+from cluster import SKIPPED, Failed, Missing
+from lab import Lab
+
+MANIFEST = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: page}
+data: {index.html: "plums\\n"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      initContainers:
+      - {name: first, image: busybox, command: [sh, -c, "echo $(POD) > /work/who"],
+         env: [{name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}],
+         volumeMounts: [{name: work, mountPath: /work}]}
+      containers:
+      - name: web
+        image: python
+        command: [python3, -u, -m, http.server, "8080", --directory, /page]
+        ports: [{name: http, containerPort: 8080}]
+        readinessProbe: {httpGet: {path: /index.html, port: http}, periodSeconds: 1}
+        volumeMounts: [{name: page, mountPath: /page}, {name: work, mountPath: /work}]
+      volumes: [{name: page, configMap: {name: page}}, {name: work, emptyDir: {}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: each}
+spec:
+  selector: {matchLabels: {app: each}}
+  template:
+    metadata: {labels: {app: each}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: each, image: busybox, command: [sleep, "1000"]}]
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: once}
+spec:
+  template:
+    metadata: {labels: {app: once}}
+    spec:
+      restartPolicy: Never
+      containers: [{name: once, image: busybox, command: [echo, done]}]
+"""
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+def pods(lab, app):
+    return json.loads(lab.kubectl("get", "pods", "-l", f"app={app}", "-o", "json").stdout)["items"]
+
+
+def test_become_ready(lab):
+    lab.kubectl("apply", "-f", "-", input=MANIFEST)
+    lab.kubectl("wait", "--for=condition=Available", "deployment/web", "--timeout=30s")
+    lab.kubectl("wait", "--for=condition=Complete", "job/once", "--timeout=60s")
+    lab.until(lambda: len({one["spec"]["nodeName"] for one in pods(lab, "each")
+                           if one["status"]["phase"] == "Running"}) == len(lab.nodes), "a DaemonSet pod on each node")
+
+    def endpoints():
+        found = lab.kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=web", "-o", "json").stdout
+        return {address for slice_ in json.loads(found)["items"] for one in slice_.get("endpoints") or []
+                if one["conditions"]["ready"] for address in one["addresses"]}
+    lab.until(lambda: endpoints() == {one["status"]["podIP"] for one in pods(lab, "web")}, "the Service's endpoints")
+
+
+def test_logs_exec_and_files(lab):
+    first, second = pods(lab, "web")
+    name = first["metadata"]["name"]
+    address = second["status"]["podIP"]
+    expect("GET /index.html" in lab.kubectl("logs", name).stdout, "the probe is not in the log")
+    got = lab.kubectl("exec", name, "--", "curl", "-sS", "-m", "5", f"http://{address}:8080/index.html").stdout
+    expect(got == "plums\n", f"a pod does not reach the other: {got!r}")
+    expect(lab.kubectl("exec", name, "--", "cat", "/work/who").stdout == name + "\n", "the init container's file")
+    ended = lab.kubectl("exec", name, "--", "sh", "-c", "exit 3", check=False)
+    expect(ended.returncode == 3, f"exec's exit code is {ended.returncode}")
+    token = "/var/run/secrets/kubernetes.io/serviceaccount"
+    answer = lab.kubectl("exec", name, "--", "sh", "-c", f'curl -sS -m 5 --cacert {token}/ca.crt -H "Authorization: '
+                         f'Bearer $(cat {token}/token)" https://$KUBERNETES_SERVICE_HOST/api/v1/namespaces/default/pods')
+    expect("system:serviceaccount:default:default" in answer.stdout, f"the pod's token: {answer.stdout[:300]}")
+    expect(lab.kubectl("logs", "job/once").stdout == "done\n", "the log of a job that is done")
+
+
+def test_nothing_is_left_of_deleted_pods(lab):
+    lab.kubectl("delete", "deployment/web", "daemonset/each", "job/once", "--cascade=foreground", "--timeout=60s")
+    lab.until(lambda: not json.loads(lab.kubectl("get", "pods", "-o", "json").stdout)["items"], "the pods' end")
+    left = [one.name for one in pathlib.Path("/run/netns").glob(f"{lab.prefix}-pod-*")]
+    left += [str(one) for one in lab.cgroup.glob("*/kubepods/*/")]
+    left += [str(one) for one in lab.folder.glob("nodes/*/pods/*")]
+    left += [str(one) for one in lab.folder.glob("nodes/*/ipam/lab/*.*.*.*")]
+    expect(not left, f"left of deleted pods: {left}")
+
+
+def main():
+    if os.geteuid() != 0:
+        print("needs root: it makes network namespaces")
+        return SKIPPED
+    began = time.monotonic()
+    failed = 0
+    try:
+        with Lab() as lab:
+            print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
+            for test in (test_become_ready, test_logs_exec_and_files, test_nothing_is_left_of_deleted_pods):
+                start = time.monotonic()
+                try:
+                    test(lab)
+                    print(f"ok    {test.__name__[5:].replace('_', ' ')} ({time.monotonic() - start:.1f} s)", flush=True)
+                except (Failed, subprocess.SubprocessError) as problem:
+                    failed += 1
+                    print(f"FAIL  {test.__name__}: {problem}", flush=True)
+                    for node in (*lab.nodes, "scheduler"):
+                        print(f"--- {node}\n{lab.log(node)[-1500:]}", flush=True)
+                    break
+    except Missing as missing:
+        print(missing)
+        return SKIPPED
+    except Failed as problem:
+        print(f"FAIL  {problem}")
+        return 1
+    if lab.left():
+        print(f"FAIL  left behind: {lab.left()}")
+        return 1
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
