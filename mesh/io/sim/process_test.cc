@@ -111,8 +111,8 @@ TEST_CASE("a killed process leaves what its kernel does: an end, or a reset when
   Host& client = world.add_host("client", {ip("10.0.0.1")});
   Host& doomed = world.add_host("doomed", {ip("10.0.0.2")});
   auto client_ring = client.make_ring();
-  // A dead process's memory: nobody destroys it.
-  static std::vector<std::unique_ptr<Ring>> graveyard;
+  // A dead process's memory: nobody destroys it, not even exit().
+  static auto& graveyard = *new std::vector<std::unique_ptr<Ring>>;
   graveyard.push_back(*doomed.make_ring());
   Survivor survivor;
   std::optional<Result<Done>> refused;
