@@ -215,8 +215,25 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def main():
+def hold(start, words, usage):
+    """Starts one; runs the words in it, or says usage(it) and waits for Ctrl-C. What the program exits with."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        with start() as running:
+            if words:
+                return subprocess.run(running.inside(words), env=running.environment(), check=False).returncode
+            print(f"{usage(running)}\n\nCtrl-C ends it.", flush=True)
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            return 0
+    except Missing as missing:
+        print(missing)
+        return SKIPPED
+    except Failed as failed:
+        print(f"{pathlib.Path(sys.argv[0]).name}: {failed}", file=sys.stderr)
+        return 1
+
+
+def main():
     words = sys.argv[1:]
     if words[:1] == ["run"] and len(words) > 1:
         words = words[1:]
@@ -224,20 +241,9 @@ def main():
         print(__doc__)
         return 2
     began = time.monotonic()
-    try:
-        with Cluster() as cluster:
-            if words:
-                return subprocess.run(words, env=cluster.environment(), check=False).returncode
-            print(f"ready after {time.monotonic() - began:.1f} s:\n\n    export KUBECONFIG={cluster.kubeconfig}"
-                  f"\n    {cluster.programs}/bin/kubectl get crds\n\nCtrl-C ends it.", flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-            return 0
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"cluster.py: {failed}", file=sys.stderr)
-        return 1
+    return hold(Cluster, words, lambda cluster: (
+        f"ready after {time.monotonic() - began:.1f} s:\n\n    export KUBECONFIG={cluster.kubeconfig}"
+        f"\n    {cluster.programs}/bin/kubectl get crds"))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
-from cluster import API_SERVICE, SKIPPED, Cluster, Failed, Missing, die_with_parent
+from cluster import API_SERVICE, SKIPPED, Cluster, Failed, die_with_parent, hold
 
 CONTROL = "192.168.77.254"
 CNI_BIN = "/usr/lib/cni"
@@ -162,27 +161,15 @@ class Lab(Cluster):
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if os.geteuid() != 0:
         print("needs root: it makes network namespaces")
         return SKIPPED
     words = sys.argv[1:]
     if words[:1] == ["run"]:
         words = words[1:]
-    try:
-        with Lab() as lab:
-            if words:
-                return subprocess.run(lab.inside(words), env=lab.environment(), check=False).returncode
-            print(f"    nsenter --net=/run/netns/{lab.netns}\n    export KUBECONFIG={lab.kubeconfig}\n"
-                  f"    {lab.programs}/bin/kubectl get nodes\n\nCtrl-C ends it.", flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-            return 0
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"lab.py: {failed}", file=sys.stderr)
-        return 1
+    return hold(Lab, words, lambda lab: (
+        f"    nsenter --net=/run/netns/{lab.netns}\n    export KUBECONFIG={lab.kubeconfig}\n"
+        f"    {lab.programs}/bin/kubectl get nodes"))
 
 
 if __name__ == "__main__":
