@@ -11,6 +11,8 @@
 #include <list>
 #include <vector>
 
+#include "mesh/net/http_status.h"
+
 namespace mesh::control {
 namespace {
 
@@ -19,28 +21,9 @@ using Clock = std::chrono::steady_clock;
 constexpr std::size_t kMaxConnections = 64;
 constexpr std::chrono::seconds kPatience{10};
 
-std::string_view reason_phrase(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 503:
-      return "Service Unavailable";
-    default:
-      return "Error";
-  }
-}
-
 std::string format(const HttpResponse& response, bool with_body) {
   std::string text = "HTTP/1.1 " + std::to_string(response.status) + " " +
-                     std::string(reason_phrase(response.status)) +
+                     std::string(net::reason_phrase(response.status)) +
                      "\r\ncontent-type: " + response.content_type +
                      "\r\ncontent-length: " + std::to_string(response.body.size()) +
                      "\r\ncache-control: no-store\r\nconnection: close\r\n";

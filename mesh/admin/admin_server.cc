@@ -6,44 +6,9 @@
 #include <cstdio>
 
 #include "mesh/io/timer.h"
+#include "mesh/net/http_status.h"
 
 namespace mesh::admin {
-namespace {
-
-std::string_view status_text(int status) {
-  switch (status) {
-    case 200:
-      return "OK";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 413:
-      return "Content Too Large";
-    case 414:
-      return "URI Too Long";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Status";
-  }
-}
-
-}  // namespace
 
 std::string http_date(std::int64_t unix_seconds) {
   constexpr std::array kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -62,7 +27,7 @@ std::string http_date(std::int64_t unix_seconds) {
 
 std::string format_response(const Response& response, bool head_only, std::string_view date) {
   std::string out = "HTTP/1.1 " + std::to_string(response.status) + " ";
-  out.append(status_text(response.status)).append("\r\n");
+  out.append(net::reason_phrase(response.status)).append("\r\n");
   if (!response.body.empty()) out.append("content-type: " + response.content_type + "\r\n");
   out.append("connection: close\r\ncontent-length: ");
   out.append(std::to_string(response.body.size())).append("\r\ndate: ").append(date);
