@@ -21,7 +21,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxRefusal = 64u << 10;
 constexpr long kConnectSeconds = 10;
-constexpr long kRequestSeconds = 60;
 constexpr long kSilentSeconds = 150;
 
 struct Transfer {
@@ -86,38 +85,46 @@ curl_blob blob_of(std::string& text) {
   return {.data = text.data(), .len = text.size(), .flags = CURL_BLOB_COPY};
 }
 
-// For call(): gathers the answer.
+// Gathers an answer.
 class Gather final : public HttpHandler {
  public:
-  using Answer = std::expected<std::string, Status>;
-
-  ~Gather() override {
-    if (!answered_) on_broken("the client is stopping");
-  }
-  std::future<Answer> answer() { return answer_.get_future(); }
+  explicit Gather(std::function<void(Http::Answer)> then) : then_(std::move(then)) {}
 
   bool on_data(std::string_view bytes) override {
     body_.append(bytes);
     return true;
   }
-  void on_done() override { say(std::move(body_)); }
-  void on_refused(const Status& status) override { say(std::unexpected(status)); }
-  void on_broken(std::string why) override {
+  void on_done() override { then_(std::move(body_)); }
+  void on_refused(const Status& status) override { then_(std::unexpected(status)); }
+  void on_broken(std::string why) override { then_(std::unexpected(unreachable(std::move(why)))); }
+
+  static Status unreachable(std::string why) {
     Status status;
     status.reason = "Unreachable";
     status.message = std::move(why);
-    say(std::unexpected(std::move(status)));
+    return status;
   }
 
  private:
-  void say(Answer answer) {
-    answered_ = true;
-    answer_.set_value(std::move(answer));
+  const std::function<void(Http::Answer)> then_;
+  std::string body_;
+};
+
+// For call(): a promise that is kept even if nobody answers.
+class Promise {
+ public:
+  ~Promise() {
+    if (!said_) promise_.set_value(std::unexpected(Gather::unreachable("the client is stopping")));
+  }
+  std::future<Http::Answer> future() { return promise_.get_future(); }
+  void say(Http::Answer answer) {
+    said_ = true;
+    promise_.set_value(std::move(answer));
   }
 
-  std::promise<Answer> answer_;
-  std::string body_;
-  bool answered_ = false;
+ private:
+  std::promise<Http::Answer> promise_;
+  bool said_ = false;
 };
 
 }  // namespace
@@ -281,7 +288,7 @@ struct Http::Impl {
       curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
       curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, kSilentSeconds);
     } else {
-      curl_easy_setopt(easy, CURLOPT_TIMEOUT, kRequestSeconds);
+      curl_easy_setopt(easy, CURLOPT_TIMEOUT, static_cast<long>(request.timeout.count()));
     }
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "weft/" WEFT_VERSION);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
@@ -339,13 +346,19 @@ void Http::post(std::function<void()> call) {
   curl_multi_wakeup(impl_->multi);
 }
 
-std::expected<std::string, Status> Http::call(HttpRequest request) {
+void Http::send(HttpRequest request, std::function<void(Answer)> then) {
+  post([this, request = std::move(request), then = std::move(then)]() mutable {
+    start(std::move(request), std::make_shared<Gather>(std::move(then)));
+  });
+}
+
+Http::Answer Http::call(HttpRequest request) {
   MESH_CHECK(std::this_thread::get_id() != impl_->thread.get_id());
-  auto gather = std::make_shared<Gather>();
-  auto answer = gather->answer();
-  post(
-      [this, gather = std::move(gather), request = std::move(request)] { start(request, gather); });
-  return answer.get();
+  auto promise = std::make_shared<Promise>();
+  auto future = promise->future();
+  send(std::move(request),
+       [promise = std::move(promise)](Answer answer) { promise->say(std::move(answer)); });
+  return future.get();
 }
 
 const Access& Http::access() const { return impl_->access; }

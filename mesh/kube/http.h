@@ -3,9 +3,9 @@
 // thread waits for all of them (libcurl's multi interface). TLS 1.2 or newer, always verified; no
 // redirect is followed.
 //
-// Limits: 10 s to connect; a request that is not a stream has 60 s in all; a stream that is silent
-// for 150 s is ended (a server sends bookmarks about every 60 s); 64 MiB of answer when it is not
-// a stream, refusals 64 KiB.
+// Limits: 10 s to connect; a request that is not a stream has 60 s in all, or as it says; a stream
+// that is silent for 150 s is ended (a server sends bookmarks about every 60 s); 64 MiB of answer
+// when it is not a stream, refusals 64 KiB.
 
 #include <chrono>
 #include <cstdint>
@@ -27,6 +27,7 @@ struct HttpRequest {
   std::string body;
   std::string content_type = "application/json";
   bool stream = false;
+  std::chrono::seconds timeout{60};  // in all; of no meaning for a stream
 };
 
 // What becomes of a request. Called on the thread of Http.
@@ -61,8 +62,15 @@ class Http {
   // does not run. From any thread but that of Http. While it waits, handlers may still run.
   void stop();
 
+  using Answer =
+      std::expected<std::string, Status>;  // the whole body; or a refusal: code 0 is none
+
+  // The answer's body goes to `then`, on the thread of Http; after stop(), it is not called. From
+  // any thread.
+  void send(HttpRequest request, std::function<void(Answer)> then);
+
   // The answer's body; after stop(), nothing may call it. From any thread but that of Http; waits.
-  std::expected<std::string, Status> call(HttpRequest request);
+  Answer call(HttpRequest request);
 
   const Access& access() const;
 
