@@ -20,7 +20,7 @@ ROWS = [
     ["mesh/grpc", "mesh/identity", "mesh/kube"],
     ["mesh/hbone", "mesh/xds"],
     ["ebpf"],
-    ["ztunnel", "control", "cli"],
+    ["ztunnel", "waypoint", "control", "cli"],
 ]
 ROW_OF = {folder: number for number, row in enumerate(ROWS) for folder in row}
 # Pure folders wait for nothing, whatever their row would allow.

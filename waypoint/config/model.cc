@@ -1,0 +1,30 @@
+#include "waypoint/config/model.h"
+
+namespace mesh::waypoint::config {
+
+std::string Endpoint::key() const {
+  return hostname.empty() ? address.to_string() : hostname + ":" + std::to_string(address.port);
+}
+
+const Destination& Snapshot::find(const net::SocketAddress& target) const {
+  const auto found = by_address->find(target);
+  return found == by_address->end() ? direct : found->second;
+}
+
+const Destination* Snapshot::find_host(std::string_view authority) const {
+  const auto found = by_hostname->find(to_lower(authority));
+  return found == by_hostname->end() ? nullptr : &found->second;
+}
+
+const Cluster* Snapshot::cluster(std::string_view name) const {
+  const auto found = clusters->find(name);
+  return found == clusters->end() ? nullptr : found->second.get();
+}
+
+const Endpoints* Snapshot::endpoints_of(const Cluster& cluster) const {
+  if (cluster.discovery != Cluster::Discovery::kEds) return cluster.inline_endpoints.get();
+  const auto found = endpoints->find(cluster.eds_name.empty() ? cluster.name : cluster.eds_name);
+  return found == endpoints->end() ? nullptr : found->second.get();
+}
+
+}  // namespace mesh::waypoint::config

@@ -1,0 +1,19 @@
+#pragma once
+// What a route asks of a request.
+
+#include <optional>
+#include <vector>
+
+#include "waypoint/config/match.h"
+
+namespace mesh::waypoint::config {
+
+struct RouteMatch {
+  PathMatch path = {};
+  std::vector<HeaderMatch> headers = {};  // all of
+  std::vector<QueryMatch> query = {};     // all of
+  bool grpc_only = false;                 // content-type application/grpc or application/grpc+…
+  std::optional<Fraction> fraction = {};
+};
+
+}  // namespace mesh::waypoint::config
