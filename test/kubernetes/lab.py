@@ -19,7 +19,8 @@ from cluster import API_SERVICE, SKIPPED, Cluster, Failed, die_with_parent, hold
 
 CONTROL = "192.168.77.254"
 CNI_BIN = "/usr/lib/cni"
-PROGRAMS = {"weft-control": "control", "weft-agent": "ebpf", "weft-cni": "ebpf", "weft-ztunnel": "ztunnel", "weft": "cli"}
+PROGRAMS = {"weft-control": "control", "weft-agent": "ebpf", "weft-cni": "ebpf", "weft-ztunnel": "ztunnel",
+            "weft-waypoint": "waypoint", "weft": "cli"}
 TOOLS = ["envoy", "fortio", "kubectl"]  # images that mean a program of the cache
 
 
@@ -111,26 +112,36 @@ class Lab(Cluster):
         plugins = state / "root/opt/cni/bin"
         plugins.mkdir(parents=True, exist_ok=True)
         images = [word for image, path in self.images().items() for word in ("--image", f"{image}={path}")]
+        shared = state / "root/run/weft"
+        shared.mkdir(parents=True, exist_ok=True)
         self.spawn_lab(name, f"{self.prefix}-{name}", self.cgroup / name / "kubelet", "node",
                        "--kubeconfig", self.kubeconfig_of_nodes, "--name", name, "--address", f"192.168.77.{number}",
                        "--netns", f"/run/netns/{self.prefix}-{name}", "--netns-prefix", f"{self.prefix}-pod-",
                        "--state", state, "--cgroup", self.cgroup / name, "--cni-conf", conf,
-                       "--cni-bin", f"{plugins}:{CNI_BIN}", "--client-ca", self.folder / "ca.crt", *images)
+                       "--cni-bin", f"{plugins}:{CNI_BIN}", "--client-ca", self.folder / "ca.crt", *images, run=shared)
 
     def images(self):
         found = {name: self.build / folder / name for name, folder in PROGRAMS.items()}
         found |= {name: self.programs / "bin" / name for name in TOOLS}
         return {name: path.resolve() for name, path in found.items() if path.exists()}
 
-    def spawn_lab(self, name, netns, cgroup, *words):
+    def spawn_lab(self, name, netns, cgroup, *words, run=None):
+        """`run`: the folder that is /run/weft for the process, its plugins and nobody else."""
         cgroup.mkdir(parents=True, exist_ok=True)
+        program = self.folder / "kubelet"  # by this name a node's agent finds it
+        if not program.exists():
+            program.symlink_to(self.programs / "bin/labnode")
+        # /run/netns stays shared: what is mounted there is the machine's.
+        own = ["unshare", "--mount", "--propagation", "unchanged", "--", "sh", "-c",
+               "for i in / /run; do ! mountpoint -q $i || mount --make-private $i; done;"
+               f" mkdir -p /run/weft && mount --bind {run} /run/weft && exec \"$@\"", "sh"] if run else []
 
         def place():
             die_with_parent()
             (cgroup / "cgroup.procs").write_text("0")
         with open(self.folder / f"{name}.log", "wb") as log:
             self.children[name] = subprocess.Popen(  # pylint: disable=consider-using-with
-                ["nsenter", f"--net=/run/netns/{netns}", "--", self.programs / "bin/labnode", *map(str, words)],
+                ["nsenter", f"--net=/run/netns/{netns}", "--", *own, program, *map(str, words)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=place)
 
     def left(self):

@@ -42,7 +42,12 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, targetPort: http, nodePort: 30080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: each-web}
+spec: {clusterIP: None, selector: {app: web}, ports: [{port: 8080}]}
 ---
 apiVersion: apps/v1
 kind: DaemonSet
@@ -53,7 +58,12 @@ spec:
     metadata: {labels: {app: each}}
     spec:
       terminationGracePeriodSeconds: 0
-      containers: [{name: each, image: busybox, command: [sleep, "1000"]}]
+      securityContext: {runAsNonRoot: true, runAsUser: 1234}
+      containers:
+      - name: each
+        image: busybox
+        command: [sleep, "1000"]
+        securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: [NET_RAW]}}
 ---
 apiVersion: batch/v1
 kind: Job
@@ -64,6 +74,15 @@ spec:
     spec:
       restartPolicy: Never
       containers: [{name: once, image: busybox, command: [echo, done]}]
+"""
+
+REFUSED = """
+apiVersion: v1
+kind: Pod
+metadata: {name: refused}
+spec:
+  securityContext: {seccompProfile: {type: Localhost, localhostProfile: absent.json}}
+  containers: [{name: refused, image: busybox, command: [sleep, "1"]}]
 """
 
 
@@ -107,6 +126,34 @@ def test_logs_exec_and_files(lab):
     expect(lab.kubectl("logs", "job/once").stdout == "done\n", "the log of a job that is done")
 
 
+def test_services_and_names(lab):
+    name = pods(lab, "web")[0]["metadata"]["name"]
+
+    def fetched(url):
+        return lab.kubectl("exec", name, "--", "curl", "-sS", "-m", "5", url, check=False).stdout
+    for url in ("http://web/index.html", "http://web.default.svc.cluster.local/index.html",
+                "http://each-web:8080/index.html", "http://192.168.77.2:30080/index.html"):
+        lab.until(lambda url=url: fetched(url) == "plums\n", f"{url} from a pod outside the mesh")
+    expect("Could not resolve" in lab.kubectl("exec", name, "--", "curl", "-sS", "http://absent/", check=False).stderr,
+           "a name that is not there")
+
+
+def test_security_contexts_count(lab):
+    name = pods(lab, "each")[0]["metadata"]["name"]
+    shown = lab.kubectl("exec", name, "--", "cat", "/proc/self/status").stdout
+    status = dict(line.split(":\t", 1) for line in shown.splitlines() if ":\t" in line)
+    expect(status["Uid"].split()[0] == "1234", f"runs as {status['Uid']}")
+    expect(int(status["CapBnd"], 16) == 1 << 13, f"its capabilities: {status['CapBnd']}")
+    expect(status["NoNewPrivs"] == "1", "it may escalate")
+    lab.kubectl("apply", "-f", "-", input=REFUSED)
+
+    def waits():
+        found = json.loads(lab.kubectl("get", "pod", "refused", "-o", "json").stdout)["status"].get("containerStatuses")
+        return found and "seccomp profile absent.json" in found[0]["state"].get("waiting", {}).get("message", "")
+    lab.until(waits, "the refusal of a seccomp profile that is not there")
+    lab.kubectl("delete", "pod", "refused")
+
+
 def test_nothing_is_left_of_deleted_pods(lab):
     lab.kubectl("delete", "deployment/web", "daemonset/each", "job/once", "--cascade=foreground", "--timeout=60s")
     lab.until(lambda: not json.loads(lab.kubectl("get", "pods", "-o", "json").stdout)["items"], "the pods' end")
@@ -126,7 +173,8 @@ def main():
     try:
         with Lab() as lab:
             print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
-            for test in (test_become_ready, test_logs_exec_and_files, test_nothing_is_left_of_deleted_pods):
+            for test in (test_become_ready, test_logs_exec_and_files, test_services_and_names,
+                         test_security_contexts_count, test_nothing_is_left_of_deleted_pods):
                 start = time.monotonic()
                 try:
                     test(lab)

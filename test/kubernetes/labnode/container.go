@@ -198,23 +198,11 @@ func (c *container) describe(mounts *volumes) (Place, error) {
 	if c.spec.WorkingDir != "" {
 		place.Dir = c.spec.WorkingDir
 	}
-	for _, id := range []*int64{runAs(pod, c.spec)} {
-		if id != nil {
-			place.UID = int(*id)
-		}
+	if err := c.secure(&place); err != nil {
+		return Place{}, err
 	}
 	os.RemoveAll(place.Root)
 	return place, os.MkdirAll(place.Root, 0o755)
-}
-
-func runAs(pod *v1.Pod, spec *v1.Container) *int64 {
-	if spec.SecurityContext != nil && spec.SecurityContext.RunAsUser != nil {
-		return spec.SecurityContext.RunAsUser
-	}
-	if pod.Spec.SecurityContext != nil {
-		return pod.Spec.SecurityContext.RunAsUser
-	}
-	return nil
 }
 
 // imageName: registry/folder/NAME:tag@digest.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	v1 "k8s.io/api/core/v1"
 )
@@ -50,6 +51,20 @@ func (n *network) arguments(pod *v1.Pod) *libcni.RuntimeConf {
 			{"K8S_POD_NAME", pod.Name}, {"K8S_POD_INFRA_CONTAINER_ID", string(pod.UID)},
 			{"K8S_POD_UID", string(pod.UID)}},
 	}
+}
+
+// collect removes what the chain holds for pods other than these.
+func (n *network) collect(ctx context.Context, alive []*v1.Pod) error {
+	chain, err := n.chain()
+	if err != nil {
+		return err
+	}
+	valid := &libcni.GCArgs{ValidAttachments: []types.GCAttachment{}}
+	for _, pod := range alive {
+		valid.ValidAttachments = append(valid.ValidAttachments,
+			types.GCAttachment{ContainerID: string(pod.UID), IfName: "eth0"})
+	}
+	return n.cni.GCNetworkList(ctx, chain, valid)
 }
 
 // setUp makes the pod's namespace, and runs ADD and CHECK. It returns the pod's addresses. After an

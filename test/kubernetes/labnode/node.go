@@ -4,7 +4,9 @@ import (
 	"context"
 	"log"
 	"os"
+	"os/signal"
 	"sync"
+	"syscall"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -37,6 +39,13 @@ func (n *node) run(ctx context.Context) error {
 	if err := n.serve(ctx); err != nil {
 		return err
 	}
+	if _, err := n.startServices(ctx); err != nil {
+		return err
+	}
+	if err := n.network.collect(ctx, nil); err != nil {
+		log.Printf("CNI GC: %v", err)
+	}
+	go n.collectWhenAsked(ctx)
 	if err := n.register(ctx); err != nil {
 		return err
 	}
@@ -57,6 +66,28 @@ func (n *node) run(ctx context.Context) error {
 	controller.RunWithContext(ctx)
 	n.running.Wait()
 	return nil
+}
+
+// collectWhenAsked runs the chain's GC at SIGUSR1, as a runtime does from time to time.
+func (n *node) collectWhenAsked(ctx context.Context) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	for {
+		select {
+		case <-asked:
+		case <-ctx.Done():
+			return
+		}
+		n.mutex.Lock()
+		var alive []*v1.Pod
+		for _, run := range n.pods {
+			alive = append(alive, run.pod)
+		}
+		n.mutex.Unlock()
+		if err := n.network.collect(ctx, alive); err != nil {
+			log.Printf("CNI GC: %v", err)
+		}
+	}
 }
 
 // register makes the Node, or brings its status up to date.

@@ -109,9 +109,27 @@ func (r *podRun) attempt(what string, step func() error) {
 		r.message = what + ": " + err.Error()
 		if before != r.message {
 			log.Printf("pod %s/%s: %s", r.pod.Namespace, r.pod.Name, r.message)
+			if what == "network" {
+				r.warn("FailedCreatePodSandBox", "Failed to create pod sandbox: "+r.message)
+			}
 			r.report()
 		}
 		pause(r.ending, retryEvery)
+	}
+}
+
+// warn writes an event on the pod, as the kubelet does.
+func (r *podRun) warn(reason, message string) {
+	now := metav1.Now()
+	event := &v1.Event{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: r.pod.Name + ".", Namespace: r.pod.Namespace},
+		InvolvedObject: v1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: r.pod.Namespace,
+			Name: r.pod.Name, UID: r.pod.UID},
+		Reason: reason, Message: message, Type: v1.EventTypeWarning, FirstTimestamp: now, LastTimestamp: now,
+		Count: 1, Source: v1.EventSource{Component: "kubelet", Host: r.node.options.Name}}
+	events := r.node.client.CoreV1().Events(r.pod.Namespace)
+	if _, err := events.Create(context.Background(), event, metav1.CreateOptions{}); err != nil {
+		log.Printf("pod %s/%s: event: %v", r.pod.Namespace, r.pod.Name, err)
 	}
 }
 

@@ -27,6 +27,8 @@ type Place struct {
 	Links                        map[string]string // NAME -> program: in /usr/local/bin
 	Argv, Env                    []string
 	UID, GID                     int
+	Privileged, NoNewPrivileges  bool
+	Capabilities                 []int
 }
 
 const shimName = "labnode-shim"
@@ -77,6 +79,9 @@ func (p *Place) become() error {
 	}
 	program, err := exec.LookPath(p.Argv[0])
 	if err != nil {
+		return err
+	}
+	if err := p.limit(); err != nil {
 		return err
 	}
 	if p.GID != 0 {
