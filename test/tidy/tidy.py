@@ -17,7 +17,7 @@ ROWS = [
     ["mesh/workload"],
     ["mesh/tls", "mesh/telemetry"],
     ["mesh/h2", "mesh/admin", "mesh/manifest"],
-    ["mesh/grpc", "mesh/identity", "mesh/kube"],
+    ["mesh/h1", "mesh/grpc", "mesh/identity", "mesh/kube"],
     ["mesh/hbone", "mesh/xds"],
     ["ebpf"],
     ["ztunnel", "waypoint", "control", "cli"],
@@ -29,9 +29,10 @@ NEVER = {"mesh/workload": ["mesh/io"]}
 ONLY_IN = {
     r"openssl/": ["mesh/tls", "control", "test/"],
     r"nghttp2/": ["mesh/h2", "test/"],
+    r"llhttp": ["mesh/h1"],
     r"liburing": ["mesh/io", "test/kernel", "perf"],
     r"grpcpp/|grpc/": ["control", "test/"],
-    r"google/protobuf/": ["mesh/xds", "mesh/identity", "control", "test/"],
+    r"google/protobuf/": ["mesh/xds", "mesh/identity", "control", "waypoint/config", "test/"],
 }
 BANNED = [
     (r"\b(CHECK|REQUIRE|INFO)(_\w+)?\(.*\bco_await\b", "await into a named variable first"),
