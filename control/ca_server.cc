@@ -18,16 +18,40 @@ CaServer::CaServer(Hub& hub, const CertificateAuthority& authority,
                    std::chrono::seconds max_lifetime, std::function<void()> settle)
     : hub_(hub), authority_(authority), max_lifetime_(max_lifetime), settle_(std::move(settle)) {}
 
-std::expected<net::SpiffeId, RpcError> CaServer::identity_of(std::string_view asked) const {
+std::expected<net::SpiffeId, RpcError> CaServer::identity_of(const Caller& caller,
+                                                             std::string_view asked) const {
+  const std::string& trust_domain = hub_.settings().trust_domain;
   if (asked.empty()) {
-    return refuse(kPermissionDenied, "a node has no identity of its own: name one to impersonate");
+    if (caller.is_node()) {
+      return refuse(kPermissionDenied,
+                    "a node has no identity of its own: name one to impersonate");
+    }
+    const auto own = net::SpiffeId::make(trust_domain, caller.ns, caller.service_account);
+    if (!own) return refuse(kPermissionDenied, "the caller's account is not one of a workload");
+    return *own;
   }
   const auto id = net::SpiffeId::parse(asked);
   if (!id) return refuse(kInvalidArgument, "ImpersonatedIdentity is not a SPIFFE id");
-  if (id->trust_domain() != hub_.settings().trust_domain) {
+  if (id->trust_domain() != trust_domain) {
     return refuse(kPermissionDenied, "ImpersonatedIdentity is of another trust domain");
   }
   return *id;
+}
+
+std::expected<Done, RpcError> CaServer::may_have(const Caller& caller,
+                                                 const net::SpiffeId& id) const {
+  const std::string account = id.ns() + "/" + id.service_account();
+  if (!caller.is_node()) {
+    if (caller.ns == id.ns() && caller.service_account == id.service_account()) return Done{};
+    return refuse(kPermissionDenied, caller.to_string() + " may not impersonate " + account);
+  }
+  if (runs_there(caller.node, id)) return Done{};
+  settle_();
+  if (hub_.snapshot() == nullptr) {
+    return refuse(kUnavailable, "the manifests have not been read without errors yet");
+  }
+  if (runs_there(caller.node, id)) return Done{};
+  return refuse(kPermissionDenied, "no pod of " + account + " runs on " + caller.node);
 }
 
 bool CaServer::runs_there(const std::string& node, const net::SpiffeId& id) const {
@@ -38,7 +62,7 @@ bool CaServer::runs_there(const std::string& node, const net::SpiffeId& id) cons
          accounts->second.contains(id.ns() + "/" + id.service_account());
 }
 
-std::expected<std::string, RpcError> CaServer::create(const std::string& node,
+std::expected<std::string, RpcError> CaServer::create(const Caller& caller,
                                                       std::string_view request_bytes) {
   const auto issue = [&]() -> std::expected<std::string, RpcError> {
     istio::v1::auth::IstioCertificateRequest request;
@@ -48,18 +72,10 @@ std::expected<std::string, RpcError> CaServer::create(const std::string& node,
     const auto& fields = request.metadata().fields();
     const auto asked = fields.find("ImpersonatedIdentity");
     const auto id =
-        identity_of(asked == fields.end() ? std::string_view() : asked->second.string_value());
+        identity_of(caller, asked == fields.end() ? std::string_view()
+                                                  : std::string_view(asked->second.string_value()));
     if (!id) return std::unexpected(id.error());
-    if (!runs_there(node, *id)) {
-      settle_();
-      if (hub_.snapshot() == nullptr) {
-        return refuse(kUnavailable, "the manifests have not been read without errors yet");
-      }
-      if (!runs_there(node, *id)) {
-        return refuse(kPermissionDenied,
-                      "no pod of " + id->ns() + "/" + id->service_account() + " runs on " + node);
-      }
-    }
+    if (const auto may = may_have(caller, *id); !may) return std::unexpected(may.error());
     std::chrono::seconds lifetime = max_lifetime_;
     if (request.validity_duration() > 0) {
       lifetime = std::min(lifetime, std::chrono::seconds(request.validity_duration()));

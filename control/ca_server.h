@@ -1,6 +1,6 @@
 #pragma once
-// CaServer: who may have which certificate. The caller is a node (its token said so); it may ask
-// for the identity of a service account that has a pod on that node, and gets a certificate with
+// CaServer: who may have which certificate. A node may ask for the identity of a service account
+// that has a pod on that node; any other caller for its own and nobody else's. The certificate has
 // the name that we build, not the one that the request spells.
 
 #include <chrono>
@@ -9,21 +9,11 @@
 #include <string>
 #include <string_view>
 
+#include "control/caller.h"
 #include "control/certificates.h"
 #include "control/hub.h"
 
 namespace mesh::control {
-
-// A refusal, in gRPC's terms.
-struct RpcError {
-  int code = 2;  // grpc::StatusCode
-  std::string message;
-};
-inline constexpr int kInvalidArgument = 3;
-inline constexpr int kPermissionDenied = 7;
-inline constexpr int kInternal = 13;
-inline constexpr int kUnavailable = 14;
-inline constexpr int kUnauthenticated = 16;
 
 class CaServer {
  public:
@@ -33,10 +23,12 @@ class CaServer {
            std::function<void()> settle);
 
   // `request` and the answer are messages of istio.v1.auth. Counts and says nothing else.
-  std::expected<std::string, RpcError> create(const std::string& node, std::string_view request);
+  std::expected<std::string, RpcError> create(const Caller& caller, std::string_view request);
 
  private:
-  std::expected<net::SpiffeId, RpcError> identity_of(std::string_view asked) const;
+  std::expected<net::SpiffeId, RpcError> identity_of(const Caller& caller,
+                                                     std::string_view asked) const;
+  std::expected<Done, RpcError> may_have(const Caller& caller, const net::SpiffeId& id) const;
   bool runs_there(const std::string& node, const net::SpiffeId& id) const;
 
   Hub& hub_;

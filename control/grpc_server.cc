@@ -6,15 +6,18 @@
 #include <grpc/support/log.h>
 #include <grpcpp/generic/async_generic_service.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/security/auth_metadata_processor.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/security/tls_credentials_options.h>
 
 #include "control/ads_session.h"
+#include "control/state.h"
 #include "mesh/xds/ads_codec.h"
 
 namespace mesh::control {
 namespace {
 
 constexpr int kMaxMessageBytes = 32 << 20;
+constexpr unsigned kIdentitySeconds = 5;  // how often the serving files are looked at
 constexpr std::string_view kAdsMethod =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 constexpr std::string_view kCaMethod = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
@@ -39,37 +42,29 @@ grpc::ByteBuffer to_buffer(const std::string& bytes) {
   return grpc::ByteBuffer(&slice, 1);
 }
 
-// The node that the call's metadata belongs to.
-template <class Metadata>
-std::optional<std::string> node_of(const Metadata& metadata, Tokens& tokens) {
+// What the call and its connection show.
+Credentials credentials_of(const grpc::GenericCallbackServerContext& context) {
+  Credentials credentials;
+  const auto& metadata = context.client_metadata();
   const auto [first, last] = metadata.equal_range("authorization");
-  if (first == last || std::next(first) != last) return {};
-  return tokens.node_of({first->second.data(), first->second.size()});
+  if (first != last && std::next(first) == last) {
+    credentials.authorization.assign(first->second.data(), first->second.size());
+  }
+  const auto connection = context.auth_context();
+  if (first == last && connection != nullptr && connection->IsPeerAuthenticated()) {
+    const auto names = connection->FindPropertyValues(GRPC_PEER_SPIFFE_ID_PROPERTY_NAME);
+    if (names.size() == 1) credentials.certificate.assign(names[0].data(), names[0].size());
+  }
+  return credentials;
 }
 
-// Refuses calls without a node's token before any message is read. What it finds is not kept: gRPC
-// has one place for that a connection, and the calls of one may be of different nodes.
-class Authenticator final : public grpc::AuthMetadataProcessor {
- public:
-  Authenticator(Tokens& tokens, Hub& hub, telemetry::Log& log)
-      : tokens_(tokens), hub_(hub), log_(log) {}
-
-  bool IsBlocking() const override { return false; }
-
-  grpc::Status Process(const InputMetadata& metadata, grpc::AuthContext*, OutputMetadata*,
-                       OutputMetadata*) override {
-    if (node_of(metadata, tokens_)) return grpc::Status::OK;
-    hub_.count(&Counters::unauthenticated);
-    log_.limited("unauthenticated", telemetry::Level::kWarn, "grpc",
-                 "a call without a node's bearer token was refused");
-    return status_of(kUnauthenticated, "no bearer token of a node");
-  }
-
- private:
-  Tokens& tokens_;
-  Hub& hub_;
-  telemetry::Log& log_;
-};
+// Says and counts that somebody was not let in.
+grpc::Status refusal_of(const RpcError& error, Hub& hub, telemetry::Log& log) {
+  hub.count(&Counters::unauthenticated);
+  log.limited("unauthenticated", telemetry::Level::kWarn, "grpc", "a caller was refused",
+              {{"error", error.message}});
+  return status_of(error.code, error.message);
+}
 
 // One call that only ends.
 class Refusal final : public grpc::ServerGenericBidiReactor {
@@ -81,29 +76,60 @@ class Refusal final : public grpc::ServerGenericBidiReactor {
 // One CreateCertificate.
 class CaCall final : public grpc::ServerGenericBidiReactor {
  public:
-  CaCall(std::string node, CaServer& ca, telemetry::Log& log)
-      : node_(std::move(node)), ca_(ca), log_(log) {
-    StartRead(&request_);
+  CaCall(Hub& hub, CaServer& ca, telemetry::Log& log) : hub_(hub), ca_(ca), log_(log) {}
+
+  static CaCall* start(const Credentials& credentials, Authenticator& callers, Hub& hub,
+                       CaServer& ca, telemetry::Log& log) {
+    const auto call = std::make_shared<CaCall>(hub, ca, log);
+    call->self_ = call;
+    callers.authenticate(credentials, [call](Authenticator::Answer answer) {
+      call->authenticated(std::move(answer));
+    });
+    return call.get();
   }
 
   void OnReadDone(bool ok) override {
-    if (!ok) return Finish(status_of(kInvalidArgument, "no request"));
-    auto result = ca_.create(node_, to_string(request_));
+    const std::lock_guard lock(mutex_);
+    if (finished_) return;
+    if (!ok) return end(status_of(kInvalidArgument, "no request"));
+    auto result = ca_.create(caller_, to_string(request_));
     if (!result) {
       log_.limited("certificate refused", telemetry::Level::kWarn, "ca", "certificate refused",
-                   {{"node", node_}, {"error", result.error().message}});
-      return Finish(status_of(result.error().code, result.error().message));
+                   {{"caller", caller_.to_string()}, {"error", result.error().message}});
+      return end(status_of(result.error().code, result.error().message));
     }
     response_ = to_buffer(*result);
+    finished_ = true;
     StartWriteAndFinish(&response_, grpc::WriteOptions(), grpc::Status::OK);
   }
 
-  void OnDone() override { delete this; }
+  void OnCancel() override {
+    const std::lock_guard lock(mutex_);
+    end(grpc::Status::CANCELLED);
+  }
+
+  void OnDone() override { self_.reset(); }  // and with it, this
 
  private:
-  const std::string node_;
+  void authenticated(Authenticator::Answer answer) {
+    const std::lock_guard lock(mutex_);
+    if (finished_) return;
+    if (!answer) return end(refusal_of(answer.error(), hub_, log_));
+    caller_ = *std::move(answer);
+    StartRead(&request_);
+  }
+
+  void end(const grpc::Status& status) {
+    if (!std::exchange(finished_, true)) Finish(status);
+  }
+
+  Hub& hub_;
   CaServer& ca_;
   telemetry::Log& log_;
+  std::shared_ptr<CaCall> self_;
+  std::mutex mutex_;
+  Caller caller_;
+  bool finished_ = false;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
 };
@@ -111,16 +137,16 @@ class CaCall final : public grpc::ServerGenericBidiReactor {
 // One discovery stream: carries the messages between gRPC and an AdsSession.
 class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
  public:
-  AdsStream(std::string node, Hub& hub, telemetry::Log& log)
-      : node_(std::move(node)), hub_(hub), log_(log) {}
+  AdsStream(Hub& hub, telemetry::Log& log) : hub_(hub), log_(log) {}
 
-  // Reading begins with the first snapshot.
-  static AdsStream* start(std::string node, Hub& hub, telemetry::Log& log) {
-    const auto stream = std::make_shared<AdsStream>(std::move(node), hub, log);
+  // Reading begins when the caller is known and there is a snapshot.
+  static AdsStream* start(const Credentials& credentials, Authenticator& callers, Hub& hub,
+                          telemetry::Log& log) {
+    const auto stream = std::make_shared<AdsStream>(hub, log);
     stream->self_ = stream;
-    hub.count(&Counters::streams);
-    hub.add(stream);
-    log.info("xds", "discovery stream opened", {{"node", stream->node_}});
+    callers.authenticate(credentials, [stream](Authenticator::Answer answer) {
+      stream->authenticated(stream, std::move(answer));
+    });
     return stream.get();
   }
 
@@ -183,12 +209,36 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
   }
 
   void OnDone() override {
+    {
+      const std::lock_guard lock(mutex_);
+      done_ = true;
+    }
     hub_.remove(this);
-    log_.info("xds", "discovery stream ended", {{"node", node_}});
+    if (!node_.empty()) log_.info("xds", "discovery stream ended", {{"node", node_}});
     self_.reset();  // and with it, this
   }
 
  private:
+  void authenticated(const std::shared_ptr<AdsStream>& self, Authenticator::Answer answer) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (finished_) return;
+      if (!answer) return end(refusal_of(answer.error(), hub_, log_));
+      // What is sent here is everything that a node must know, and nobody else need.
+      if (!answer->is_node()) {
+        return end(refusal_of(
+            {kPermissionDenied, answer->to_string() + " is not a node: nothing here is for it"},
+            hub_, log_));
+      }
+      node_ = answer->node;
+    }
+    hub_.count(&Counters::streams);
+    log_.info("xds", "discovery stream opened", {{"node", node_}});
+    hub_.add(self);
+    const std::lock_guard lock(mutex_);
+    if (done_) hub_.remove(this);  // it ended before it was added
+  }
+
   bool is_own(const xds::Node& node) const {
     const auto name = node.metadata.find("NODE_NAME");
     return name == node.metadata.end() || name->second == node_;
@@ -215,37 +265,39 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
     Finish(status);
   }
 
-  const std::string node_;
   Hub& hub_;
   telemetry::Log& log_;
   std::shared_ptr<AdsStream> self_;
   mutable std::mutex mutex_;
+  std::string node_;  // written once, before the stream is anybody's follower
   std::optional<AdsSession> session_;
   std::uint64_t version_ = 0;
   bool writing_ = false;
   bool finished_ = false;
+  bool done_ = false;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer response_;
 };
 
 class Dispatcher final : public grpc::CallbackGenericService {
  public:
-  Dispatcher(Hub& hub, CaServer& ca, Tokens& tokens, telemetry::Log& log)
-      : hub_(hub), ca_(ca), tokens_(tokens), log_(log) {}
+  Dispatcher(Hub& hub, CaServer& ca, Authenticator& callers, telemetry::Log& log)
+      : hub_(hub), ca_(ca), callers_(callers), log_(log) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
-    const auto node = node_of(context->client_metadata(), tokens_);
-    if (!node) return new Refusal(status_of(kUnauthenticated, "no bearer token of a node"));
-    if (context->method() == kAdsMethod) return AdsStream::start(*node, hub_, log_);
-    if (context->method() == kCaMethod) return new CaCall(*node, ca_, log_);
+    const Credentials credentials = credentials_of(*context);
+    if (context->method() == kAdsMethod) return AdsStream::start(credentials, callers_, hub_, log_);
+    if (context->method() == kCaMethod) {
+      return CaCall::start(credentials, callers_, hub_, ca_, log_);
+    }
     return new Refusal(grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "no such method here"));
   }
 
  private:
   Hub& hub_;
   CaServer& ca_;
-  Tokens& tokens_;
+  Authenticator& callers_;
   telemetry::Log& log_;
 };
 
@@ -291,8 +343,8 @@ void set_limits(grpc::ServerBuilder& builder) {
 }  // namespace
 
 struct GrpcServer::Impl {
-  Impl(Hub& hub, CaServer& ca, Tokens& tokens, telemetry::Log& log)
-      : dispatcher(hub, ca, tokens, log) {}
+  Impl(Hub& hub, CaServer& ca, Authenticator& callers, telemetry::Log& log)
+      : dispatcher(hub, ca, callers, log) {}
   Dispatcher dispatcher;
   std::unique_ptr<grpc::Server> server;
 };
@@ -300,14 +352,28 @@ struct GrpcServer::Impl {
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl, int port)
     : impl_(std::move(impl)), port_(port) {}
 
+Result<Done> write_serving_identity(const std::string& folder, const KeyPair& identity,
+                                    const std::string& roots_pem) {
+  TRY_DO(make_folder(folder));
+  // A key and a certificate that do not go together are not taken by gRPC: it looks again.
+  TRY_DO(replace_file(folder + "/key.pem", identity.key_pem, 0600));
+  TRY_DO(replace_file(folder + "/cert.pem", identity.certificate_pem, 0600));
+  return replace_file(folder + "/roots.pem", roots_pem, 0600);
+}
+
 std::unique_ptr<GrpcServer> GrpcServer::start(const GrpcOptions& options, Hub& hub, CaServer& ca,
-                                              Tokens& tokens, telemetry::Log& log) {
+                                              Authenticator& callers, telemetry::Log& log) {
   set_transport_log({});  // our one line says it when the address is taken
-  grpc::SslServerCredentialsOptions tls(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  tls.pem_key_cert_pairs.push_back({options.identity.key_pem, options.identity.certificate_pem});
-  const auto credentials = grpc::SslServerCredentials(tls);
-  credentials->SetAuthMetadataProcessor(std::make_shared<Authenticator>(tokens, hub, log));
-  auto impl = std::make_unique<Impl>(hub, ca, tokens, log);
+  namespace tls = grpc::experimental;
+  tls::TlsServerCredentialsOptions tls_options(
+      std::make_shared<tls::FileWatcherCertificateProvider>(
+          options.identity + "/key.pem", options.identity + "/cert.pem",
+          options.identity + "/roots.pem", kIdentitySeconds));
+  tls_options.watch_root_certs();
+  tls_options.watch_identity_key_cert_pairs();
+  tls_options.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY);
+  const auto credentials = tls::TlsServerCredentials(tls_options);
+  auto impl = std::make_unique<Impl>(hub, ca, callers, log);
   grpc::ServerBuilder builder;
   set_limits(builder);
   int port = 0;

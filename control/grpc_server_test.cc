@@ -17,6 +17,7 @@
 #include "ca.pb.h"
 #include "control/grpc_client_for_tests.h"
 #include "control/signing_request_for_tests.h"
+#include "control/tokens.h"
 #include "mesh/manifest/parse.h"
 
 namespace mesh::control {
@@ -72,9 +73,10 @@ class Bench {
     authority_ = *CertificateAuthority::open(folder_, "cluster.local");
     ca_.emplace(hub_, *authority_, std::chrono::hours(24), [] {});
     tokens_.emplace(folder_ + "/tokens");
-    server_ = GrpcServer::start(
-        {.address = "127.0.0.1:0", .identity = *authority_->issue_server({"localhost"})}, hub_,
-        *ca_, *tokens_, log_);
+    REQUIRE(write_serving_identity(folder_ + "/serving", *authority_->issue_server({"localhost"}),
+                                   authority_->root_pem()));
+    server_ = GrpcServer::start({.address = "127.0.0.1:0", .identity = folder_ + "/serving"}, hub_,
+                                *ca_, *tokens_, log_);
   }
   ~Bench() {
     server_.reset();
@@ -253,7 +255,7 @@ TEST_CASE("connections that are not TLS are counted, and nobody else notices") {
 TEST_CASE("an address that is taken is said by not starting") {
   Bench bench;
   const GrpcOptions same{.address = "127.0.0.1:" + std::to_string(bench.server_->port()),
-                         .identity = *bench.authority_->issue_server({"localhost"})};
+                         .identity = bench.folder_ + "/serving"};
   CHECK(GrpcServer::start(same, bench.hub_, *bench.ca_, *bench.tokens_, bench.log_) == nullptr);
 }
 

@@ -148,8 +148,11 @@ int run(const Config& config) {
 
   // The data planes' side, then the operators'.
   Tokens tokens(config.tokens);
+  const std::string serving = config.state + "/serving";
+  const auto shown = write_serving_identity(serving, *identity, (*authority)->root_pem());
+  if (!shown) return give_up(serving, shown.error());
   CaServer ca(hub, **authority, config.certificate_lifetime, [&] { source.settle(250); });
-  const auto grpc = GrpcServer::start({.address = config.listen.to_string(), .identity = *identity},
+  const auto grpc = GrpcServer::start({.address = config.listen.to_string(), .identity = serving},
                                       hub, ca, tokens, log);
   if (grpc == nullptr) {
     return give_up("cannot listen on " + config.listen.to_string() +

@@ -63,6 +63,14 @@ std::optional<std::string> Tokens::node_of(std::string_view authorization) {
   return {};
 }
 
+void Tokens::authenticate(const Credentials& credentials, std::function<void(Answer)> then) {
+  auto node = node_of(credentials.authorization);
+  if (!node) {
+    return then(std::unexpected(RpcError{kUnauthenticated, "no bearer token of a node"}));
+  }
+  then(Caller{.node = *std::move(node), .ns = {}, .service_account = {}});
+}
+
 bool Tokens::is_fresh(const File& file) const {
   struct stat s{};
   return ::stat((folder_ + "/" + file.node).c_str(), &s) == 0 && S_ISREG(s.st_mode) &&

@@ -5,24 +5,30 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "control/caller.h"
+
 namespace mesh::control {
 
 // Threads: any.
 // Limits: 10 000 files; tokens of 16 to 8192 bytes, others are no tokens. A token that two files
 // hold belongs to neither. Unknown tokens make the folder be read again at most ten times a second.
-class Tokens {
+class Tokens final : public Authenticator {
  public:
   explicit Tokens(std::string folder);
 
   // The node that `authorization` ("Bearer TOKEN") belongs to. Files are read again when they have
   // changed, so a token that was replaced or removed no longer counts.
   std::optional<std::string> node_of(std::string_view authorization);
+
+  // At once.
+  void authenticate(const Credentials& credentials, std::function<void(Answer)> then) override;
 
  private:
   struct File {
