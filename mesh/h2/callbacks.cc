@@ -186,8 +186,9 @@ int Impl::headers_received(const nghttp2_frame& frame) {
   if (stream == nullptr || stream->reset) return 0;
   const bool end = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   const MessageKind kind = stream->headers_done            ? MessageKind::kTrailers
-                           : options.role == Role::kServer ? MessageKind::kRequest
-                                                           : MessageKind::kResponse;
+                           : options.role == Role::kClient ? MessageKind::kResponse
+                           : options.extended_connect      ? MessageKind::kExtendedRequest
+                                                           : MessageKind::kRequest;
   const MessageFault fault = check_message(stream->headers, kind);
   const bool interim = kind == MessageKind::kResponse && fault == MessageFault::kNone &&
                        status_of(stream->headers) < 200;
@@ -203,8 +204,9 @@ int Impl::headers_received(const nghttp2_frame& frame) {
     return spend(Flood::kOther) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   if (interim) {
-    stream->headers.clear();
-    return spend(Flood::kHeaders) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (!spend(Flood::kHeaders)) return NGHTTP2_ERR_CALLBACK_FAILURE;
+    events->on_interim(frame.hd.stream_id, std::exchange(stream->headers, {}));
+    return 0;
   }
   stream->headers_done = true;
   const StreamId id = frame.hd.stream_id;
@@ -382,7 +384,9 @@ int Impl::frame_sent(const nghttp2_frame& frame) {
   if (frame.hd.type != NGHTTP2_HEADERS && frame.hd.type != NGHTTP2_DATA) return 0;
   StreamData* stream = find(frame.hd.stream_id);
   if (stream == nullptr) return 0;
-  if (frame.hd.type == NGHTTP2_HEADERS) stream->answer_sent = true;
+  if (frame.hd.type == NGHTTP2_HEADERS) {
+    stream->interims > 0 ? void(--stream->interims) : void(stream->answer_sent = true);
+  }
   if (stream->reset_after_answer) {
     nghttp2_submit_rst_stream(session.get(), NGHTTP2_FLAG_NONE, stream->id,
                               static_cast<std::uint32_t>(*stream->reset_after_answer));

@@ -11,7 +11,7 @@
 namespace mesh::h2 {
 namespace {
 
-constexpr std::size_t kSettingsMax = 6;
+constexpr std::size_t kSettingsMax = 7;
 
 nghttp2_nv field(const Header& header) {
   // nghttp2 copies; it does not write.
@@ -64,6 +64,7 @@ Connection::Impl::Impl(const Options& options_in, Events& events_in, io::TimePoi
     set(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS,
         *options.max_concurrent_streams + kStreamsBeyondLimit);
   }
+  if (options.extended_connect) set(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
   set(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.initial_window);
   set(NGHTTP2_SETTINGS_MAX_FRAME_SIZE, options.max_frame_size);
   set(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options.max_header_list);
@@ -245,7 +246,9 @@ Result<StreamId> Connection::request(const Headers& headers, bool end) {
   Impl& impl = *impl_;
   MESH_CHECK(impl.options.role == Role::kClient);
   if (impl.ended || !accepts_requests()) return failed(Reason::kDraining, "http/2 request");
-  if (check_message(headers, MessageKind::kRequest) != MessageFault::kNone) {
+  const MessageKind kind =
+      peer_offers_connect() ? MessageKind::kExtendedRequest : MessageKind::kRequest;
+  if (check_message(headers, kind) != MessageFault::kNone) {
     return failed(Reason::kMalformed, "http/2 request");
   }
   const std::uint32_t next = nghttp2_session_get_next_stream_id(impl.session.get());
@@ -264,6 +267,23 @@ Result<StreamId> Connection::request(const Headers& headers, bool end) {
   }
   MESH_CHECK(id == static_cast<StreamId>(next));
   return id;
+}
+
+Result<Done> Connection::respond_interim(StreamId id, const Headers& headers) {
+  StreamData* stream = impl_->find(id);
+  if (stream == nullptr || stream->reset) return failed(Reason::kPeerReset, "http/2 response");
+  MESH_CHECK(!stream->answered);
+  if (check_message(headers, MessageKind::kResponse) != MessageFault::kNone ||
+      status_of(headers) >= 200) {
+    return failed(Reason::kMalformed, "http/2 response");
+  }
+  const std::vector<nghttp2_nv> list = fields(headers);
+  if (nghttp2_submit_headers(impl_->session.get(), NGHTTP2_FLAG_NONE, id, nullptr, list.data(),
+                             list.size(), nullptr) != 0) {
+    return failed(Reason::kPeerReset, "http/2 response");
+  }
+  ++stream->interims;
+  return Done{};
 }
 
 Result<Done> Connection::respond(StreamId id, const Headers& headers, bool end) {
@@ -392,6 +412,12 @@ std::uint32_t Connection::peer_max_streams() const {
 
 bool Connection::accepts_requests() const {
   return !impl_->goaway_received && !impl_->goaway_sent && !impl_->failure && !impl_->ended;
+}
+
+bool Connection::peer_offers_connect() const {
+  return impl_->options.role == Role::kClient &&
+         nghttp2_session_get_remote_settings(impl_->session.get(),
+                                             NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
 }
 
 std::uint32_t Connection::credit(StreamId id) const {

@@ -48,6 +48,7 @@ struct Options {
   Role role = Role::kClient;
   std::optional<std::uint32_t> enable_push{};
   std::optional<std::uint32_t> max_concurrent_streams{};
+  bool extended_connect = false;  // server: offers RFC 8441
   std::uint32_t initial_window = kCreditInitial;
   std::uint32_t max_frame_size = 1048576;
   std::uint32_t max_header_list = 16384;
@@ -70,6 +71,8 @@ class Events {
   // A request (server), a response other than 1xx (client), or trailers; checked. `end`: nothing
   // follows.
   virtual void on_headers(StreamId id, Headers headers, bool end) = 0;
+  // A response of 1xx (client); others follow.
+  virtual void on_interim(StreamId, Headers) {}
   // Tell consumed() as the bytes are taken.
   virtual void on_data(StreamId id, tls::Slice bytes) = 0;
   virtual void on_end(StreamId id) = 0;  // after data or trailers; also when on_headers said `end`
@@ -113,6 +116,8 @@ class Connection {
   // Client. Errors: kDraining (GOAWAY was received or sent, or ids ran out), kMalformed.
   // Beyond the peer's MAX_CONCURRENT_STREAMS the request waits inside, in order.
   Result<StreamId> request(const Headers& headers, bool end);
+  // Server: a response of 1xx, before respond(). Errors: kPeerReset, kMalformed.
+  Result<Done> respond_interim(StreamId id, const Headers& headers);
   // Server: the response. With `end` while the request is still open, RST_STREAM NO_ERROR follows.
   Result<Done> respond(StreamId id, const Headers& headers, bool end);
   // Either: ends our direction with trailers.
@@ -144,6 +149,7 @@ class Connection {
   std::size_t streams() const;  // open, and waiting inside
   std::uint32_t peer_max_streams() const;
   bool accepts_requests() const;            // no GOAWAY either way
+  bool peer_offers_connect() const;         // client: extended CONNECT
   std::uint32_t credit(StreamId id) const;  // for tests and the admin page
   std::optional<Flood> flood() const;       // which limit ended it
 

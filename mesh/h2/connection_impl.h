@@ -32,6 +32,7 @@ struct StreamData {
   std::optional<Headers> trailers{};
   bool local_ended = false;  // END_STREAM was sent
   bool answer_sent = false;  // its HEADERS are on the wire
+  unsigned interims = 0;     // responses of 1xx that are not
   bool reset = false;        // by us: nothing more goes out
   std::optional<ErrorCode> reset_after_answer{};
   bool close_after_answer = false;  // RST_STREAM NO_ERROR when the answer is out

@@ -31,6 +31,9 @@ struct Recorder final : Events {
     data[id].append(reinterpret_cast<const char*>(bytes.bytes().data()), bytes.size());
     if (consume_at != nullptr) consume_at->consumed(id, bytes.size());
   }
+  void on_interim(StreamId id, Headers list) override {
+    log.push_back("interim " + std::to_string(id) + " " + list.at(0).value);
+  }
   void on_end(StreamId id) override { log.push_back("end " + std::to_string(id)); }
   void on_reset(StreamId id, ErrorCode code) override {
     log.push_back("reset " + std::to_string(id) + " " + std::to_string(static_cast<int>(code)));
@@ -92,6 +95,51 @@ struct Pair {
 
 tls::Piece piece(std::string_view text) {
   return tls::Piece::copy_of(std::as_bytes(std::span(text)));
+}
+
+TEST_CASE("interim responses come before the response") {
+  Pair pair;
+  const StreamId id = pair.client.request(kConnect, false).value();
+  pair.settle();
+  REQUIRE(pair.server.respond_interim(id, {{":status", "100"}}).has_value());
+  CHECK_FALSE(pair.server.respond_interim(id, {{":status", "200"}}).has_value());
+  REQUIRE(pair.server.respond_interim(id, {{":status", "103"}, {"link", "x"}}).has_value());
+  pair.settle();
+  REQUIRE(pair.server.respond(id, kOk, true).has_value());
+  pair.settle();
+  CHECK(pair.client_events.log ==
+        Log{"interim 1 100", "interim 1 103", "headers 1 end", "end 1", "reset 1 0"});
+}
+
+TEST_CASE("a reset right after an interim response does not lose the answer") {
+  Pair pair;
+  const StreamId id = pair.client.request(kConnect, false).value();
+  pair.settle();
+  REQUIRE(pair.server.respond_interim(id, {{":status", "100"}}).has_value());
+  REQUIRE(pair.server.respond(id, kOk, false).has_value());
+  pair.server.reset(id, ErrorCode::kCancel);
+  pair.settle();
+  CHECK(pair.client_events.log == Log{"interim 1 100", "headers 1", "reset 1 8"});
+}
+
+TEST_CASE("extended CONNECT, where it is offered") {
+  Options offering = Options::for_server();
+  const Headers request = {{":method", "CONNECT"},
+                           {":protocol", "websocket"},
+                           {":scheme", "http"},
+                           {":path", "/chat"},
+                           {":authority", "cart"}};
+  {
+    Pair pair(Options::for_client(), offering);
+    CHECK_FALSE(pair.client.peer_offers_connect());
+    CHECK_FALSE(pair.client.request(request, false).has_value());
+  }
+  offering.extended_connect = true;
+  Pair pair(Options::for_client(), offering);
+  CHECK(pair.client.peer_offers_connect());
+  REQUIRE(pair.client.request(request, false).has_value());
+  pair.settle();
+  CHECK(pair.server_events.log == Log{"headers 1"});
 }
 
 TEST_CASE("a CONNECT is answered, bytes go both ways, both ends end well") {

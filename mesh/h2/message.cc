@@ -39,13 +39,17 @@ struct Pseudo {
   }
 };
 
-MessageFault check_request(const Pseudo& pseudo) {
+MessageFault check_request(const Pseudo& pseudo, bool extended) {
   if (pseudo.status || !pseudo.method || pseudo.method->empty()) return MessageFault::kBadPseudo;
   if (nghttp2_check_method(data_of(*pseudo.method), pseudo.method->size()) == 0) {
     return MessageFault::kBadPseudo;
   }
-  if (pseudo.protocol) return MessageFault::kBadPseudo;  // extended CONNECT was not offered
-  if (*pseudo.method == "CONNECT") {
+  if (pseudo.protocol) {
+    const bool whole = pseudo.scheme && pseudo.path && pseudo.authority;
+    if (!extended || !whole || *pseudo.method != "CONNECT" || pseudo.protocol->empty()) {
+      return MessageFault::kBadPseudo;
+    }
+  } else if (*pseudo.method == "CONNECT") {
     if (pseudo.scheme || pseudo.path) return MessageFault::kBadPseudo;
     if (pseudo.authority && !is_authority(*pseudo.authority)) return MessageFault::kBadAuthority;
     return MessageFault::kNone;
@@ -109,7 +113,8 @@ MessageFault check_message(const Headers& headers, MessageKind kind) {
   }
   switch (kind) {
     case MessageKind::kRequest:
-      return check_request(pseudo);
+    case MessageKind::kExtendedRequest:
+      return check_request(pseudo, kind == MessageKind::kExtendedRequest);
     case MessageKind::kResponse:
       return check_response(pseudo);
     case MessageKind::kTrailers:

@@ -27,7 +27,8 @@ using Headers = std::vector<Header>;
 std::optional<std::string_view> find_header(const Headers& headers, std::string_view name);
 
 // What kind of header list is to be judged.
-enum class MessageKind : std::uint8_t { kRequest, kResponse, kTrailers };
+// kExtendedRequest: a request where extended CONNECT (RFC 8441) is offered.
+enum class MessageKind : std::uint8_t { kRequest, kResponse, kTrailers, kExtendedRequest };
 
 // What is wrong with a header list. kAbsentAuthority is not fatal by itself: a CONNECT without
 // :authority is answered with 400, everything else of these resets the stream.

@@ -17,6 +17,10 @@ TEST_CASE("what a header list may look like") {
   constexpr auto kRequest = MessageKind::kRequest;
   constexpr auto kResponse = MessageKind::kResponse;
   constexpr auto kTrailers = MessageKind::kTrailers;
+  constexpr auto kExtendedRequest = MessageKind::kExtendedRequest;
+  const Header get{":method", "GET"};
+  const Header scheme{":scheme", "http"};
+  const Header path{":path", "/"};
   const Header connect{":method", "CONNECT"};
   const Header authority{":authority", "10.0.0.1:80"};
   const Header status{":status", "200"};
@@ -26,10 +30,30 @@ TEST_CASE("what a header list may look like") {
       {"CONNECT with :path", kRequest, {connect, authority, {":path", "/"}}, kBadPseudo},
       {"CONNECT with :scheme", kRequest, {connect, authority, {":scheme", "https"}}, kBadPseudo},
       {"extended CONNECT", kRequest, {connect, authority, {":protocol", "websocket"}}, kBadPseudo},
+      {"extended CONNECT that was not offered",
+       kRequest,
+       {connect, scheme, path, authority, {":protocol", "websocket"}},
+       kBadPseudo},
+      {"extended CONNECT",
+       kExtendedRequest,
+       {connect, scheme, path, authority, {":protocol", "websocket"}},
+       kNone},
+      {"extended CONNECT without path",
+       kExtendedRequest,
+       {connect, authority, {":protocol", "websocket"}},
+       kBadPseudo},
+      {"a protocol of GET",
+       kExtendedRequest,
+       {get, scheme, path, authority, {":protocol", "websocket"}},
+       kBadPseudo},
+      {"an empty protocol",
+       kExtendedRequest,
+       {connect, scheme, path, authority, {":protocol", ""}},
+       kBadPseudo},
       {"empty authority", kRequest, {connect, {":authority", ""}}, kBadAuthority},
       {"authority that is no host", kRequest, {connect, {":authority", "%%%:7000"}}, kBadAuthority},
       {"unbracketed IPv6", kRequest, {connect, {":authority", "fd00:78::2:7000"}}, kBadAuthority},
-      {"GET", kRequest, {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}}, kNone},
+      {"GET", kRequest, {get, scheme, path}, kNone},
       {"GET without path", kRequest, {{":method", "GET"}, {":scheme", "http"}}, kBadPseudo},
       {"no method", kRequest, {authority}, kBadPseudo},
       {"two authorities", kRequest, {connect, authority, authority}, kBadPseudo},
