@@ -116,6 +116,18 @@ io::Task<Result<Done>> Stream::send_all(std::span<const std::byte> bytes) {
   co_return Done{};
 }
 
+io::Task<Result<Done>> Stream::send_piece(tls::Piece piece) {
+  StreamState& state = *state_;
+  CO_TRY_DO(co_await wait_for_room(state));
+  state.tunnel->h2().send(state.id, std::move(piece));
+  state.tunnel->wake_writer();
+  co_return Done{};
+}
+
+bool Stream::quiet() const noexcept {
+  return state_->received.empty() && !state_->ended && !state_->failure;
+}
+
 io::Task<Result<Done>> Stream::send_buffer(io::Buffer buffer) {
   StreamState& state = *state_;
   CO_TRY_DO(co_await wait_for_room(state));

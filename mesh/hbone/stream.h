@@ -17,6 +17,7 @@
 #include "mesh/io/cancel.h"
 #include "mesh/io/event.h"
 #include "mesh/io/task.h"
+#include "mesh/tls/piece.h"
 #include "mesh/tls/slice.h"
 
 namespace mesh::hbone {
@@ -65,6 +66,10 @@ class Stream {
   io::Task<Result<Done>> send_all(std::span<const std::byte> bytes);
   // The same without a copy: the buffer's headroom and tailroom take the frame and the record.
   io::Task<Result<Done>> send_buffer(io::Buffer buffer);
+
+  io::Task<Result<Done>> send_piece(tls::Piece piece);
+  // Nothing has arrived, nothing has ended, nothing broke: for who keeps it for later.
+  bool quiet() const noexcept;
 
   Result<Done> finish_sending() noexcept;
   // RST_STREAM; operations in flight complete with an Error.

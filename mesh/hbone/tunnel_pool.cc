@@ -216,6 +216,7 @@ io::Task<Result<std::shared_ptr<Entry>>> TunnelPool::Impl::dial_tunnel(const Ope
   tls::SessionOptions session_options;
   session_options.now = std::chrono::floor<std::chrono::seconds>(ring.wall_now());
   session_options.accepted = request.key.accepted;
+  session_options.any_of_own_domain = request.key.any_of_own_domain;
   CO_TRY(auto session, tls::Session::create(request.context, std::move(session_options)));
   auto entry = std::make_shared<Entry>(ring);
   TunnelOptions tunnel_options{
@@ -288,7 +289,7 @@ io::Task<Result<OpenOutcome>> TunnelPool::Impl::ask(const OpenRequest& request,
 }
 
 io::Task<Result<OpenOutcome>> TunnelPool::open(const OpenRequest& request) {
-  MESH_CHECK(!request.key.accepted.empty() && request.context);
+  MESH_CHECK((!request.key.accepted.empty() || request.key.any_of_own_domain) && request.context);
   for (bool again = false;; again = true) {
     bool reused = false;
     CO_TRY(std::shared_ptr<Entry> entry, co_await impl_->acquire(request, reused));

@@ -31,7 +31,8 @@ struct TunnelKey {
   std::string source_uid;  // of the pod that connects
   net::SpiffeId source;
   std::string destination_uid;  // of the workload dialled (a waypoint's own, when through one)
-  std::vector<net::SpiffeId> accepted;  // identities the peer may have; never empty
+  std::vector<net::SpiffeId> accepted;  // identities the peer may have; never empty but with
+  bool any_of_own_domain = false;       // every identity of the source's trust domain
   net::SocketAddress address;           // ip:15008
 
   friend auto operator<=>(const TunnelKey&, const TunnelKey&) = default;

@@ -325,6 +325,33 @@ io::Task<void> call_as_other(World& world) {
   CHECK(opened.error().reason == Reason::kWrongIdentity);
 }
 
+io::Task<void> call_anybody_at_home(World& world, Result<Done>& result) {
+  OpenRequest request = world.request();
+  request.key.accepted = {};
+  request.key.any_of_own_domain = true;
+  auto opened = co_await world.pool->open(std::move(request));
+  result = Done{};
+  if (!opened) result = std::unexpected(opened.error());
+}
+
+TEST_CASE("who is told addresses only accepts its own trust domain, and no other") {
+  for (const bool home : {true, false}) {
+    World world;
+    world.handler.serve = echo;
+    if (!home) {
+      const char* const elsewhere = "spiffe://elsewhere/ns/shop/sa/cart";
+      world.server_context =
+          tls::Context::for_mesh(tls::Role::kServer, issue(world.ca, *world.ring, elsewhere))
+              .value();
+    }
+    world.start();
+    Result<Done> result = Done{};
+    world.run(call_anybody_at_home(world, result));
+    CHECK(result.has_value() == home);
+    if (!home) CHECK(result.error().reason == Reason::kWrongIdentity);
+  }
+}
+
 TEST_CASE("do better 3: whoever answers as somebody else is refused, and learns it") {
   World world;
   world.handler.serve = echo;

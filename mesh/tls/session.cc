@@ -145,13 +145,13 @@ ssl_verify_result_t verify_peer_of_session(SSL* ssl, std::uint8_t* alert) {
 
   // The identity that the rest of the program will use is the one judged here.
   MESH_CHECK(chain->identity.has_value());
-  if (context.role == Role::kServer) {
+  const SessionOptions& options = session->options;
+  if (context.role == Role::kServer || options.any_of_own_domain) {
     if (chain->identity->trust_domain() != context.identity->trust_domain()) {
       return refuse(
           {.reason = Reason::kWrongIdentity, .during = "identity of another trust domain"});
     }
-  } else if (std::ranges::find(session->options.accepted, *chain->identity) ==
-             session->options.accepted.end()) {
+  } else if (std::ranges::find(options.accepted, *chain->identity) == options.accepted.end()) {
     return refuse({.reason = Reason::kWrongIdentity, .during = "identity of another workload"});
   }
   session->peer = std::move(chain->identity);

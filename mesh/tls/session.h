@@ -26,6 +26,8 @@ struct SessionOptions {
   WallSeconds now{};  // certificates are judged at this time
   // Mesh client: the peer must be one of these; none means nobody will do.
   std::vector<net::SpiffeId> accepted{};
+  // Or any identity of our own trust domain: for who is told addresses only (Envoy's endpoints).
+  bool any_of_own_domain = false;
 };
 
 class Session {
