@@ -208,7 +208,6 @@ struct VirtualHost {
   FilterOverrides overrides = {};
   std::optional<RetryPolicy> retry = {};
   std::vector<RateLimitDescriptor> rate_limits = {};
-  bool require_tls = false;
   bool include_attempt_count = false;
 };
 
