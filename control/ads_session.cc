@@ -86,8 +86,11 @@ void AdsSession::receive_answer(const xds::DeltaRequest& request, PerType& of_ty
     of_type.refused.erase(change.name);
     if (change.version.empty()) {
       of_type.known.erase(change.name);
+      of_type.reach.erase(change.name);
     } else {
       of_type.known[change.name] = change.version;
+      if (change.reach > 0) of_type.reach[change.name] = change.reach;
+      if (change.reach == 0) of_type.reach.erase(change.name);
     }
   }
 }
@@ -104,17 +107,16 @@ std::optional<xds::DeltaResponse> AdsSession::next() {
   const auto is_due = [](const PerType& t) {
     return t.requested && !t.in_flight && (t.dirty || t.first_due);
   };
-  Missing late;  // policies to remove
+  Missing late;  // policies to remove, or to shrink
   if (is_due(policies)) {
     Missing missing = this->missing(ResourceType::kAuthorization);
+    late = take_late(missing);
     if (policies.first_due || !missing.changed.empty()) {
-      late = {{}, std::exchange(missing.removed, {})};
       const bool more = !late.empty();
       auto response = respond(ResourceType::kAuthorization, std::move(missing));
       policies.dirty = more;
       return response;
     }
-    late = std::move(missing);
     policies.dirty = !late.empty();
   }
   // Workloads wait for the policies they may name, unless nobody asked for policies (yet).
@@ -191,6 +193,18 @@ AdsSession::Missing AdsSession::missing(ResourceType type) const {
   return missing;
 }
 
+AdsSession::Missing AdsSession::take_late(Missing& policies) const {
+  Missing late{.changed = {}, .removed = std::exchange(policies.removed, {})};
+  const auto& reach = of(ResourceType::kAuthorization).reach;
+  std::erase_if(policies.changed, [&](const std::shared_ptr<const Resource>& one) {
+    const auto before = reach.find(one->name);
+    if (before == reach.end() || one->reach >= before->second) return false;
+    late.changed.push_back(one);
+    return true;
+  });
+  return late;
+}
+
 std::optional<xds::DeltaResponse> AdsSession::respond(ResourceType type, Missing missing) {
   PerType& of_type = of(type);
   xds::DeltaResponse response;
@@ -203,7 +217,7 @@ std::optional<xds::DeltaResponse> AdsSession::respond(ResourceType type, Missing
                                   .version = resource->version,
                                   .type_url = response.type_url,
                                   .bytes = resource->bytes});
-    in_flight.changes.push_back({resource->name, resource->version});
+    in_flight.changes.push_back({resource->name, resource->version, resource->reach});
   }
   for (std::string& name : missing.removed) {
     if (of_type.names.contains(name)) of_type.told_missing.insert(name);

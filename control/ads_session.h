@@ -9,7 +9,8 @@
 //   - the first request of a type says what the client has (initial_resource_versions): only what
 //     differs is sent, removals included. The first response is sent even when it is empty: it
 //     tells the client that it is complete
-//   - a policy comes before the workload that names it, and goes after the workload that named it
+//   - a policy comes before the workload that names it, and goes after the workload that named it;
+//     so does what it no longer reaches, when it shrinks from a namespace to workloads
 //   - a response that was refused (NACK) counts as not known: it is sent again with the next
 //   snapshot
 //
@@ -56,6 +57,7 @@ class AdsSession {
   struct Change {
     std::string name;
     std::string version;  // empty: removed
+    std::uint8_t reach = 0;
   };
   struct InFlight {
     std::string nonce;
@@ -69,6 +71,7 @@ class AdsSession {
     std::set<std::string, std::less<>> names;               // subscribed beside the wildcard
     std::set<std::string, std::less<>> told_missing;        // names of those that stand for nothing
     std::map<std::string, std::string, std::less<>> known;  // acknowledged versions
+    std::map<std::string, std::uint8_t, std::less<>> reach;  // of those known that have one
     std::map<std::string, std::string, std::less<>> refused;
     std::uint64_t refused_at = 0;  // the snapshot's number
     std::optional<InFlight> in_flight;
@@ -84,6 +87,8 @@ class AdsSession {
   Result<Done> receive_subscriptions(const xds::DeltaRequest& request, PerType& of_type);
   void receive_answer(const xds::DeltaRequest& request, PerType& of_type);
   Missing missing(xds::ResourceType type) const;
+  // Takes out what must come after the workloads that depend on it.
+  Missing take_late(Missing& policies) const;
   Resources wanted(xds::ResourceType type, std::vector<std::string>& unknown_names) const;
   std::optional<xds::DeltaResponse> respond(xds::ResourceType type, Missing missing);
   bool settled(xds::ResourceType type) const;

@@ -17,12 +17,14 @@ using Names = std::vector<std::string>;
 // A world as names and contents: "web=1 cart=2".
 class Worlds {
  public:
-  void set(ResourceType type, const std::string& name, const std::string& content) {
+  void set(ResourceType type, const std::string& name, const std::string& content,
+           std::uint8_t reach = 0) {
     auto& resources = next_.resources[static_cast<std::size_t>(type)];
     if (content.empty()) {
       resources.erase(name);
     } else {
-      resources[name] = std::make_shared<const Resource>(Resource{name, "v" + content, content});
+      resources[name] =
+          std::make_shared<const Resource>(Resource{name, "v" + content, content, reach});
     }
   }
   void alias(const std::string& asked, const std::string& name) {
@@ -274,6 +276,31 @@ TEST_CASE("a policy comes before the workload that names it, and goes after") {
   CHECK_FALSE(session.is_current());
   REQUIRE(session.receive(ack(*workload)));
   CHECK(take(session).removed == Names{"deny"});
+  CHECK(session.is_current());
+}
+
+TEST_CASE("a policy that shrinks from its namespace to workloads comes after they name it") {
+  Worlds worlds;
+  worlds.set(kAddress, "web", "1");
+  worlds.set(kAuthorization, "deny", "1", 1);
+  AdsSession session(worlds.publish());
+  start(session);
+  take(session);
+  take(session);
+  worlds.set(kAddress, "web", "2 names deny");
+  worlds.set(kAuthorization, "deny", "2", 0);
+  session.update(worlds.publish());
+  CHECK(names(take(session)) == Names{"web"});
+  CHECK_FALSE(session.is_current());
+  CHECK(names(take(session)) == Names{"deny"});
+  CHECK(session.is_current());
+
+  // And when it grows again, before they stop naming it.
+  worlds.set(kAddress, "web", "3");
+  worlds.set(kAuthorization, "deny", "3", 1);
+  session.update(worlds.publish());
+  CHECK(names(take(session)) == Names{"deny"});
+  CHECK(names(take(session)) == Names{"web"});
   CHECK(session.is_current());
 }
 

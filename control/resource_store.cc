@@ -35,6 +35,18 @@ std::string hash(std::string_view bytes) {
   return text;
 }
 
+std::uint8_t reach_of(const istio::workload::Address&) { return 0; }
+std::uint8_t reach_of(const istio::security::Authorization& policy) {
+  switch (policy.scope()) {
+    case istio::security::GLOBAL:
+      return 2;
+    case istio::security::NAMESPACE:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
 class Builder {
  public:
   explicit Builder(const Snapshot* previous) : previous_(previous) {}
@@ -44,7 +56,8 @@ class Builder {
     Resources built;
     const Resources* before = previous_ == nullptr ? nullptr : &previous_->of(type);
     changed_ |= before == nullptr || before->size() != messages.size();
-    for (const auto& [name, message] : messages) built.emplace(name, one(before, name, message));
+    for (const auto& [name, message] : messages)
+      built.emplace(name, one(before, name, message, reach_of(message)));
     return built;
   }
 
@@ -52,7 +65,8 @@ class Builder {
 
  private:
   std::shared_ptr<const Resource> one(const Resources* before, const std::string& name,
-                                      const google::protobuf::MessageLite& message) {
+                                      const google::protobuf::MessageLite& message,
+                                      std::uint8_t reach) {
     std::string bytes = serialize(message);
     if (before != nullptr) {
       const auto same = before->find(name);
@@ -60,7 +74,7 @@ class Builder {
     }
     changed_ = true;
     std::string version = hash(bytes);
-    return std::make_shared<const Resource>(name, std::move(version), std::move(bytes));
+    return std::make_shared<const Resource>(name, std::move(version), std::move(bytes), reach);
   }
 
   const Snapshot* previous_;

@@ -19,6 +19,8 @@ struct Resource {
   std::string name;
   std::string version;  // a hash of `bytes`: equal content has an equal version, in any process
   std::string bytes;    // the serialized message
+  // Of a policy: how much it is about. Less: workloads that name it; more: all of a namespace.
+  std::uint8_t reach = 0;
 };
 
 using Resources = std::map<std::string, std::shared_ptr<const Resource>, std::less<>>;

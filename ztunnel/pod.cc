@@ -93,6 +93,8 @@ void Pod::on_directory() {
   const workload::Workload* found =
       lane_.directory->find_pod(spec_.info.ns, spec_.info.name, spec_.info.service_account);
   workload_ = found == nullptr ? nullptr : lane_.directory->find_workload_ptr(found->uid);
+  // One whose policies are still to come is waited for like one that is.
+  if (workload_ != nullptr && workload_->policies_awaited) workload_ = nullptr;
   if (workload_ != nullptr) last_workload_ = workload_;
   live_.for_each([this](LiveConnection& one) { decide_again(one); });
 }

@@ -45,6 +45,7 @@ bool has_policies(const workload::Directory& directory, const workload::Workload
 std::optional<std::string> refused_by(const workload::Directory& directory,
                                       const workload::Workload& workload,
                                       std::span<const OlderConnection> connections) {
+  if (workload.policies_awaited) return std::nullopt;  // asked again when they have come
   const policy::Selection policies = directory.policies_for(workload);
   for (const OlderConnection& one : connections) {
     const policy::Connection question{.caller = std::nullopt,

@@ -98,9 +98,17 @@ void DirectoryBuilder::apply(const Delta& delta) {
   for (const RefusedPtr& refused : delta.rejected) reject(refused);
   for (const WorkloadPtr& workload : delta.workloads) set(workload);
   for (const ServicePtr& service : delta.services) set(service);
-  if (!delta.policies.empty() || !delta.removed_policies.empty()) {
-    next_.policies_ = next_.policies_.with(delta.policies, delta.removed_policies);
-  }
+  set_policies(delta.policies, delta.removed_policies);
+  complete(delta);
+}
+
+void DirectoryBuilder::set_policies(std::span<const policy::PolicyPtr> changed,
+                                    std::span<const std::string> removed) {
+  if (changed.empty() && removed.empty()) return;
+  next_.policies_ = next_.policies_.with(changed, removed);
+}
+
+void DirectoryBuilder::complete(const Delta& delta) {
   next_.addresses_complete_ = next_.addresses_complete_ || delta.addresses_complete;
   next_.policies_complete_ = next_.policies_complete_ || delta.policies_complete;
 }

@@ -1,6 +1,9 @@
 #pragma once
 // The next Directory from the last one and a Delta.
 
+#include <span>
+#include <string>
+
 #include "mesh/workload/delta.h"
 #include "mesh/workload/directory.h"
 
@@ -24,8 +27,15 @@ class DirectoryBuilder {
   void set(WorkloadPtr workload);
   void set(ServicePtr service);
   void reject(RefusedPtr refused);
+  void set_policies(std::span<const policy::PolicyPtr> changed,
+                    std::span<const std::string> removed);
+  // Only what the delta says of completeness.
+  void complete(const Delta& delta);
   // A workload's uid, or a service's "namespace/hostname"; unknown names are ignored.
   void remove(std::string_view resource);
+
+  // What there is so far.
+  const Directory& now() const { return next_; }
 
   // Version: one more than the last one's.
   DirectoryPtr build() &&;

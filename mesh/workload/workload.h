@@ -113,6 +113,9 @@ struct Workload {
   std::string workload_name = {};
   WorkloadType type = WorkloadType::kDeployment;
   std::vector<std::string> authorization_policies = {};  // keys; see policy::Selection
+  // Not from the wire: it lists policies that are yet to come (policy_order.h). Until then who
+  // would connect to it is to be held; whoever does not look is told no by the policies themselves.
+  bool policies_awaited = false;
   Health health = Health::kHealthy;
   std::vector<Membership> services = {};
   std::optional<ApplicationTunnel> application_tunnel = {};

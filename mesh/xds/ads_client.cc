@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "mesh/base/check.h"
 #include "mesh/io/both.h"
 #include "mesh/io/event.h"
+#include "mesh/io/task_scope.h"
 #include "mesh/io/timer.h"
 #include "mesh/xds/ads_codec.h"
 #include "mesh/xds/backoff.h"
@@ -54,11 +56,12 @@ struct AdsClient::Impl {
       : ring(r),
         channel(r, std::move(o.channel)),
         state(std::move(o.ads)),
-        sink(std::move(o.decode)),
+        sink(std::move(o.decode), o.waits),
         publish(std::move(p)),
         log(std::move(l)),
         to_send(r),
-        can_receive(r) {}
+        can_receive(r),
+        taken(r) {}
 
   // How one connection ended.
   struct Ending {
@@ -70,6 +73,8 @@ struct AdsClient::Impl {
   io::Task<Result<grpc::Status>> read(grpc::Call& call);
   io::Task<Result<Done>> write(grpc::Call& call);
   Result<Done> receive(std::string_view message);
+  io::Task<void> run_connections();
+  io::Task<void> expire_held();
   void report(const Update& update, ResourceType type);
 
   io::Ring& ring;
@@ -81,6 +86,7 @@ struct AdsClient::Impl {
   AdsCounters counters;
   io::Event to_send;
   io::Event can_receive;
+  io::Event taken;  // a response was
 };
 
 AdsClient::AdsClient(io::Ring& ring, AdsClientOptions options, Publish publish, Log log)
@@ -88,26 +94,53 @@ AdsClient::AdsClient(io::Ring& ring, AdsClientOptions options, Publish publish, 
 AdsClient::~AdsClient() = default;
 
 io::Task<void> AdsClient::run() {
-  Impl& self = *impl_;
+  io::TaskScope scope(co_await io::current_cancel());
+  scope.spawn(impl_->run_connections());
+  scope.spawn(impl_->expire_held());
+  co_await scope.join();
+}
+
+io::Task<void> AdsClient::Impl::run_connections() {
   Backoff backoff;
   for (;;) {
-    const Impl::Ending ending = co_await self.one_connection();
+    const Ending ending = co_await one_connection();
     if (ending.cancelled) break;
-    ++self.counters.terminations[static_cast<int>(ending.termination)];
+    ++counters.terminations[static_cast<int>(ending.termination)];
     Backoff::Outcome outcome = Backoff::Outcome::kRefusedUs;
     if (ending.termination == Termination::kConnectionError) {
       outcome = Backoff::Outcome::kNoConnection;
-    } else if (self.state.made_progress()) {
+    } else if (state.made_progress()) {
       outcome = Backoff::Outcome::kProgress;
     }
-    const io::Duration wait = backoff.next(outcome, self.ring.random());
+    const io::Duration wait = backoff.next(outcome, ring.random());
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(wait).count();
-    self.log(LogLevel::kWarn,
-             "xds: disconnected: " + ending.why + "; next try in " + std::to_string(ms) + " ms");
-    const auto slept = co_await io::sleep_for(self.ring, wait);
+    log(LogLevel::kWarn,
+        "xds: disconnected: " + ending.why + "; next try in " + std::to_string(ms) + " ms");
+    const auto slept = co_await io::sleep_for(ring, wait);
     if (!slept) break;
   }
-  co_await self.channel.close();
+  co_await channel.close();
+}
+
+// What waits for another resource does so for a while only, connected or not.
+io::Task<void> AdsClient::Impl::expire_held() {
+  for (;;) {
+    taken.reset();
+    Result<Done> woken = Done{};
+    if (const auto deadline = sink.deadline()) {
+      const io::Duration left = *deadline - ring.now().time_since_epoch();
+      woken = co_await io::with_deadline(ring, left, "wait for policies", taken.wait());
+    } else {
+      woken = co_await taken.wait();
+    }
+    if (woken) continue;
+    if (woken.error().reason == Reason::kCancelled) co_return;
+    const auto without = sink.expire(ring.now().time_since_epoch());
+    for (const std::string& name : without) {
+      log(LogLevel::kWarn, "xds: " + name + " is in force without the policies it belongs with");
+    }
+    publish(sink.directory(), sink.in_force());
+  }
 }
 
 io::Task<AdsClient::Impl::Ending> AdsClient::Impl::one_connection() {
@@ -170,6 +203,7 @@ io::Task<Result<Done>> AdsClient::Impl::write(grpc::Call& call) {
 
 Result<Done> AdsClient::Impl::receive(std::string_view message) {
   TRY(const DeltaResponse response, decode_response(message));
+  sink.set_now(ring.now().time_since_epoch());
   TRY(const std::optional<Update> update, state.receive(response, sink));
   to_send.set();
   if (!update) {
@@ -180,7 +214,9 @@ Result<Done> AdsClient::Impl::receive(std::string_view message) {
   ++counters.messages[static_cast<int>(type)];
   counters.message_bytes[static_cast<int>(type)] += message.size();
   report(*update, type);
-  publish(sink.directory(), update->sequence);
+  MESH_CHECK(update->sequence == sink.taken());
+  taken.set();
+  publish(sink.directory(), sink.in_force());
   return Done{};
 }
 

@@ -14,6 +14,7 @@
 #include "mesh/io/ring.h"
 #include "mesh/io/task.h"
 #include "mesh/workload/directory.h"
+#include "mesh/workload/policy_order.h"
 #include "mesh/xds/ads_state.h"
 #include "mesh/xds/decode.h"
 
@@ -36,12 +37,14 @@ struct AdsClientOptions {
   grpc::ChannelOptions channel;
   AdsOptions ads;
   DecodeOptions decode;
+  workload::PolicyWaits waits;
 };
 
 class AdsClient {
  public:
   // Gets every new Directory, in order, on the main ring. Posts it to every worker, and calls
-  // applied() with its `sequence` when all of them use it. May call applied() at once.
+  // applied() with its `sequence` when all of them use it. May call applied() at once. `sequence`
+  // may stand still: what came last then waits for something else (workload/policy_order.h).
   using Publish = std::function<void(workload::DirectoryPtr directory, std::uint64_t sequence)>;
   // One line for the log: connected, disconnected and why, rejected resources.
   enum class LogLevel : std::uint8_t { kDebug, kInfo, kWarn };
@@ -53,7 +56,7 @@ class AdsClient {
   // Runs until cancelled.
   io::Task<void> run();
 
-  // Every worker uses the Directory that was published with this sequence (and all before it).
+  // Every worker uses a Directory that was published with this sequence (and all before it).
   void applied(std::uint64_t sequence);
 
   // The first responses of both types are applied: the node may carry traffic.

@@ -30,6 +30,14 @@ std::string pod(const std::string& name, const std::string& ip_bytes) {
   return address.SerializeAsString();
 }
 
+std::string pod_with_policy(const std::string& name, const std::string& ip_bytes,
+                            const std::string& policy) {
+  istio::workload::Address address;
+  address.ParseFromString(pod(name, ip_bytes));
+  address.mutable_workload()->add_authorization_policies(policy);
+  return address.SerializeAsString();
+}
+
 std::string deny_all(const std::string& name) {
   istio::security::Authorization policy;
   policy.set_name(name);
@@ -37,6 +45,8 @@ std::string deny_all(const std::string& name) {
   policy.set_scope(istio::security::NAMESPACE);
   return policy.SerializeAsString();
 }
+
+constexpr std::chrono::milliseconds kWait{300};
 
 // A node's client and a control plane, on one ring.
 struct World {
@@ -53,6 +63,7 @@ struct World {
     };
     options.ads.node = {.id = "ztunnel~10.0.0.1~z.weft-system~weft-system.svc.cluster.local",
                         .metadata = {{"NODE_NAME", "node-1"}}};
+    options.waits.policy = kWait;
     client = std::make_unique<AdsClient>(
         *ring, std::move(options),
         [this](workload::DirectoryPtr next, std::uint64_t sequence) {
@@ -209,6 +220,47 @@ Task<void> nack_story(World& world) {
 TEST_CASE("a bad resource is NACKed by name while the good one beside it is in force", "[ads]") {
   World world;
   world.run(nack_story);
+}
+
+Task<void> order_story(World& world) {
+  const auto is_synced = [&] { return world.in_sync(); };
+  const bool synced = co_await eventually(*world.ring, is_synced);
+  REQUIRE(synced);
+  const std::size_t acks = world.control.session()->acks();
+  const std::size_t messages = world.client->counters().messages[0];
+  world.control.state.set(ResourceType::kAddress, kWeb,
+                          pod_with_policy("web", "\x0a\1\1\1", "shop/late"));
+  world.control.push();
+  const auto has_come = [&] { return world.client->counters().messages[0] == messages + 1; };
+  const bool come = co_await eventually(*world.ring, has_come);
+  REQUIRE(come);
+  CHECK(world.directory->find_workload(kWeb)->authorization_policies.empty());
+  CHECK_FALSE(world.in_sync());
+  CHECK(world.control.session()->acks() == acks);
+
+  world.control.state.set(ResourceType::kAuthorization, "shop/late", deny_all("late"));
+  world.control.push();
+  const bool both = co_await eventually(*world.ring, is_synced);
+  CHECK(both);
+  CHECK(world.control.session()->acks() == acks + 2);
+  CHECK(world.directory->find_workload(kWeb)->authorization_policies.size() == 1);
+
+  // One that never comes: in force after a while, and only then acknowledged.
+  world.control.state.set(ResourceType::kAddress, kCart,
+                          pod_with_policy("cart", "\x0a\1\1\2", "shop/never"));
+  const io::TimePoint before = world.ring->now();
+  world.control.push();
+  CHECK_FALSE(world.in_sync());
+  const bool given_up = co_await eventually(*world.ring, is_synced);
+  CHECK(given_up);
+  CHECK(world.ring->now() - before >= kWait);
+  CHECK(world.directory->find_workload(kCart)->authorization_policies.size() == 1);
+  CHECK(world.log.back().find("K//Pod/shop/cart is in force without") != std::string::npos);
+}
+
+TEST_CASE("a workload whose policy has not come is acknowledged when it is in force", "[ads]") {
+  World world;
+  world.run(order_story);
 }
 
 Task<void> garbage_story(World& world) {

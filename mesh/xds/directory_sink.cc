@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "mesh/workload/directory_builder.h"
-
 namespace mesh::xds {
 
 std::vector<Rejection> DirectorySink::take(ResourceType type,
@@ -14,9 +12,7 @@ std::vector<Rejection> DirectorySink::take(ResourceType type,
                               : decode_authorizations(resources, removed, options_);
   // Delta discovery's first response of a type holds all there is of it.
   (addresses ? decoded.delta.addresses_complete : decoded.delta.policies_complete) = true;
-  workload::DirectoryBuilder builder(directory_);
-  builder.apply(decoded.delta);
-  directory_ = std::move(builder).build();
+  order_.take(decoded.delta, ++taken_, now_);
 
   std::vector<Rejection> rejections;
   for (Complaint& complaint : decoded.complaints) {

@@ -5,7 +5,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "mesh/workload/directory_builder.h"
+#include "mesh/workload/policy_order.h"
 #include "test/golden/ztunnel/little_mesh.h"
 
 namespace mesh::ztunnel {
@@ -181,6 +181,90 @@ TEST_CASE("do better 1: a listed policy that nobody sent denies, open connection
   bench.mesh.world.run_for(std::chrono::milliseconds(100));
   CHECK(caller.error == Reason::kPeerReset);
   CHECK(bench.mesh.two.metrics().find("policy=\"app/nobody-sent-this\"") != std::string::npos);
+}
+
+workload::Delta only(const workload::DirectoryPtr& from, const char* uid) {
+  workload::Delta delta;
+  delta.workloads.push_back(from->find_workload_ptr(uid));
+  return delta;
+}
+
+workload::Delta only_policy(const workload::DirectoryPtr& from, const char* key) {
+  workload::Delta delta;
+  from->policies().for_each([&](const policy::PolicyPtr& one) {
+    if (one->key == key) delta.policies.push_back(one);
+  });
+  return delta;
+}
+
+// The incumbent's control plane tells of workloads first.
+TEST_CASE("a workload that lists a policy before it has come: nobody is refused meanwhile") {
+  Bench bench;
+  constexpr const char* kServer = "Kubernetes//Pod/app/server-1";
+  Caller& caller = bench.start("10.78.0.2:7000");
+  REQUIRE(caller.answered);
+  workload::PolicyOrder order({}, bench.mesh.directory);
+  const auto lists = with_server(bench.mesh.directory, [](workload::Workload& server) {
+    server.authorization_policies = {"app/late"};
+  });
+  order.take(only(lists, kServer), 1, {});
+  bench.mesh.publish(order.directory());
+  bench.mesh.world.run_for(std::chrono::milliseconds(100));
+  CHECK(!caller.ended);
+  Caller& between = bench.start("10.78.0.2:7000");
+  CHECK(between.answered);
+
+  const auto sent = with_policy(bench.mesh.directory, "late", policy::Scope::kWorkload);
+  SECTION("it comes: it is in force at once") { order.take(only_policy(sent, "app/late"), 2, {}); }
+  SECTION("it does not: denied by its name") { (void)order.expire(workload::kPolicyWait); }
+  bench.mesh.publish(order.directory());
+  bench.mesh.world.run_for(std::chrono::milliseconds(100));
+  CHECK(caller.error == Reason::kPeerReset);
+  CHECK(between.error == Reason::kPeerReset);
+  CHECK(bench.mesh.two.metrics().find("policy=\"app/late\"") != std::string::npos);
+}
+
+TEST_CASE("a new pod whose policies have not come: who connects is held, not refused, not passed") {
+  constexpr const char* kServer = "Kubernetes//Pod/app/server-1";
+  Bench bench;
+  workload::PolicyOrder order({}, bench.mesh.directory);
+  workload::Delta gone;
+  gone.removed = {kServer};
+  order.take(gone, 1, {});
+  order.take(only(with_server(bench.mesh.directory,
+                              [](workload::Workload& server) {
+                                server.authorization_policies = {"app/late"};
+                              }),
+                  kServer),
+             2, {});
+  bench.mesh.publish(order.directory());
+  Caller& caller = bench.start("10.78.0.2:7000");
+  CHECK(!caller.answered);
+  CHECK(!caller.ended);
+  CHECK(bench.echo.callers.empty());
+  SECTION("they come and allow it") {
+    auto allow = std::make_shared<policy::Policy>();
+    allow->ns = "app";
+    allow->name = "late";
+    allow->key = "app/late";
+    allow->scope = policy::Scope::kWorkload;
+    allow->action = policy::Action::kAllow;
+    allow->any_of.emplace_back();
+    workload::Delta delta;
+    delta.policies.push_back(allow);
+    order.take(delta, 3, {});
+    bench.mesh.publish(order.directory());
+    bench.mesh.world.run_for(std::chrono::milliseconds(100));
+    CHECK(caller.answered);
+  }
+  SECTION("they do not: refused by the name") {
+    (void)order.expire(workload::kPolicyWait);
+    bench.mesh.publish(order.directory());
+    bench.mesh.world.run_for(std::chrono::milliseconds(100));
+    CHECK(caller.error == Reason::kPeerReset);
+    CHECK(bench.mesh.two.metrics().find("policy=\"app/late\"") != std::string::npos);
+    CHECK(bench.echo.callers.empty());
+  }
 }
 
 TEST_CASE("a change that concerns nobody ends nothing") {
