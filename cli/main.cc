@@ -8,6 +8,7 @@
 
 #include "cli/completion.h"
 #include "cli/explain.h"
+#include "cli/kubernetes/commands.h"
 #include "cli/lab/commands.h"
 #include "cli/mesh_status.h"
 #include "cli/session.h"
@@ -211,7 +212,8 @@ int main(int argc, char** argv) {
   weft.require_subcommand(1);
   weft.footer(
       "Exit codes: 0 done; 1 failed, and said why; 2 the command line was not understood;\n"
-      "3 timed out (wait); 4 refused (explain). `lab exec` answers with its command's.");
+      "3 timed out; 4 refused (explain); 5 something is wrong, and named (check, analyze).\n"
+      "`lab exec` answers with its command's.");
   Session session;
   CLI::App* labs = weft.add_subcommand("lab", "a mesh on this machine, from a folder of manifests");
   labs->require_subcommand(1);
@@ -221,6 +223,7 @@ int main(int argc, char** argv) {
   add_demo(*labs, session);
   add_ztunnel_config(weft, session);
   add_questions(weft, session);
+  add_kubernetes_commands(weft, session);
   add_self(weft, session);
   // Behind "--" stands somebody else's command line; it is not for the parser.
   char** const dashes = std::find_if(

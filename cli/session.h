@@ -16,6 +16,7 @@ inline constexpr int kFailed = 1;    // said why on stderr
 inline constexpr int kUsage = 2;     // the command line was not understood
 inline constexpr int kTimedOut = 3;  // weft wait: not everywhere in time
 inline constexpr int kDenied = 4;    // weft explain: the connection would be refused
+inline constexpr int kFindings = 5;  // weft check, weft analyze: something is wrong, and is named
 
 struct Session {
   int code = kOk;
@@ -23,6 +24,9 @@ struct Session {
   std::string output = "table";
   std::string control = "";               // http://ADDRESS:15014, instead of a lab's
   std::string token_file = "";            // for it
+  std::string kubeconfig = "";            // of a cluster; "": what the environment says
+  std::string context = "";               // of the kubeconfig
+  std::string ns = "";                    // -n; "": the context's
   std::vector<std::string> command = {};  // what stands behind "--"
 
   bool json() const { return output == "json"; }
