@@ -18,6 +18,8 @@ struct Request {
   std::string authority = {};
   std::string path = {};     // with the query; normalised (path.h) before anybody decides on it
   h2::Headers headers = {};  // names in lower case; no pseudo-headers, no Host
+  // Lower case: what an Upgrade or an extended CONNECT asks for. The method is then GET.
+  std::string protocol = {};
 
   // The part of `path` before '?'.
   std::string_view path_only() const;

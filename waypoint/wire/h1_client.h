@@ -1,0 +1,36 @@
+#pragma once
+// Http1Client: HTTP/1.1 as we ask: one connection, one request after the other.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mesh/h1/parser.h"
+#include "waypoint/wire/stream.h"
+#include "waypoint/wire/wire.h"
+
+namespace mesh::waypoint::wire {
+
+// Owns its wire. Threads: those of its ring.
+class Http1Client {
+ public:
+  Http1Client(std::unique_ptr<Wire> wire, const h1::Limits& limits);
+
+  // Between requests, and as far as is known still good for another.
+  bool reusable() const;
+  // Begins an exchange; one at a time. The stream borrows this.
+  std::unique_ptr<ClientStream> begin();
+  std::uint64_t requests() const { return requests_; }
+
+ private:
+  class Stream;
+
+  std::unique_ptr<Wire> wire_;
+  h1::Parser parser_;
+  tls::Slice rest_;
+  std::uint64_t requests_ = 0;
+  bool busy_ = false;
+  bool broken_ = false;
+};
+
+}  // namespace mesh::waypoint::wire
