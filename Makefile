@@ -37,7 +37,7 @@ kubernetes: setup ## the real API server, kubectl, helm, Envoy … for the Kuber
 	@tools/fetch-kubernetes
 
 test-kernel: setup $(BUILD)/build.ninja ## the kernel facts again, under Debian's 6.1 kernel in QEMU
-	@ninja -C $(BUILD) -j $(JOBS) test/kernel/io_uring_facts_test ebpf/ebpf_facts_test
+	@ninja -C $(BUILD) -j $(JOBS) test/kernel/io_uring_facts_test test/kernel/tcp_facts_test ebpf/ebpf_facts_test
 	@test/kernel/run-in-qemu $(BUILD)
 
 fuzz: setup ## every fuzz target for a minute (FUZZ_SECONDS=60, TARGET=dns)

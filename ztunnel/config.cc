@@ -52,6 +52,7 @@ constexpr Variable<Config> kVariables[] = {
     {"WEFT_AGENT_SOCKET", nullptr, &Config::agent_socket},
     {"RESOLV_CONF", nullptr, &Config::resolv_conf},
     {"WEFT_LOG", "RUST_LOG", &Config::log_level},
+    {"WEFT_TUNNEL_CONGESTION_CONTROL", nullptr, &Config::tunnel_congestion_control},
 };
 constexpr Variable<RawConfig> kRawVariables[] = {
     {"LOG_FORMAT", nullptr, &RawConfig::log_format},
@@ -190,6 +191,8 @@ ParsedConfig parse_config(std::vector<std::string> arguments, const Environment&
   app.add_option("--log-level", config.log_level, "info, or info,access=debug, …");
   app.add_option("--log-format", raw.log_format, "text or json");
   app.add_option("--unknown-destinations", raw.unknown, "passthrough or refuse");
+  app.add_option("--tunnel-congestion-control", config.tunnel_congestion_control,
+                 "auto (not BBR on short paths), system, or the name of one");
   app.add_option("--termination-deadline", raw.termination, "how long a drain may take");
   app.add_option("--ready-deadline", raw.ready, "how long a connection is held before refusal");
   app.add_option("--trust-domain", config.trust_domain, "of this mesh");

@@ -53,6 +53,8 @@ struct Config {
   // The kernel cannot steer captured connections to one of several listeners (before 6.6).
   bool one_listener_per_pod = false;
   unsigned streams_per_tunnel = 100;  // POOL_MAX_STREAMS_PER_CONNECTION
+  // auto, system, or an algorithm's name: mesh/hbone/congestion.h
+  std::string tunnel_congestion_control = "auto";  // WEFT_TUNNEL_CONGESTION_CONTROL
 };
 
 using Environment = std::function<const char*(const char* name)>;

@@ -27,6 +27,7 @@ TEST_CASE("defaults are Istio's") {
   CHECK(parsed.config->ca_address == "https://localhost:15012");
   CHECK(parsed.config->termination_deadline == std::chrono::seconds(5));
   CHECK(parsed.config->unknown_destinations == UnknownDestinations::kPassthrough);
+  CHECK(parsed.config->tunnel_congestion_control == "auto");
 }
 
 TEST_CASE("flags win over the environment") {
@@ -37,6 +38,7 @@ TEST_CASE("flags win over the environment") {
       {"WEFT_AGENT_SOCKET", "/run/a.sock"},
       {"ZTUNNEL_WORKER_THREADS", "50%"},
       {"CONNECTION_TERMINATION_DEADLINE", "1m30s"},
+      {"WEFT_TUNNEL_CONGESTION_CONTROL", "system"},
       {"LOG_FORMAT", "json"}};
   const ParsedConfig parsed =
       parse({"--node", "from-flag", "--unknown-destinations", "refuse"}, environment);
@@ -48,6 +50,7 @@ TEST_CASE("flags win over the environment") {
   CHECK(parsed.config->ca_address == "https://istiod:15012");
   CHECK(parsed.config->termination_deadline == std::chrono::seconds(90));
   CHECK(parsed.config->unknown_destinations == UnknownDestinations::kRefuse);
+  CHECK(parsed.config->tunnel_congestion_control == "system");
   CHECK(parsed.config->log_json);
 }
 

@@ -102,6 +102,7 @@ void write_config(JsonWriter& json, const Config& config) {
   write_duration(json, "selfTerminationDeadline", config.termination_deadline);
   json.field("statsAddr", config.metrics.to_string());
   json.field("trustDomain", config.trust_domain);
+  json.field("tunnelCongestionControl", config.tunnel_congestion_control);
   json.field("unknownDestinations", config.unknown_destinations == UnknownDestinations::kRefuse
                                         ? "refuse"
                                         : "passthrough");

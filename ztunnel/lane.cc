@@ -7,10 +7,11 @@
 namespace mesh::ztunnel {
 namespace {
 
-hbone::PoolOptions pool_options(const Config& config) {
+hbone::PoolOptions pool_options(const Config& config, const hbone::CongestionOptions& congestion) {
   hbone::PoolOptions options;
   options.idle_release = config.pool_idle_release;
   options.streams_per_tunnel = config.streams_per_tunnel;
+  options.congestion = congestion;
   return options;
 }
 
@@ -25,7 +26,9 @@ Lane::Lane(io::Ring& own_ring, const Config& settings, Telemetry& shared,
       directory(workload::DirectoryBuilder(nullptr).build()),
       directory_changed(own_ring),
       certificates(own_ring),
-      pool(own_ring, pool_options(settings)),
+      congestion(hbone::CongestionOptions::parse(settings.tunnel_congestion_control)
+                     .value_or(hbone::CongestionOptions())),
+      pool(own_ring, pool_options(settings, congestion)),
       stop_(own_ring) {}
 
 Lane::~Lane() = default;

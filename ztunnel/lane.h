@@ -70,6 +70,7 @@ class Lane {
   workload::DirectoryPtr directory;  // never null
   io::Event directory_changed;       // pulses
   identity::CertificateView certificates;
+  const hbone::CongestionOptions congestion;  // of tunnels, both ways
   hbone::TunnelPool pool;
 
  private:

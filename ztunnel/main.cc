@@ -185,6 +185,11 @@ int start(Config config) {
                  dropped.error().during, describe(dropped.error()).c_str());
     return 1;
   }
+  if (!hbone::CongestionOptions::parse(config.tunnel_congestion_control)) {
+    std::fprintf(stderr, "weft-ztunnel: this kernel has no congestion control '%s'\n",
+                 config.tunnel_congestion_control.c_str());
+    return 1;
+  }
   raise_descriptor_limit();
   read_resolv_conf(config);
   config.one_listener_per_pod = kernel_has_one_listener_per_pod();

@@ -11,12 +11,18 @@ namespace {
 constexpr io::Duration kAcceptPause = std::chrono::milliseconds(50);
 constexpr io::Duration kApplicationDeadline = std::chrono::seconds(10);
 
+hbone::ServerOptions server_options(const Lane& lane) {
+  hbone::ServerOptions options;
+  options.congestion = lane.congestion;
+  return options;
+}
+
 }  // namespace
 
 Pod::Pod(Lane& lane, PodSpec spec)
     : lane_(lane),
       spec_(std::move(spec)),
-      server_(lane.ring, hbone::ServerOptions{}, *this),
+      server_(lane.ring, server_options(lane), *this),
       stop_(lane.ring),
       served_(lane.ring) {
   on_directory();
@@ -30,6 +36,7 @@ Result<Done> Pod::listen(std::string& failed_at) {
         .at = {lane_.config.ipv6 ? net::IpAddress::v6({}) : net::IpAddress(), port},
         .transparent = true,
         .same_host = port == kOutboundPort,  // the pod's own application
+        .congestion_control = port == kHbonePort ? lane_.congestion.at_first : std::string_view(),
         .mark = {},
         .netns = spec_.netns.get()};
     failed_at = options.at.to_string();

@@ -2,6 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "mesh/hbone/congestion.h"
 #include "mesh/hbone/test_world.h"
 #include "mesh/io/sim.h"
 
@@ -106,28 +107,32 @@ io::Task<void> serve_one(LongPath& path, io::Listener& listener, TunnelServer& s
   (void)path;
 }
 
-io::Task<void> pour_stream(TunnelPool& pool, OpenRequest request) {
+io::Task<void> pour_stream(LongPath& path, TunnelPool& pool, OpenRequest request,
+                           std::vector<std::string>& sending_by) {
   auto opened = co_await pool.open(std::move(request));
   REQUIRE(opened.has_value());
   for (std::size_t sent = 0; sent < kWarmUp + kMeasured + 10'000'000; sent += io::kRelayBytes) {
     const auto ok = co_await opened->stream->send_buffer(io::Buffer::allocate(io::kRelayBytes));
     if (!ok) co_return;
   }
+  sending_by = path.world.congestion_controls();
   opened->stream.reset();
   co_await pool.close(1s);
 }
 
-double through_a_stream(std::uint64_t bytes_per_second) {
+double through_a_stream(std::uint64_t bytes_per_second, std::vector<std::string>& sending_by) {
   LongPath path(bytes_per_second);
   const mesh::test::TestCa ca;
   const auto client =
       tls::Context::for_mesh(tls::Role::kClient, issue(ca, *path.near_ring, kWeb)).value();
   const auto server_context =
       tls::Context::for_mesh(tls::Role::kServer, issue(ca, *path.near_ring, kCart)).value();
+  PoolOptions pool_options;
+  pool_options.congestion = CongestionOptions::parse("auto").value();
   io::Listener listener = listen_far(path, 15008);
   Swallow handler(path);
   TunnelServer server(*path.far_ring, ServerOptions{}, handler);
-  TunnelPool pool(*path.near_ring, PoolOptions{});
+  TunnelPool pool(*path.near_ring, pool_options);
   OpenRequest request{.key = {.source_uid = "a",
                               .source = id(kWeb),
                               .destination_uid = "b",
@@ -137,7 +142,7 @@ double through_a_stream(std::uint64_t bytes_per_second) {
                       .authority = "10.0.0.2:80",
                       .headers = {}};
   path.world.start(*path.far_ring, serve_one(path, listener, server, server_context));
-  path.world.start(*path.near_ring, pour_stream(pool, std::move(request)));
+  path.world.start(*path.near_ring, pour_stream(path, pool, std::move(request), sending_by));
   path.world.run_for(120s);
   REQUIRE(path.seconds > 0);
   return kMeasured / path.seconds;
@@ -147,9 +152,12 @@ TEST_CASE("one stream fills a path of 50 ms to 90 % of bare TCP") {
   for (const std::uint64_t rate : {12'500'000u, 50'000'000u, 100'000'000u}) {
     INFO(rate);
     const double bare = bare_tcp(rate);
-    const double tunnelled = through_a_stream(rate);
+    std::vector<std::string> sending_by;
+    const double tunnelled = through_a_stream(rate, sending_by);
     INFO("bare " << bare << " tunnelled " << tunnelled);
     CHECK(tunnelled >= 0.9 * bare);
+    CHECK(sending_by ==
+          std::vector<std::string>{""});  // as the system does, as soon as it is known
   }
 }
 

@@ -11,6 +11,12 @@ namespace {
 // How much is framed, sealed and handed to the kernel at once: eight full records.
 constexpr std::size_t kWriteRoom = 128 * 1024;
 
+std::size_t size_of(const std::vector<tls::Piece>& pieces) {
+  std::size_t size = 0;
+  for (const tls::Piece& piece : pieces) size += piece.size();
+  return size;
+}
+
 io::Task<Result<Done>> send_pieces(io::Socket& socket, const std::vector<tls::Piece>& pieces) {
   if (pieces.size() == 1) co_return co_await socket.send_all(pieces[0].bytes());
   std::vector<std::span<const std::byte>> list;
@@ -29,6 +35,7 @@ Tunnel::Tunnel(io::Ring& ring, io::Socket socket, std::unique_ptr<tls::Session> 
       session_(std::move(session)),
       options_(std::move(options)),
       listener_(listener),
+      congestion_(options_.congestion),
       writable_(ring),
       read_done_(ring),
       ponged_(ring),
@@ -175,6 +182,7 @@ io::Task<Result<Done>> Tunnel::write() {
     plain.clear();
     if (h2_->failure()) begin_close(*h2_->failure());
     if (!sealed.empty()) {
+      congestion_.before_sending(socket_, size_of(sealed), ring_.now());
       const auto sent = co_await send_pieces(socket_, sealed);
       sealed.clear();
       if (!sent) co_return sent;

@@ -11,6 +11,7 @@
 
 #include "mesh/base/result.h"
 #include "mesh/h2/connection.h"
+#include "mesh/hbone/congestion.h"
 #include "mesh/hbone/stream_state.h"
 #include "mesh/io/event.h"
 #include "mesh/io/socket.h"
@@ -27,6 +28,7 @@ struct TunnelOptions {
   h2::Options h2;
   io::Duration idle_limit{};   // without streams for so long: GOAWAY NO_ERROR and close
   io::Duration first_limit{};  // the same before the first one
+  CongestionOptions congestion{};
 };
 
 class Tunnel final : h2::Events, io::Timer {
@@ -100,6 +102,7 @@ class Tunnel final : h2::Events, io::Timer {
   std::unique_ptr<tls::Session> session_;
   TunnelOptions options_;
   Listener& listener_;
+  Congestion congestion_;
   std::unique_ptr<h2::Connection> h2_;  // from the end of the handshake on
   std::vector<tls::Slice> plaintext_;
   std::unordered_map<h2::StreamId, std::shared_ptr<StreamState>> states_;

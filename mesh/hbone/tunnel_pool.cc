@@ -210,6 +210,7 @@ io::Task<Result<std::shared_ptr<Entry>>> TunnelPool::Impl::dial_tunnel(const Ope
   connect_options.to = request.key.address;
   connect_options.mark = request.mark;
   connect_options.netns = request.netns;
+  connect_options.congestion_control = options.congestion.at_first;
   connect_options.deadline = options.connect_deadline;
   CO_TRY(io::Socket socket, co_await io::connect(ring, std::move(connect_options)));
 
@@ -219,8 +220,10 @@ io::Task<Result<std::shared_ptr<Entry>>> TunnelPool::Impl::dial_tunnel(const Ope
   session_options.any_of_own_domain = request.key.any_of_own_domain;
   CO_TRY(auto session, tls::Session::create(request.context, std::move(session_options)));
   auto entry = std::make_shared<Entry>(ring);
-  TunnelOptions tunnel_options{
-      .h2 = options.h2, .idle_limit = options.idle_release, .first_limit = options.idle_release};
+  TunnelOptions tunnel_options{.h2 = options.h2,
+                               .idle_limit = options.idle_release,
+                               .first_limit = options.idle_release,
+                               .congestion = options.congestion};
   entry->tunnel = std::make_unique<Tunnel>(ring, std::move(socket), std::move(session),
                                            std::move(tunnel_options), *entry);
   CO_TRY_DO(co_await io::with_deadline(ring, options.handshake_deadline, "tls handshake",

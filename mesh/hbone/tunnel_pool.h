@@ -14,6 +14,7 @@
 
 #include "mesh/base/result.h"
 #include "mesh/h2/connection.h"
+#include "mesh/hbone/congestion.h"
 #include "mesh/hbone/stream.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/socket.h"
@@ -72,6 +73,7 @@ struct PoolOptions {
   std::size_t tunnels_max = 4096;  // of the pool
   std::size_t waiters_per_key_max = 16384;
   h2::Options h2 = h2::Options::for_client();
+  CongestionOptions congestion{};
 };
 
 // Threads: those of its ring.

@@ -145,7 +145,8 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
   Serving serving(impl.handler, impl.options.answer_deadline, co_await io::current_cancel());
   TunnelOptions options{.h2 = impl.options.h2,
                         .idle_limit = impl.options.idle_deadline,
-                        .first_limit = impl.options.first_deadline};
+                        .first_limit = impl.options.first_deadline,
+                        .congestion = impl.options.congestion};
   Tunnel tunnel(impl.ring, std::move(socket), std::move(session), std::move(options), serving);
   serving.tunnel = &tunnel;
   impl.tunnels.push_back(&tunnel);

@@ -11,6 +11,7 @@
 
 #include "mesh/base/result.h"
 #include "mesh/h2/connection.h"
+#include "mesh/hbone/congestion.h"
 #include "mesh/hbone/stream.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/socket.h"
@@ -82,6 +83,8 @@ struct ServerOptions {
   // Between the last stream and the next.
   io::Duration idle_deadline = std::chrono::hours(1);
   h2::Options h2 = h2::Options::for_server();
+  // The sockets are accepted: whoever listens gives them congestion.at_first.
+  CongestionOptions congestion{};
 };
 
 // Threads: those of its ring. Destroy after every serve() is done.

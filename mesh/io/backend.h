@@ -10,6 +10,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "mesh/base/result.h"
 #include "mesh/io/buffer.h"
@@ -92,7 +94,8 @@ struct SocketSpec {
   bool family_v6 = false;
   bool transparent = false;
   bool reuse_port = false;
-  bool same_host = false;  // of a stream, and of what a listener accepts
+  bool same_host = false;                    // of a stream, and of what a listener accepts
+  std::string_view congestion_control = {};  // the same
   int backlog = 0;
   std::optional<std::uint32_t> mark;
   const net::NetworkNamespace* netns = nullptr;
@@ -135,6 +138,10 @@ class Backend {
   net::SocketAddress peer_address(int handle) const noexcept;
   // Bytes in the socket, or 0 at end of stream; none when there is neither (yet).
   std::optional<std::size_t> readable(int handle) const noexcept;
+  // See Socket.
+  std::optional<Duration> shortest_round_trip(int handle) const noexcept;
+  void use_congestion_control(int handle, std::string_view name) noexcept;
+  std::string congestion_control(int handle) const;
   // After a kReceiveFrom that succeeded: fills peer, local and truncated.
   void finish_receive_from(DatagramIo& datagram) const noexcept;
 

@@ -16,6 +16,12 @@ struct Feature {
 // Probed once, at the first call or the first Ring. The simulator answers with what it models.
 std::span<const Feature> features();
 
+// Whether TCP sockets of this process may use the congestion control of that name.
+bool has_congestion_control(std::string_view name);
+// One that sends what its window holds at once: empty, the system's own, unless that is BBR, which
+// has a timer for every segment. Then reno, which every kernel has. Asked once.
+std::string_view unpaced_congestion_control();
+
 // "io_uring" or "io_sim".
 std::string_view back_end_name();
 

@@ -21,6 +21,7 @@ Result<Listener> Listener::listen(Ring& ring, const ListenOptions& options) {
                                   .transparent = options.transparent,
                                   .reuse_port = options.reuse_port,
                                   .same_host = options.same_host,
+                                  .congestion_control = options.congestion_control,
                                   .backlog = options.backlog,
                                   .mark = options.mark,
                                   .netns = options.netns};

@@ -133,6 +133,8 @@ class World {
   std::uint64_t event_count() const noexcept;
   // Of all hosts, listeners and datagram sockets included: for finding leaks.
   std::size_t open_sockets() const noexcept;
+  // What they were last told to send by, of those that were told anything; empty is the system's.
+  std::vector<std::string> congestion_controls() const;
   // Sees every segment that crosses between hosts, when it is sent: who reads along on the wire.
   void set_tap(Tap tap);
   // What goes wrong from now on: a scenario that has done its worst takes the faults away.

@@ -143,6 +143,15 @@ net::SocketAddress Socket::local_address() const noexcept {
 net::SocketAddress Socket::peer_address() const noexcept {
   return impl_->backend().peer_address(impl_->handle);
 }
+std::optional<Duration> Socket::shortest_round_trip() const noexcept {
+  return impl_->backend().shortest_round_trip(impl_->handle);
+}
+void Socket::use_congestion_control(std::string_view name) noexcept {
+  impl_->backend().use_congestion_control(impl_->handle, name);
+}
+std::string Socket::congestion_control() const {
+  return impl_->backend().congestion_control(impl_->handle);
+}
 
 // io_uring reports POLLRDHUP whether it was asked for or not, and at once each time: after a
 // half-close the only way to learn of a later reset is to look again now and then.
@@ -166,6 +175,7 @@ Task<Result<Socket>> connect(Ring& ring, ConnectOptions options) {
                                   .family_v6 = options.to.ip.is_v6(),
                                   .transparent = options.from.has_value(),
                                   .same_host = options.same_host,
+                                  .congestion_control = options.congestion_control,
                                   .mark = options.mark,
                                   .netns = options.netns};
   CO_TRY(const int handle, backend.open_socket(spec));

@@ -10,6 +10,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "mesh/base/result.h"
 #include "mesh/io/buffer.h"
@@ -98,6 +100,13 @@ class Socket {
   net::SocketAddress local_address() const noexcept;  // for a captured connection: what was dialled
   net::SocketAddress peer_address() const noexcept;
 
+  // The shortest round trip that TCP has measured, the handshake's included; none when it has not.
+  std::optional<Duration> shortest_round_trip() const noexcept;
+  // By what algorithm the kernel sends from now on; empty: by the system's own. A kernel that has
+  // none of that name keeps the present one: nothing depends on it.
+  void use_congestion_control(std::string_view name) noexcept;
+  std::string congestion_control() const;
+
   // Waits until the peer resets, without consuming bytes: for noticing that an application gave up
   // while we connect on its behalf. An end of stream is no hang-up, with or without data before it:
   // who has finished sending may still want to hear the answer. Errors: kCancelled.
@@ -113,6 +122,7 @@ struct ConnectOptions {
   std::optional<net::IpAddress> from{};
   std::optional<std::uint32_t> mark{};           // SO_MARK: for routing only, never for trust
   bool same_host = false;                        // see ListenOptions
+  std::string_view congestion_control{};         // see ListenOptions
   const net::NetworkNamespace* netns = nullptr;  // nullptr: the process's own
   Duration deadline = std::chrono::seconds(10);
 };
@@ -126,6 +136,9 @@ struct ListenOptions {
   // The peer runs on this machine's kernel: there is no path whose rate has to be found out, so the
   // system's congestion control, which may pace every segment with a timer (BBR), is not used.
   bool same_host = false;
+  // Of what is accepted, by name (outlives the call); empty: the system's own. See
+  // Socket::use_congestion_control().
+  std::string_view congestion_control{};
   int backlog = 1024;
   std::optional<std::uint32_t> mark{};
   const net::NetworkNamespace* netns = nullptr;

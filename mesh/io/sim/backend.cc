@@ -273,6 +273,24 @@ std::optional<std::size_t> Backend::readable(int handle) const noexcept {
   return std::nullopt;
 }
 
+// The model's paths have no queue that a sample could be taken of: the link's own delay.
+std::optional<Duration> Backend::shortest_round_trip(int handle) const noexcept {
+  World::Core& core = *state_->side->core;
+  const SimSocket& socket = *core.socket(handle);
+  if (socket.connection == nullptr) return std::nullopt;
+  const sim::Host::State& near = *socket.connection->half(socket.side).host;
+  const sim::Host::State& far = *socket.connection->half(1 - socket.side).host;
+  return core.link(near, far).link.delay + core.link(far, near).link.delay;
+}
+
+void Backend::use_congestion_control(int handle, std::string_view name) noexcept {
+  state_->side->core->socket(handle)->congestion_control.emplace(name);
+}
+
+std::string Backend::congestion_control(int handle) const {
+  return state_->side->core->socket(handle)->congestion_control.value_or("");
+}
+
 void Backend::finish_receive_from(DatagramIo&) const noexcept {}
 
 }  // namespace internal

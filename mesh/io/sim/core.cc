@@ -159,6 +159,14 @@ SimSocket& World::Core::add_socket(std::unique_ptr<SimSocket> socket) {
   return added;
 }
 
+std::vector<std::string> World::Core::congestion_controls() const {
+  std::vector<std::string> names;
+  for (const auto& [handle, socket] : sockets_) {
+    if (socket->congestion_control) names.push_back(*socket->congestion_control);
+  }
+  return names;
+}
+
 void World::Core::remove_socket(int handle) noexcept { sockets_.erase(handle); }
 
 bool World::Core::descriptors_left() const noexcept {

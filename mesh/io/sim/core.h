@@ -79,6 +79,7 @@ struct World::Core : std::enable_shared_from_this<World::Core> {
   void remove_socket(int handle) noexcept;
   bool descriptors_left() const noexcept;
   std::size_t socket_count() const noexcept { return sockets_.size(); }
+  std::vector<std::string> congestion_controls() const;
   std::size_t rings_alive() const noexcept { return rings.size(); }
 
   Options options;

@@ -65,6 +65,10 @@ Task<Result<int>> Signals::next() {
   co_return 0;
 }
 
+bool has_congestion_control(std::string_view name) {
+  return name == "cubic" || name == "reno" || name == "bbr";
+}
+std::string_view unpaced_congestion_control() { return "reno"; }
 std::span<const Feature> features() { return {}; }
 std::string_view back_end_name() { return "io_sim"; }
 

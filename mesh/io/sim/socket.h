@@ -30,7 +30,13 @@ struct SimDatagram {
 
 struct SimSocket {
   SimSocket(World::Core& world, Host::State& at, const internal::SocketSpec& spec) noexcept
-      : core(world), host(at), type(spec.type), transparent(spec.transparent) {}
+      : core(world),
+        host(at),
+        type(spec.type),
+        transparent(spec.transparent),
+        congestion_control(spec.congestion_control.empty()
+                               ? std::nullopt
+                               : std::optional<std::string>(spec.congestion_control)) {}
 
   World::Core& core;
   Host::State& host;
@@ -38,8 +44,9 @@ struct SimSocket {
   internal::SocketType type;
   bool transparent;
   bool reuse_port = false;
-  bool exempt = false;      // opened by a ring of another host: the proxy
-  std::uint64_t owner = 0;  // the ring's id
+  std::optional<std::string> congestion_control;  // noted only; none: never asked for
+  bool exempt = false;                            // opened by a ring of another host: the proxy
+  std::uint64_t owner = 0;                        // the ring's id
   net::SocketAddress local;
   std::vector<Pending> pending;
 

@@ -117,6 +117,7 @@ std::uint64_t World::seed() const noexcept { return core_->options.seed; }
 std::uint64_t World::event_hash() const noexcept { return core_->hash; }
 std::uint64_t World::event_count() const noexcept { return core_->events; }
 std::size_t World::open_sockets() const noexcept { return core_->socket_count(); }
+std::vector<std::string> World::congestion_controls() const { return core_->congestion_controls(); }
 void World::set_tap(Tap tap) { core_->tap = std::move(tap); }
 void World::set_faults(const Faults& faults) noexcept { core_->options.faults = faults; }
 std::uint64_t World::random() noexcept { return core_->random.next(); }

@@ -61,6 +61,7 @@ const UringFeatures& uring_features() {
 std::span<const Feature> features() {
   static const auto list = [] {
     const internal::UringFeatures& found = internal::uring_features();
+    const bool paced = !unpaced_congestion_control().empty();
     return std::array{
         Feature{"recv-bundle", "one receive fills several buffers (Linux 6.10)",
                 found.receive_bundle, found.receive_bundle},
@@ -69,6 +70,9 @@ std::span<const Feature> features() {
                 found.multishot_limit},
         Feature{"no-iowait", "an idle worker is not counted as waiting for a disk (Linux 6.15)",
                 found.no_iowait, found.no_iowait},
+        Feature{"tcp-paced",
+                "the system's congestion control is BBR: tunnels on short paths use reno", paced,
+                paced},
     };
   }();
   return list;

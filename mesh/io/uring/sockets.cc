@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <string_view>
 
 #include "mesh/io/backend.h"
 #include "mesh/io/descriptor.h"
+#include "mesh/io/uring/congestion.h"
 
 namespace mesh::io::internal {
 namespace {
@@ -47,19 +47,13 @@ int set_up_bound(int fd, const SocketSpec& spec) noexcept {
   return spec.transparent ? set_transparent(fd, spec.family_v6) : 0;
 }
 
-// Reno is in every kernel and allowed to everybody. It sends what the window holds, at once.
-// Accepted connections inherit it. Nothing depends on it: a kernel that refuses keeps its own.
-void do_not_pace(int fd) noexcept {
-  constexpr std::string_view kReno = "reno";
-  setsockopt(fd, SOL_TCP, TCP_CONGESTION, kReno.data(), kReno.size());
-}
-
 int set_up(int fd, const SocketSpec& spec) noexcept {
   if (spec.mark) {
     const auto mark = static_cast<int>(*spec.mark);
     if (!set_option(fd, SOL_SOCKET, SO_MARK, mark)) return errno;
   }
-  if (spec.same_host) do_not_pace(fd);
+  if (spec.same_host) set_congestion_control(fd, kUnpacedEverywhere);
+  if (!spec.congestion_control.empty()) set_congestion_control(fd, spec.congestion_control);
   switch (spec.type) {
     case SocketType::kStream:
       if (!set_option(fd, SOL_TCP, TCP_NODELAY, 1)) return errno;
