@@ -29,8 +29,7 @@ struct Endpoint {
   std::uint32_t group = 0;  // in Endpoints::groups
   // "web-0;shop;web;v1;Kubernetes": workload, namespace, service, version, cluster; for telemetry.
   std::string workload = {};
-  std::vector<std::pair<std::string, std::string>> metadata = {};  // envoy.lb: subsets
-  bool tls_istio = false;                                          // metadata tlsMode: istio
+  bool tls_istio = false;  // metadata tlsMode: istio
 
   // What counts as the same host between updates, and what hashing uses.
   std::string key() const;
@@ -120,8 +119,8 @@ struct LoadBalancing {
   std::uint32_t choices = 2;
   double active_request_bias = 1.0;
   std::uint64_t min_ring = 1'024;
-  std::uint64_t max_ring = 8'388'608;
-  bool murmur_hash = false;  // else xxHash
+  std::uint64_t max_ring = 1'048'576;  // Envoy allows 8 Mi entries; this is 16 MiB
+  bool murmur_hash = false;            // else xxHash
   std::uint64_t maglev_table = 65'537;
   bool hash_by_hostname = false;
   double panic_threshold = 50;  // percent of healthy hosts; 0: never panics
@@ -193,8 +192,6 @@ struct Cluster {
   std::optional<UpstreamTls> tls_istio = {};  // of endpoints whose metadata says tlsMode istio
   TcpKeepalive keepalive = {};
   std::chrono::milliseconds dns_refresh{5'000};
-  std::vector<std::vector<std::string>> subset_selectors = {};
-  bool subset_fallback_any = false;
   // From istio metadata: which service this is, for telemetry.
   std::string service_host = {};
   std::string service_name = {};

@@ -166,7 +166,6 @@ struct Forward {
   std::vector<std::string> refused_upgrades = {};
   std::vector<RateLimitDescriptor> rate_limits = {};
   bool include_virtual_host_rate_limits = false;
-  std::vector<std::pair<std::string, std::string>> subset = {};  // envoy.lb metadata to match
 };
 
 struct Redirect {
