@@ -157,7 +157,6 @@ void strip_internal_headers(h2::Headers& headers) {
       "x-envoy-downstream-service-node",
       "x-envoy-expected-rq-timeout-ms",
       "x-envoy-external-address",
-      "x-envoy-fault-abort-grpc-request",
       "x-envoy-force-trace",
       "x-envoy-hedge-on-per-try-timeout",
       "x-envoy-internal",
