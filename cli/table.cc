@@ -14,7 +14,7 @@ std::string shown(std::string cell) {
 
 }  // namespace
 
-std::string table(const std::vector<std::vector<std::string>>& rows) {
+std::string table(const std::vector<std::vector<std::string>>& rows, std::size_t gap) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -28,7 +28,7 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
     for (std::size_t i = 0; i < row.size(); ++i) {
       const std::string cell = shown(row[i]);
       line += cell;
-      if (i + 1 < row.size()) line += std::string(widths[i] - cell.size() + 2, ' ');
+      if (i + 1 < row.size()) line += std::string(widths[i] - cell.size() + gap, ' ');
     }
     text += line + "\n";
   }

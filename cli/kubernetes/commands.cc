@@ -3,7 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "cli/analyze/analyze.h"
 #include "cli/kubernetes/install.h"
+#include "cli/kubernetes/waypoint.h"
 #include "cli/mesh_status.h"
 #include "cli/session.h"
 
@@ -83,8 +85,110 @@ void add_installation(CLI::App& weft, Session& session) {
   on_call(*command, session, removed, uninstall);
 }
 
+void add_namespace(CLI::App& command, Session& session) {
+  command.add_option("-n,--namespace", session.ns, "default: the context's");
+}
+
+struct WaypointFlags {
+  WaypointOptions options;
+  std::string timeout = "90s";
+};
+
+CLI::App* add_waypoint_command(CLI::App& all, Session& session, const char* name, const char* help,
+                               int (*run)(const Session&, const WaypointOptions&),
+                               std::shared_ptr<WaypointFlags> flags) {
+  CLI::App* command = all.add_subcommand(name, help);
+  add_cluster_choice(*command, session);
+  add_namespace(*command, session);
+  command->callback([flags, run, &session] {
+    const auto timeout = parse_duration(flags->timeout);
+    if (!timeout) {
+      session.code = complain(timeout.error());
+    } else if (flags->options.name == "none") {
+      session.code = complain("invalid name provided for waypoint, 'none' is a reserved value");
+    } else {
+      flags->options.timeout = *timeout;
+      session.code = run(session, flags->options);
+    }
+  });
+  return command;
+}
+
+void add_waypoint_shape(CLI::App& command, WaypointOptions& options) {
+  command.add_option("--name", options.name, "of the waypoint")->capture_default_str();
+  command.add_option("--for", options.traffic, "service, workload, all or none")
+      ->check(CLI::IsMember({"service", "workload", "all", "none"}));
+  command.add_option("-r,--revision", options.revision, "of the control plane it is for");
+  command.add_option("--class", options.class_name, "of the Gateway")->capture_default_str();
+}
+
+void add_waiting(CLI::App& command, WaypointFlags& flags) {
+  command.add_option("--waypoint-timeout", flags.timeout, "of waiting")->capture_default_str();
+}
+
+void add_waypoints(CLI::App& weft, Session& session) {
+  CLI::App* all = weft.add_subcommand("waypoint", "make, list, watch and delete waypoints");
+  all->require_subcommand(1);
+  auto flags = std::make_shared<WaypointFlags>();
+  CLI::App* command = add_waypoint_command(*all, session, "generate", "print a waypoint's Gateway",
+                                           waypoint_generate, flags);
+  add_output(*command, session);
+  add_waypoint_shape(*command, flags->options);
+
+  flags = std::make_shared<WaypointFlags>();
+  command = add_waypoint_command(*all, session, "apply", "make a waypoint", waypoint_apply, flags);
+  add_waypoint_shape(*command, flags->options);
+  add_waiting(*command, *flags);
+  command->add_flag("--enroll-namespace", flags->options.enroll_namespace,
+                    "have the namespace use it");
+  command->add_flag("--overwrite", flags->options.overwrite,
+                    "even if the namespace uses another one");
+  command->add_flag("-w,--wait", flags->options.wait, "until it is ready");
+
+  flags = std::make_shared<WaypointFlags>();
+  command = add_waypoint_command(*all, session, "list", "the waypoints", waypoint_list, flags);
+  add_output(*command, session);
+  command->add_flag("-A,--all-namespaces", flags->options.all_namespaces);
+
+  flags = std::make_shared<WaypointFlags>();
+  flags->options.wait = true;
+  command = add_waypoint_command(*all, session, "status", "whether waypoints are ready",
+                                 waypoint_status, flags);
+  add_output(*command, session);
+  command->add_flag("-A,--all-namespaces", flags->options.all_namespaces);
+  command->add_option("--wait", flags->options.wait, "until they are")->capture_default_str();
+  add_waiting(*command, *flags);
+
+  flags = std::make_shared<WaypointFlags>();
+  command =
+      add_waypoint_command(*all, session, "delete", "remove waypoints", waypoint_delete, flags);
+  command->add_option("names", flags->options.names, "which");
+  command->add_flag("--all", flags->options.all, "all of the namespace");
+  command->add_option("-r,--revision", flags->options.revision, "those of a revision");
+}
+
+void add_analyze(CLI::App& weft, Session& session) {
+  auto options = std::make_shared<AnalyzeOptions>();
+  CLI::App* command = weft.add_subcommand(
+      "analyze", "what in manifests, or in a cluster, does not do what was meant");
+  command->add_option("files", options->files,
+                      "manifests or folders of them, - for standard input; none: the cluster");
+  command->add_flag("--with-cluster", options->with_cluster,
+                    "the files as if they were applied to the cluster");
+  command->add_flag("-A,--all-namespaces", options->all_namespaces);
+  add_cluster_choice(*command, session);
+  add_namespace(*command, session);
+  add_output(*command, session);
+  command->footer("Exit code 0: nothing found; 5: errors or warnings; 1: could not look.");
+  command->callback([options, &session] { session.code = analyze(session, *options); });
+}
+
 }  // namespace
 
-void add_kubernetes_commands(CLI::App& weft, Session& session) { add_installation(weft, session); }
+void add_kubernetes_commands(CLI::App& weft, Session& session) {
+  add_installation(weft, session);
+  add_waypoints(weft, session);
+  add_analyze(weft, session);
+}
 
 }  // namespace mesh::cli

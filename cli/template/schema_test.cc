@@ -17,11 +17,16 @@ std::string problems(const char* schema, const Json& value) {
 }  // namespace
 
 TEST_CASE("Values that do not fit are named") {
-  constexpr const char* kSchema =
-      R"({"type": "object", "additionalProperties": false, "properties": {
-    "n": {"type": "integer", "minimum": 1, "maximum": 9}, "s": {"type": "string", "pattern": "^a", "minLength": 1},
-    "e": {"enum": ["x", "y"]}, "l": {"type": "array", "items": {"type": "boolean"}},
-    "o": {"type": "object", "additionalProperties": {"type": "string"}}, "no": {"not": {"const": "none"}}}})";
+  constexpr const char* kSchema = R"({
+    "type": "object", "additionalProperties": false,
+    "properties": {
+      "n": {"type": "integer", "minimum": 1, "maximum": 9},
+      "s": {"type": "string", "pattern": "^a", "minLength": 1},
+      "e": {"enum": ["x", "y"]},
+      "l": {"type": "array", "items": {"type": "boolean"}},
+      "o": {"type": "object", "additionalProperties": {"type": "string"}},
+      "no": {"not": {"const": "none"}}
+    }})";
   CHECK(problems(kSchema, {{"n", 3}, {"s", "ab"}, {"e", "x"}, {"l", {true}}, {"o", {{"k", "v"}}}})
             .empty());
   CHECK(problems(kSchema, {{"n", 0}}) == "n: must be 1 or more|");
