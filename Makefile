@@ -11,7 +11,7 @@ SUITE ?=
 TARGET ?=
 MESON_ARGS := $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized)
 
-.PHONY: help setup build demo test kubernetes test-kernel fuzz perf clean
+.PHONY: help setup build demo test kubernetes images test-kernel fuzz perf clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -35,6 +35,9 @@ test: setup $(BUILD)/build.ninja ## build and run every test (SANITIZE=address,u
 
 kubernetes: setup ## the real API server, kubectl, helm, Envoy … for the Kubernetes tests: once, into ~/.cache/weft
 	@tools/fetch-kubernetes
+
+images: build ## OCI archives of the programs, in BUILD/images: no daemon, no registry
+	@tools/make-images $(BUILD)
 
 test-kernel: setup $(BUILD)/build.ninja ## the kernel facts again, under Debian's 6.1 kernel in QEMU
 	@ninja -C $(BUILD) -j $(JOBS) test/kernel/io_uring_facts_test test/kernel/tcp_facts_test ebpf/ebpf_facts_test
