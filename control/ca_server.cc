@@ -14,8 +14,8 @@ std::unexpected<RpcError> refuse(int code, std::string message) {
 
 }  // namespace
 
-CaServer::CaServer(Hub& hub, const CertificateAuthority& authority,
-                   std::chrono::seconds max_lifetime, std::function<void()> settle)
+CaServer::CaServer(Hub& hub, const ca::Authority& authority, std::chrono::seconds max_lifetime,
+                   std::function<void()> settle)
     : hub_(hub), authority_(authority), max_lifetime_(max_lifetime), settle_(std::move(settle)) {}
 
 std::expected<net::SpiffeId, RpcError> CaServer::identity_of(const Caller& caller,
@@ -80,7 +80,9 @@ std::expected<std::string, RpcError> CaServer::create(const Caller& caller,
     if (request.validity_duration() > 0) {
       lifetime = std::min(lifetime, std::chrono::seconds(request.validity_duration()));
     }
-    const auto certificate = authority_.issue(request.csr(), *id, lifetime);
+    const auto authority = authority_.now();
+    if (authority == nullptr) return refuse(kUnavailable, "there is no authority yet");
+    const auto certificate = authority->issue(request.csr(), *id, lifetime);
     if (!certificate) {
       const bool ours = certificate.error().reason == Reason::kSystem ||
                         certificate.error().reason == Reason::kExpired;
@@ -88,7 +90,8 @@ std::expected<std::string, RpcError> CaServer::create(const Caller& caller,
     }
     istio::v1::auth::IstioCertificateResponse response;
     response.add_cert_chain(*certificate);
-    response.add_cert_chain(authority_.root_pem());
+    for (const std::string& one : authority->intermediates()) response.add_cert_chain(one);
+    response.add_cert_chain(authority->root_pem());
     return response.SerializeAsString();
   };
   auto result = issue();

@@ -42,6 +42,8 @@ using Names = std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>>;
 using Extensions = std::unique_ptr<STACK_OF(X509_EXTENSION), Deleter<free_extensions>>;
 
 constexpr std::size_t kMaxRequestBytes = 16 * 1024;
+constexpr std::size_t kMaxChain = 16;
+constexpr std::size_t kMaxRoots = 32;
 constexpr long kRootSeconds = 10L * 365 * 24 * 3600;
 constexpr std::string_view kRequestHeader = "-----BEGIN CERTIFICATE REQUEST-----";
 constexpr std::string_view kRequestFooter = "-----END CERTIFICATE REQUEST-----";
@@ -224,7 +226,9 @@ Result<Done> write_file(const std::string& path, std::string_view text, mode_t m
   return Done{};
 }
 
-KeyPair new_root(const std::string& trust_domain) {
+}  // namespace
+
+KeyPair make_root(const std::string& trust_domain) {
   const Key key = new_key();
   Certificate root = start_certificate(key.get(), nullptr, {.seconds = kRootSeconds});
   X509_NAME* name = X509_get_subject_name(root.get());
@@ -235,7 +239,11 @@ KeyPair new_root(const std::string& trust_domain) {
     MESH_CHECK(X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, text, length, -1, 0) == 1);
   };
   add("O", trust_domain);
-  add("CN", "Weft root");
+  // A name of its own: verifiers look roots up by name, and of two that are trusted must find both.
+  char* serial = i2s_ASN1_INTEGER(nullptr, X509_get_serialNumber(root.get()));
+  MESH_CHECK(serial != nullptr);
+  add("CN", std::string("Weft root ") + std::string(serial).substr(0, 16));
+  OPENSSL_free(serial);
   MESH_CHECK(X509_set_issuer_name(root.get(), name) == 1);
   add_extension(root.get(), root.get(), NID_basic_constraints, "critical,CA:TRUE");
   add_extension(root.get(), root.get(), NID_key_usage, "critical,keyCertSign,cRLSign");
@@ -244,11 +252,79 @@ KeyPair new_root(const std::string& trust_domain) {
   return {to_pem(root.get()), to_pem(key.get())};
 }
 
+namespace {
+
+// The PEM certificates in `text`, at most `most`; nothing else may be there but white space and
+// comments.
+Result<std::vector<Certificate>> read_certificates(const std::string& text, std::size_t most) {
+  std::vector<Certificate> all;
+  const Bio bio = reader(text);
+  while (Certificate one{PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)}) {
+    if (all.size() >= most) return failed(Reason::kTooLarge, "certificates in one chain");
+    all.push_back(std::move(one));
+  }
+  const bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  if (!is_end) return failed(Reason::kMalformed, "a PEM certificate");
+  return all;
+}
+
+Key read_key(const std::string& text) {
+  const Bio bio = reader(text);
+  // Never ask for a pass phrase on the terminal.
+  Key key(PEM_read_bio_PrivateKey(
+      bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
+  ERR_clear_error();
+  return key;
+}
+
+std::int64_t end_of(X509* certificate) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &parts) != 1) return 0;
+  return timegm(&parts);
+}
+
+using Store = std::unique_ptr<X509_STORE, Deleter<X509_STORE_free>>;
+using StoreContext = std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>>;
+void free_borrowed(STACK_OF(X509) * stack) { sk_X509_free(stack); }
+using Stack = std::unique_ptr<STACK_OF(X509), Deleter<free_borrowed>>;
+
+// The way from `certificate` to one of the roots, both ends in it.
+Result<std::vector<Certificate>> way_to_root(X509* certificate,
+                                             const std::vector<Certificate>& chain,
+                                             const std::vector<Certificate>& roots) {
+  const Store store(X509_STORE_new());
+  const Stack between(sk_X509_new_null());
+  const StoreContext context(X509_STORE_CTX_new());
+  MESH_CHECK(store != nullptr && between != nullptr && context != nullptr);
+  for (const Certificate& root : roots) X509_STORE_add_cert(store.get(), root.get());
+  for (const Certificate& one : chain) sk_X509_push(between.get(), one.get());
+  MESH_CHECK(X509_STORE_CTX_init(context.get(), store.get(), certificate, between.get()) == 1);
+  const bool verified = X509_verify_cert(context.get()) == 1;
+  const int error = X509_STORE_CTX_get_error(context.get());
+  ERR_clear_error();
+  if (!verified && error == X509_V_ERR_CERT_HAS_EXPIRED) {
+    return failed(Reason::kExpired, "the authority's certificate, or one above it, has expired");
+  }
+  if (!verified) {
+    return failed(Reason::kUntrusted, "the authority's certificate does not lead to its root");
+  }
+  std::vector<Certificate> way;
+  const STACK_OF(X509)* found = X509_STORE_CTX_get0_chain(context.get());
+  for (int i = 0; i < sk_X509_num(found); ++i) {
+    X509* one = sk_X509_value(found, i);
+    X509_up_ref(one);
+    way.emplace_back(one);
+  }
+  return way;
+}
+
 }  // namespace
 
 struct CertificateAuthority::Impl {
   Key key;
   Certificate certificate;
+  std::int64_t expires = 0;
 
   Result<std::string> finish(Certificate leaf, const std::string& names, bool critical) const {
     X509* issuer = certificate.get();
@@ -263,18 +339,13 @@ struct CertificateAuthority::Impl {
     return to_pem(leaf.get());
   }
 
-  // Not beyond the root's own end.
+  // Not beyond the end of what is above it.
   long clamp(long seconds) const {
-    int days = 0;
-    int rest = 0;
-    if (ASN1_TIME_diff(&days, &rest, nullptr, X509_get0_notAfter(certificate.get())) != 1) return 0;
-    return std::min(seconds, days * 86400L + rest);
+    return std::min(seconds, static_cast<long>(expires - std::time(nullptr)));
   }
 };
 
-CertificateAuthority::CertificateAuthority(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {
-  root_pem_ = to_pem(impl_->certificate.get());
-}
+CertificateAuthority::CertificateAuthority(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 CertificateAuthority::~CertificateAuthority() = default;
 
@@ -288,7 +359,7 @@ Result<std::unique_ptr<CertificateAuthority>> CertificateAuthority::open(
     return failed(Reason::kMalformed, "one of root-cert.pem and root-key.pem is missing");
   }
   if (!has_key) {
-    const KeyPair root = new_root(trust_domain);
+    const KeyPair root = make_root(trust_domain);
     TRY_DO(write_file(key_path, root.key_pem, 0600));
     TRY_DO(write_file(certificate_path, root.certificate_pem, 0644));
   }
@@ -299,22 +370,36 @@ Result<std::unique_ptr<CertificateAuthority>> CertificateAuthority::open(
   }
   TRY(const std::string certificate_text, read_file(certificate_path));
   TRY(const std::string key_text, read_file(key_path));
+  auto opened = from(
+      {.certificate = certificate_text, .key = key_text, .chain = {}, .roots = certificate_text});
+  if (opened || opened.error().reason == Reason::kExpired) return opened;
+  return failed(Reason::kMalformed, "root-cert.pem and root-key.pem are not a root and its key");
+}
+
+Result<std::unique_ptr<CertificateAuthority>> CertificateAuthority::from(
+    const AuthorityMaterial& material) {
+  TRY(std::vector<Certificate> own, read_certificates(material.certificate, kMaxChain));
+  TRY(const std::vector<Certificate> chain, read_certificates(material.chain, kMaxChain));
+  TRY(const std::vector<Certificate> roots, read_certificates(material.roots, kMaxRoots));
   auto impl = std::make_unique<Impl>();
-  const Bio certificate_bio = reader(certificate_text);
-  const Bio key_bio = reader(key_text);
-  impl->certificate.reset(PEM_read_bio_X509(certificate_bio.get(), nullptr, nullptr, nullptr));
-  // Never ask for a pass phrase on the terminal.
-  impl->key.reset(PEM_read_bio_PrivateKey(
-      key_bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
+  impl->key = read_key(material.key);
+  const bool matches = !own.empty() && impl->key != nullptr &&
+                       X509_check_private_key(own.front().get(), impl->key.get()) == 1 &&
+                       X509_check_ca(own.front().get()) != 0;
   ERR_clear_error();
-  if (impl->certificate == nullptr || impl->key == nullptr ||
-      X509_check_private_key(impl->certificate.get(), impl->key.get()) != 1 ||
-      X509_check_ca(impl->certificate.get()) == 0) {
-    ERR_clear_error();
-    return failed(Reason::kMalformed, "root-cert.pem and root-key.pem are not a root and its key");
+  if (!matches) return failed(Reason::kMalformed, "not an authority's certificate and its key");
+  impl->certificate = std::move(own.front());
+  TRY(const std::vector<Certificate> way, way_to_root(impl->certificate.get(), chain, roots));
+  auto authority = std::unique_ptr<CertificateAuthority>(new CertificateAuthority(std::move(impl)));
+  authority->root_pem_.clear();
+  for (const Certificate& root : roots) authority->root_pem_ += to_pem(root.get());
+  authority->expires_ = end_of(way.front().get());
+  for (std::size_t i = 0; i < way.size(); ++i) {
+    authority->expires_ = std::min(authority->expires_, end_of(way[i].get()));
+    if (i + 1 < way.size()) authority->intermediates_.push_back(to_pem(way[i].get()));
   }
-  if (impl->clamp(1) < 1) return failed(Reason::kExpired, "root-cert.pem has expired");
-  return std::unique_ptr<CertificateAuthority>(new CertificateAuthority(std::move(impl)));
+  authority->impl_->expires = authority->expires_;
+  return authority;
 }
 
 Result<std::string> CertificateAuthority::issue(const std::string& csr_pem, const net::SpiffeId& id,
@@ -322,7 +407,7 @@ Result<std::string> CertificateAuthority::issue(const std::string& csr_pem, cons
   const std::string uri = id.to_string();
   TRY(const Request request, read_request(csr_pem, uri));
   const long seconds = impl_->clamp(static_cast<long>(lifetime.count()));
-  if (seconds < 1) return failed(Reason::kExpired, "root-cert.pem has expired");
+  if (seconds < 1) return failed(Reason::kExpired, "the authority's certificate has expired");
   // Clocks differ a little; but a short life must not seem half over when it begins.
   const Validity validity{.before_seconds = std::min(60L, seconds / 10), .seconds = seconds};
   Certificate leaf = start_certificate(X509_REQ_get0_pubkey(request.get()),
@@ -347,6 +432,7 @@ Result<KeyPair> CertificateAuthority::issue_server(const std::vector<std::string
                                         reinterpret_cast<const unsigned char*>("weft-control"), -1,
                                         -1, 0) == 1);
   TRY(std::string certificate, impl_->finish(std::move(leaf), text, false));
+  for (const std::string& one : intermediates_) certificate += one;
   return KeyPair{std::move(certificate), to_pem(key.get())};
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Certificate authority: the root, kept in a folder, and the certificates signed with it. Uses
-// OpenSSL. Issuing says nothing about who may ask: that is ca_server.h.
+// Certificate authority: what signs, and the certificates signed with it. Uses OpenSSL. Issuing
+// says nothing about who may ask: that is ca_server.h.
 
 #include <chrono>
 #include <cstdint>
@@ -18,8 +18,18 @@ struct KeyPair {
   std::string key_pem;
 };
 
+// What signs, as PEM texts.
+struct AuthorityMaterial {
+  std::string certificate, key;
+  std::string chain;  // between the certificate and a root; may be empty, may have both in it
+  std::string roots;  // all that is to be trusted, the own one too
+};
+
+// A self-signed root, for ten years.
+KeyPair make_root(const std::string& trust_domain);
+
 // Threads: issuing from any.
-// Limits: a signing request of 16 KiB.
+// Limits: a signing request of 16 KiB; 16 certificates in a chain, 32 roots.
 class CertificateAuthority {
  public:
   // Opens FOLDER/root-cert.pem (0644) and root-key.pem (0600), or makes both when neither is there.
@@ -27,9 +37,17 @@ class CertificateAuthority {
   // can be read by others), kExpired.
   static Result<std::unique_ptr<CertificateAuthority>> open(const std::string& folder,
                                                             const std::string& trust_domain);
+  // Errors: kMalformed: not certificates, not its key, not an authority; kUntrusted: the
+  // certificate does not lead to one of the roots; kExpired: something on the way there has.
+  static Result<std::unique_ptr<CertificateAuthority>> from(const AuthorityMaterial& material);
   ~CertificateAuthority();
 
+  // What is to be trusted: one root, or several one after the other.
   const std::string& root_pem() const { return root_pem_; }
+  // What comes between a certificate issued here and the root; each a PEM block; empty for a root.
+  const std::vector<std::string>& intermediates() const { return intermediates_; }
+  // When the first of the signing certificate and what is above it ends; seconds since 1970.
+  std::int64_t expires() const { return expires_; }
 
   // A certificate for the key of the PEM signing request and for `id`, whatever the request asks to
   // be called: its only name is the URI. Valid from a little before now, for `lifetime`.
@@ -38,7 +56,8 @@ class CertificateAuthority {
   Result<std::string> issue(const std::string& csr_pem, const net::SpiffeId& id,
                             std::chrono::seconds lifetime) const;
 
-  // A key and certificate for a server of ours. `names` are DNS names and IP addresses.
+  // A key and certificate for a server of ours, with the intermediates. `names` are DNS names and
+  // IP addresses.
   Result<KeyPair> issue_server(const std::vector<std::string>& names) const;
 
  private:
@@ -46,6 +65,8 @@ class CertificateAuthority {
   explicit CertificateAuthority(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
   std::string root_pem_;
+  std::vector<std::string> intermediates_;
+  std::int64_t expires_ = 0;
 };
 
 }  // namespace mesh::control

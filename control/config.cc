@@ -1,5 +1,6 @@
 #include "control/config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 
@@ -14,6 +15,9 @@ struct Flags {
   std::string manifests, state, tokens;
   bool kubernetes = false;
   std::string kubeconfig, context;
+  std::string ns = "weft-system", pod = "weft-control";
+  std::vector<std::string> node_accounts;
+  std::string rotation_wait;
   std::string listen = "[::]:15012";
   std::string debug_listen = "[::]:15014";
   std::string lifetime = "24h";
@@ -30,13 +34,30 @@ void declare(CLI::App& app, Flags& flags) {
                "Serve what an API server holds: that of the cluster we run in, or --kubeconfig");
   app.add_option("--kubeconfig", flags.kubeconfig, "How to reach the API server from outside");
   app.add_option("--context", flags.context, "Of the kubeconfig, if not its current one");
+  app.add_option("--namespace", flags.ns, "Our own: of the Lease and the root's Secret")
+      ->envname("POD_NAMESPACE")
+      ->capture_default_str();
+  app.add_option("--pod-name", flags.pod, "What this replica is called")
+      ->envname("POD_NAME")
+      ->capture_default_str();
+  app.add_option("--node-account", flags.node_accounts,
+                 "Service account of ztunnels, NAMESPACE/NAME (default: ztunnel of our namespace)")
+      ->envname("CA_TRUSTED_NODE_ACCOUNTS")
+      ->delimiter(',');
+  app.add_option(
+      "--rotation-wait", flags.rotation_wait,
+      "Between the steps of a root's rotation (default: the certificate lifetime and 10m)");
+  app.add_option("--trust-domain-alias", flags.settings.trust_domain_aliases,
+                 "A former name of the trust domain, which counts as it")
+      ->delimiter(',');
   app.add_option("--state", flags.state, "Folder for the root key and other state")->required();
   app.add_option("--listen", flags.listen, "Discovery and certificates: gRPC over TLS")
       ->capture_default_str();
   app.add_option("--debug-listen", flags.debug_listen, "Metrics and debug pages: HTTP")
       ->capture_default_str();
   app.add_option("--tokens", flags.tokens,
-                 "Folder with a file per node that holds its bearer token (default: STATE/tokens)");
+                 "Folder with a file per node that holds its bearer token (default: STATE/tokens, "
+                 "with --kubernetes: none)");
   app.add_option("--trust-domain", flags.settings.trust_domain, "Of the identities issued")
       ->envname("TRUST_DOMAIN")
       ->capture_default_str();
@@ -87,6 +108,26 @@ std::expected<Config, Leave> check(Flags flags) {
   if (flags.log_format != "text" && flags.log_format != "json") {
     return mistake("--log-format: must be text or json");
   }
+  config.rotation_wait = *lifetime + std::chrono::minutes(10);
+  if (!flags.rotation_wait.empty()) {
+    const auto wait = parse_duration(flags.rotation_wait);
+    if (!wait || *wait < *lifetime) {
+      return mistake("--rotation-wait: must be a duration, not under --certificate-lifetime");
+    }
+    config.rotation_wait = *wait;
+  }
+  for (std::string& account : flags.node_accounts) {
+    if (std::count(account.begin(), account.end(), '/') != 1 || account.size() < 3) {
+      return mistake("--node-account: \"" + account + "\" is not NAMESPACE/NAME");
+    }
+    config.node_accounts.insert(std::move(account));
+  }
+  if (config.node_accounts.empty()) config.node_accounts.insert(flags.ns + "/ztunnel");
+  for (const std::string& alias : flags.settings.trust_domain_aliases) {
+    if (!net::SpiffeId::make(alias, "ns", "sa")) {
+      return mistake("--trust-domain-alias: \"" + alias + "\" is not a trust domain");
+    }
+  }
   telemetry::LogFilter filter;
   if (!filter.apply(flags.log_level)) {
     return mistake("--log-level: \"" + flags.log_level + "\" is not a level");
@@ -95,7 +136,10 @@ std::expected<Config, Leave> check(Flags flags) {
   config.kubeconfig = std::move(flags.kubeconfig);
   config.context = std::move(flags.context);
   config.state = std::move(flags.state);
-  config.tokens = flags.tokens.empty() ? config.state + "/tokens" : std::move(flags.tokens);
+  config.tokens = std::move(flags.tokens);
+  if (config.tokens.empty() && !flags.kubernetes) config.tokens = config.state + "/tokens";
+  config.ns = std::move(flags.ns);
+  config.pod = std::move(flags.pod);
   config.listen = *listen;
   config.debug_listen = *debug_listen;
   config.settings = std::move(flags.settings);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <expected>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,12 @@ struct Config {
   std::string manifests;   // empty: the API server is the store
   std::string kubeconfig;  // empty: that of the cluster we run in
   std::string context;
+  std::string ns = "weft-system";                    // ours
+  std::string pod = "weft-control";                  // what we are called in the Lease
+  std::set<std::string, std::less<>> node_accounts;  // of ztunnels: "NAMESPACE/NAME"
+  std::chrono::seconds rotation_wait{0};
   std::string state;
-  std::string tokens;  // STATE/tokens unless said
+  std::string tokens;  // STATE/tokens unless said; on an API server: none unless said
   net::SocketAddress listen;
   net::SocketAddress debug_listen;
   Settings settings;

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/kubernetes/replica.h"
 #include "control/tokens.h"
 #include "control/wire_json.h"
 
@@ -30,6 +31,10 @@ std::string metric(std::string_view name, std::string_view type, std::string_vie
 }  // namespace
 
 HttpResponse DebugPages::answer(const admin::Request& request) {
+  const bool changes = request.path == "/debug/ca/rotate";
+  if (changes != (request.method == "POST")) {
+    return text_page(405, changes ? "POST it\n" : "nothing to post here\n");
+  }
   if (request.path == "/ready") return ready();
   if (request.path == "/metrics") return metrics();
   if (!request.path.starts_with("/debug/")) return text_page(404, "no such page\n");
@@ -44,6 +49,8 @@ HttpResponse DebugPages::debug(const admin::Request& request) {
   if (request.path == "/debug/sync") return sync();
   if (request.path == "/debug/explain") return explain(request);
   if (request.path == "/debug/problems") return problems();
+  if (request.path == "/debug/ca" || request.path == "/debug/ca/rotate") return authority(request);
+  if (request.path == "/debug/replica") return replica();
   if (request.path == "/debug/workloads") {
     return resources(xds::ResourceType::kAddress, "workload");
   }
@@ -52,7 +59,34 @@ HttpResponse DebugPages::debug(const admin::Request& request) {
   return text_page(404, "no such page\n");
 }
 
+HttpResponse DebugPages::authority(const admin::Request& request) const {
+  if (replica_ == nullptr) return text_page(404, "the authority is in STATE/ca\n");
+  if (request.path == "/debug/ca/rotate") {
+    const auto asked = replica_->rotate();
+    if (!asked) return text_page(409, asked.error() + "\n");
+  }
+  const auto status = replica_->ca_status();
+  return json_page({{"pluggedIn", status.plugged_in},
+                    {"state", status.state},
+                    {"since", status.since},
+                    {"expires", status.expires},
+                    {"resourceVersion", status.version},
+                    {"problem", status.problem}});
+}
+
+HttpResponse DebugPages::replica() const {
+  if (replica_ == nullptr) return text_page(404, "the store is a folder\n");
+  const auto lease = replica_->election();
+  return json_page(
+      {{"writes", lease.held}, {"holder", lease.holder}, {"problems", replica_->problems()}});
+}
+
 HttpResponse DebugPages::ready() const {
+  if (replica_ != nullptr && replica_->ca_status().expires == 0) {
+    const std::string problem = replica_->ca_status().problem;
+    return text_page(503, "not ready: there is no authority to sign certificates" +
+                              (problem.empty() ? "" : ": " + problem) + "\n");
+  }
   if (hub_.snapshot() != nullptr) return text_page(200, "ready\n");
   for (const manifest::Problem& problem : hub_.problems()) {
     if (problem.severity == manifest::Severity::kError) {
@@ -97,6 +131,7 @@ HttpResponse DebugPages::metrics() const {
   add("weft_control_certificates_total", "counter", "Certificates issued.", counters.certificates);
   add("weft_control_certificates_refused_total", "counter", "Signing requests refused.",
       counters.certificates_refused);
+  if (replica_ != nullptr) text += replica_->metrics();
   return {.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = std::move(text)};
 }
 

@@ -23,9 +23,13 @@ std::string to_string(const grpc::ByteBuffer& buffer) {
   return std::string(reinterpret_cast<const char*>(slice.begin()), slice.size());
 }
 
-std::shared_ptr<grpc::Channel> connect(int port, const std::string& root_pem) {
+std::shared_ptr<grpc::Channel> connect(int port, const std::string& root_pem,
+                                       const std::string& certificate_pem,
+                                       const std::string& key_pem) {
   grpc::SslCredentialsOptions tls;
   tls.pem_root_certs = root_pem;
+  tls.pem_cert_chain = certificate_pem;
+  tls.pem_private_key = key_pem;
   grpc::ChannelArguments arguments;
   // Each client has a connection of its own.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -46,9 +50,10 @@ struct TestClient::Impl {
   bool reading = false;
   bool ended = false;
 
-  Impl(int port, const std::string& root_pem, std::string token)
+  Impl(int port, const std::string& root_pem, std::string token, const std::string& certificate_pem,
+       const std::string& key_pem)
       : authorization(token.empty() ? "" : "Bearer " + std::move(token)),
-        stub(connect(port, root_pem)) {}
+        stub(connect(port, root_pem, certificate_pem, key_pem)) {}
 
   std::unique_ptr<grpc::ClientContext> new_context() const {
     auto made = std::make_unique<grpc::ClientContext>();
@@ -71,8 +76,9 @@ struct TestClient::Impl {
   std::optional<bool> early_read;
 };
 
-TestClient::TestClient(int port, const std::string& root_pem, std::string token)
-    : impl_(std::make_unique<Impl>(port, root_pem, std::move(token))) {}
+TestClient::TestClient(int port, const std::string& root_pem, std::string token,
+                       const std::string& certificate_pem, const std::string& key_pem)
+    : impl_(std::make_unique<Impl>(port, root_pem, std::move(token), certificate_pem, key_pem)) {}
 
 TestClient::~TestClient() {
   if (impl_->stream) close();

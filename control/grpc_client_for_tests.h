@@ -13,8 +13,9 @@ namespace mesh::control {
 
 class TestClient {
  public:
-  // Trusts `root_pem`; shows `token` unless it is empty.
-  TestClient(int port, const std::string& root_pem, std::string token);
+  // Trusts `root_pem`; shows `token` unless it is empty, and so with the certificate.
+  TestClient(int port, const std::string& root_pem, std::string token,
+             const std::string& certificate_pem = {}, const std::string& key_pem = {});
   ~TestClient();
 
   // A call with one request and one answer. The status code is 0 with an answer.

@@ -71,7 +71,8 @@ class Bench {
     std::filesystem::create_directory(folder_ + "/tokens");
     std::ofstream(folder_ + "/tokens/node-1") << kToken << "\n";
     authority_ = *CertificateAuthority::open(folder_, "cluster.local");
-    ca_.emplace(hub_, *authority_, std::chrono::hours(24), [] {});
+    signing_.set(authority_);
+    ca_.emplace(hub_, signing_, std::chrono::hours(24), [] {});
     tokens_.emplace(folder_ + "/tokens");
     REQUIRE(write_serving_identity(folder_ + "/serving", *authority_->issue_server({"localhost"}),
                                    authority_->root_pem()));
@@ -103,7 +104,8 @@ class Bench {
   telemetry::LogSink sink_{STDERR_FILENO};
   telemetry::Log log_;
   Hub hub_{Settings{}, 1, [](std::uint64_t) {}};
-  std::unique_ptr<CertificateAuthority> authority_;
+  std::shared_ptr<CertificateAuthority> authority_;
+  ca::Authority signing_;
   std::optional<CaServer> ca_;
   std::optional<Tokens> tokens_;
   std::unique_ptr<GrpcServer> server_;

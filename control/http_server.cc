@@ -27,7 +27,7 @@ std::string format(const HttpResponse& response, bool with_body) {
                      "\r\ncontent-type: " + response.content_type +
                      "\r\ncontent-length: " + std::to_string(response.body.size()) +
                      "\r\ncache-control: no-store\r\nconnection: close\r\n";
-  if (response.status == 405) text += "allow: GET, HEAD\r\n";
+  if (response.status == 405) text += "allow: GET, HEAD, POST\r\n";
   if (response.status == 401) text += "www-authenticate: Bearer\r\n";
   text += "\r\n";
   if (with_body) text += response.body;
@@ -35,6 +35,10 @@ std::string format(const HttpResponse& response, bool with_body) {
 }
 
 // One connection: its request as far as it came, then its answer as far as it went.
+bool is_known(const std::string& method) {
+  return method == "GET" || method == "HEAD" || method == "POST";
+}
+
 struct Connection {
   int fd = -1;
   std::string received;
@@ -71,10 +75,10 @@ struct Connection {
     deadline = Clock::now() + kPatience;
     if (parsed.result == admin::ParseResult::kBad) {
       answer = format({.status = parsed.status, .content_type = "text/plain", .body = {}}, false);
-    } else if (parsed.request.method != "GET" && parsed.request.method != "HEAD") {
+    } else if (!is_known(parsed.request.method)) {
       answer = format({.status = 405, .content_type = "text/plain", .body = {}}, false);
     } else {
-      answer = format(handler(parsed.request), parsed.request.method == "GET");
+      answer = format(handler(parsed.request), parsed.request.method != "HEAD");
     }
     return send();
   }

@@ -1,7 +1,7 @@
 #pragma once
-// HttpServer: port 15014, HTTP/1.1 for probes, scrapers and operators. GET and HEAD, one request a
-// connection. One thread, which waits by poll(2): unlike the proxies, control also runs where
-// io_uring is refused.
+// HttpServer: port 15014, HTTP/1.1 for probes, scrapers and operators. GET, HEAD and POST (of
+// which only what the path and query say is looked at), one request a connection. One thread, which
+// waits by poll(2): unlike the proxies, control also runs where io_uring is refused.
 //
 // Limits: 64 connections (a further one ends the oldest), 8 KiB of request, 10 s for a
 // request and 10 s without progress for its answer.

@@ -13,6 +13,8 @@
 #include <set>
 #include <string>
 
+#include "control/auth/callers.h"
+#include "control/ca/authority.h"
 #include "control/ca_server.h"
 #include "control/certificates.h"
 #include "control/config.h"
@@ -20,7 +22,7 @@
 #include "control/grpc_server.h"
 #include "control/http_server.h"
 #include "control/hub.h"
-#include "control/kube_store.h"
+#include "control/kubernetes/replica.h"
 #include "control/state.h"
 #include "control/store.h"
 #include "control/tokens.h"
@@ -79,36 +81,105 @@ sigset_t block_signals() {
   return signals;
 }
 
-// Where the manifests come from: a folder or an API server.
+// Where the manifests and the authority come from: a folder or an API server.
 struct Source {
   std::unique_ptr<Store> folder;
-  std::unique_ptr<KubeStore> kubernetes;
+  std::unique_ptr<kubernetes::Replica> replica;
 
   // What is wrong.
-  std::expected<Done, std::string> open(const Config& config,
-                                        std::function<void(const StoreState&)> changed) {
-    if (!config.manifests.empty()) {
-      auto opened = Store::open(config.manifests, config.state + "/manifests", std::move(changed));
-      if (!opened)
-        return std::unexpected(text_of("--manifests " + config.manifests, opened.error()));
-      folder = *std::move(opened);
-      return Done{};
-    }
+  std::expected<Done, std::string> open(const Config& config, Hub& hub, ca::Authority& authority,
+                                        telemetry::Log& log,
+                                        std::function<void(const StoreState&)> changed,
+                                        std::function<void()> authority_changed) {
+    if (!config.manifests.empty()) return open_folder(config, authority, std::move(changed));
     auto access = config.kubeconfig.empty()
                       ? kube::in_cluster()
                       : kube::load_kubeconfig(config.kubeconfig, config.context);
     if (!access) return std::unexpected("--kubernetes: " + access.error());
-    auto opened = KubeStore::open(*std::move(access), std::move(changed));
+    auto opened = kubernetes::Replica::open({.access = *std::move(access),
+                                             .ns = config.ns,
+                                             .pod = config.pod,
+                                             .node_accounts = config.node_accounts,
+                                             .rotation_wait = config.rotation_wait},
+                                            hub, authority, log, std::move(changed),
+                                            std::move(authority_changed));
     if (!opened) return std::unexpected("--kubernetes: " + opened.error());
-    kubernetes = *std::move(opened);
+    replica = *std::move(opened);
+    return Done{};
+  }
+
+  std::expected<Done, std::string> open_folder(const Config& config, ca::Authority& authority,
+                                               std::function<void(const StoreState&)> changed) {
+    auto root = CertificateAuthority::open(config.state + "/ca", config.settings.trust_domain);
+    if (!root) return std::unexpected(text_of(config.state + "/ca", root.error()));
+    authority.set(*std::move(root));
+    auto opened = Store::open(config.manifests, config.state + "/manifests", std::move(changed));
+    if (!opened) return std::unexpected(text_of("--manifests " + config.manifests, opened.error()));
+    folder = *std::move(opened);
     return Done{};
   }
 
   void settle(int timeout_ms) {
     if (folder != nullptr) folder->settle(timeout_ms);
-    if (kubernetes != nullptr) kubernetes->settle(timeout_ms);
+    if (replica != nullptr) replica->settle(timeout_ms);
   }
 };
+
+// The files that port 15012 shows and verifies by, after each change of the authority.
+class ServingIdentity {
+ public:
+  ServingIdentity(const Config& config, const ca::Authority& authority, telemetry::Log& log)
+      : folder_(config.state + "/serving"),
+        names_(config.serving_names),
+        authority_(authority),
+        log_(log) {}
+
+  const std::string& folder() const { return folder_; }
+
+  // What is wrong; nothing is before there is an authority.
+  std::expected<Done, std::string> write() {
+    const auto authority = authority_.now();
+    if (authority == nullptr || authority == shown_) return Done{};
+    const auto identity = authority->issue_server(names_);
+    if (!identity) return std::unexpected(text_of("--san", identity.error()));
+    const auto written = write_serving_identity(folder_, *identity, authority->root_pem());
+    if (!written) return std::unexpected(text_of(folder_, written.error()));
+    shown_ = authority;
+    return Done{};
+  }
+  void refresh() {
+    if (const auto written = write(); !written) log_.error("ca", written.error());
+  }
+
+ private:
+  const std::string folder_;
+  const std::vector<std::string> names_;
+  const ca::Authority& authority_;
+  telemetry::Log& log_;
+  std::shared_ptr<const CertificateAuthority> shown_;
+};
+
+// Until there is an authority, nothing can be served; /ready says why. False: a signal came first.
+bool wait_for(const ca::Authority& authority, const sigset_t& signals) {
+  const timespec pause{.tv_sec = 0, .tv_nsec = 20'000'000};
+  while (authority.now() == nullptr) {
+    if (sigtimedwait(&signals, nullptr, &pause) > 0) return false;
+  }
+  return true;
+}
+
+// What outlives us: the root, the debug token, the number of the last snapshot.
+std::expected<Done, std::string> make_folders(const Config& config) {
+  for (const std::string& folder : {config.state, config.state + "/ca", config.state + "/manifests",
+                                    config.tokens.empty() ? config.state : config.tokens}) {
+    if (const auto made = make_folder(folder); !made) {
+      return std::unexpected(text_of(folder, made.error()));
+    }
+  }
+  // The root certificate is for everybody to read; its key's own mode protects it.
+  (void)::chmod((config.state + "/ca").c_str(), 0755);
+  return Done{};
+}
 
 int run(const Config& config) {
   const sigset_t signals = block_signals();
@@ -117,17 +188,7 @@ int run(const Config& config) {
   telemetry::LogSink sink(STDERR_FILENO);
   telemetry::Log log(sink, config.log_format, filter);
 
-  // What outlives us: the root, the debug token, the number of the last snapshot.
-  for (const std::string& folder :
-       {config.state, config.state + "/ca", config.state + "/manifests", config.tokens}) {
-    if (const auto made = make_folder(folder); !made) return give_up(folder, made.error());
-  }
-  // The root certificate is for everybody to read; its key's own mode protects it.
-  (void)::chmod((config.state + "/ca").c_str(), 0755);
-  auto authority = CertificateAuthority::open(config.state + "/ca", config.settings.trust_domain);
-  if (!authority) return give_up(config.state + "/ca", authority.error());
-  auto identity = (*authority)->issue_server(config.serving_names);
-  if (!identity) return give_up("--san", identity.error());
+  if (const auto made = make_folders(config); !made) return give_up(made.error());
   auto debug_token = token_file(config.state + "/debug-token");
   if (!debug_token) return give_up(config.state + "/debug-token", debug_token.error());
   const std::string version_path = config.state + "/version";
@@ -138,33 +199,45 @@ int run(const Config& config) {
     if (!kept) log.warn("state", "the snapshot's number was not kept", {{"file", version_path}});
     log.info("snapshot", "published", {{"version", std::to_string(version)}});
   });
+  ca::Authority authority;
+  ServingIdentity identity(config, authority, log);
   ProblemLog problem_log(log);
   Source source;
-  const auto opened = source.open(config, [&](const StoreState& state) {
-    problem_log.say(state.problems);
-    hub.publish(state.world, state.problems, state.was_good);
-  });
+  const auto opened = source.open(
+      config, hub, authority, log,
+      [&](const StoreState& state) {
+        problem_log.say(state.problems);
+        hub.publish(state.world, state.problems, state.was_good);
+      },
+      [&] { identity.refresh(); });
   if (!opened) return give_up(opened.error());
 
-  // The data planes' side, then the operators'.
-  Tokens tokens(config.tokens);
-  const std::string serving = config.state + "/serving";
-  const auto shown = write_serving_identity(serving, *identity, (*authority)->root_pem());
-  if (!shown) return give_up(serving, shown.error());
-  CaServer ca(hub, **authority, config.certificate_lifetime, [&] { source.settle(250); });
-  const auto grpc = GrpcServer::start({.address = config.listen.to_string(), .identity = serving},
-                                      hub, ca, tokens, log);
-  if (grpc == nullptr) {
-    return give_up("cannot listen on " + config.listen.to_string() +
-                   ": is the port in use? Choose another with --listen");
-  }
-  DebugPages pages(hub, *debug_token, [&] { source.settle(1000); });
+  // The operators' side, then the data planes'.
+  DebugPages pages(hub, *debug_token, [&] { source.settle(1000); }, source.replica.get());
   auto http = HttpServer::start(
       config.debug_listen, [&](const admin::Request& request) { return pages.answer(request); });
   if (!http) {
     return give_up("cannot listen on " + config.debug_listen.to_string() +
                        "; choose another with --debug-listen",
                    http.error());
+  }
+  if (!wait_for(authority, signals)) return 0;
+  if (source.folder != nullptr) {
+    if (const auto written = identity.write(); !written) return give_up(written.error());
+  }
+  std::vector<Authenticator*> token_books;
+  std::optional<Tokens> tokens;
+  if (!config.tokens.empty()) token_books.push_back(&tokens.emplace(config.tokens));
+  if (source.replica != nullptr) token_books.push_back(&source.replica->tokens());
+  std::vector<std::string> trust_domains = config.settings.trust_domain_aliases;
+  trust_domains.push_back(config.settings.trust_domain);
+  auth::Callers callers(std::move(token_books), std::move(trust_domains));
+  CaServer ca(hub, authority, config.certificate_lifetime, [&] { source.settle(250); });
+  const auto grpc = GrpcServer::start(
+      {.address = config.listen.to_string(), .identity = identity.folder()}, hub, ca, callers, log);
+  if (grpc == nullptr) {
+    return give_up("cannot listen on " + config.listen.to_string() +
+                   ": is the port in use? Choose another with --listen");
   }
   log.info("control", "ready to serve",
            {{"listen", config.listen.to_string()},

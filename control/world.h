@@ -17,6 +17,7 @@ namespace mesh::control {
 
 struct Settings {
   std::string trust_domain = "cluster.local";
+  std::vector<std::string> trust_domain_aliases = {};  // whose identities count as ours
   std::string cluster_id = "Kubernetes";
   std::string cluster_domain = "cluster.local";
   std::string root_namespace = "istio-system";

@@ -6,39 +6,13 @@
 
 #include <openssl/sha.h>
 
+#include "mesh/base/base64.h"
 #include "mesh/manifest/json.h"
 
 namespace mesh::control::auth {
 namespace {
 
 constexpr std::size_t kMaxPayload = 8192;
-
-std::optional<std::string> decode_base64url(std::string_view text) {
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    std::uint32_t value = 0;
-    if (c >= 'A' && c <= 'Z') {
-      value = static_cast<std::uint32_t>(c - 'A');
-    } else if (c >= 'a' && c <= 'z') {
-      value = static_cast<std::uint32_t>(c - 'a') + 26;
-    } else if (c >= '0' && c <= '9') {
-      value = static_cast<std::uint32_t>(c - '0') + 52;
-    } else if (c == '-' || c == '_') {
-      value = c == '-' ? 62 : 63;
-    } else {
-      return {};
-    }
-    bits = (bits << 6) | value;
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += static_cast<char>((bits >> count) & 0xff);
-    }
-  }
-  return out;
-}
 
 }  // namespace
 
@@ -114,7 +88,7 @@ std::optional<std::int64_t> token_end(std::string_view token) {
   if (first == std::string_view::npos) return {};
   const auto second = token.find('.', first + 1);
   if (second == std::string_view::npos || second - first > kMaxPayload) return {};
-  const auto payload = decode_base64url(token.substr(first + 1, second - first - 1));
+  const auto payload = base64url_decode(token.substr(first + 1, second - first - 1));
   if (!payload) return {};
   const auto claims = manifest::read_json(*payload);
   if (!claims || claims->type != manifest::Value::Type::kMap) return {};

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <optional>
 
+#include "mesh/base/base64.h"
 #include "mesh/base/result.h"
 #include "mesh/manifest/yaml.h"
 #include "mesh/net/address.h"
@@ -63,45 +64,12 @@ const Value* named(const Value* list, std::string_view name, std::string_view ke
   return nullptr;
 }
 
-std::optional<std::string> decoded(std::string_view base64) {
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  std::size_t letters = 0;
-  while (!base64.empty() && base64.back() == '=') base64.remove_suffix(1);
-  for (const char c : base64) {
-    std::uint32_t value = 0;
-    if (c >= 'A' && c <= 'Z') {
-      value = static_cast<std::uint32_t>(c - 'A');
-    } else if (c >= 'a' && c <= 'z') {
-      value = static_cast<std::uint32_t>(c - 'a') + 26;
-    } else if (c >= '0' && c <= '9') {
-      value = static_cast<std::uint32_t>(c - '0') + 52;
-    } else if (c == '+' || c == '/') {
-      value = c == '+' ? 62 : 63;
-    } else if (c == '\n' || c == '\r' || c == ' ') {
-      continue;
-    } else {
-      return {};
-    }
-    ++letters;
-    bits = (bits << 6) | value;
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += static_cast<char>((bits >> count) & 0xff);
-    }
-  }
-  if (letters % 4 == 1) return {};
-  return out;
-}
-
 // KEY-data (base64) or KEY (a path); the data wins, as with kubectl.
 std::expected<Material, std::string> material(const Value* map, const std::string& key,
                                               std::string_view folder) {
   Material found;
   if (const std::string data = text_of(map, key + "-data"); !data.empty()) {
-    auto text = decoded(data);
+    auto text = base64_decode(data);
     if (!text || text->empty()) return wrong(key + "-data is not base64");
     found.text = *std::move(text);
   } else if (std::string path = text_of(map, key); !path.empty()) {

@@ -123,6 +123,25 @@ class Cluster:
                    "--kubelet-client-key", self.folder / "admin.key",
                    "--kubelet-preferred-address-types=InternalIP", "--profiling=false")
 
+    def kill_api_server(self):
+        server = self.children.pop("kube-apiserver")
+        server.kill()
+        server.wait()
+
+    def restart_api_server(self):
+        """After kill_api_server(): the same etcd, the same port."""
+        words = self.children["etcd"].args
+        self.spawn_api_server(words[words.index("--listen-client-urls") + 1].rsplit(":", 1)[1])
+        self.until(self.is_ready, "kube-apiserver, again")
+
+    def config_with_token(self, name, token, url=None):
+        """The path of a kubeconfig of whoever has `token`."""
+        config = json.loads(self.config_for(url or self.url))
+        config["users"][0]["user"] = {"token": token}
+        path = self.folder / f"{name}.kubeconfig"
+        path.write_text(json.dumps(config))
+        return path
+
     def write_credentials(self):
         def openssl(*words):
             subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, cwd=self.folder)

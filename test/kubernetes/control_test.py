@@ -6,13 +6,10 @@ it, a verb that RBAC withholds is named, a CRD that comes late is picked up.
 """
 import json
 import pathlib
-import subprocess
 import sys
-import tempfile
-import urllib.error
-import urllib.request
 
-from cluster import SKIPPED, Cluster, Failed, Missing, die_with_parent, free_ports
+from cluster import SKIPPED, Cluster, Failed, Missing
+from control import NAMESPACE, Control, expect
 
 SHOP = """
 apiVersion: v1
@@ -52,6 +49,8 @@ metadata: {name: reader}
 rules:
 - {apiGroups: ["", discovery.k8s.io, security.istio.io, networking.istio.io, gateway.networking.k8s.io],
    resources: [RESOURCES], verbs: [list, watch]}
+- {apiGroups: ["", coordination.k8s.io], resources: [secrets, configmaps, leases],
+   verbs: [get, list, watch, create, patch]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -59,56 +58,6 @@ metadata: {name: reader}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}
 subjects: [{kind: ServiceAccount, name: reader, namespace: default}]
 """
-
-
-class Control:
-    """One weft-control, which reads `kubeconfig`."""
-
-    def __init__(self, program, kubeconfig, state):
-        grpc, self.port = free_ports(2)
-        self.state = pathlib.Path(state)
-        with open(self.state / "log", "wb") as log:
-            self.child = subprocess.Popen(  # pylint: disable=consider-using-with
-                [program, "--kubernetes", "--kubeconfig", kubeconfig, "--state", self.state / "state",
-                 "--listen", f"127.0.0.1:{grpc}", "--debug-listen", f"127.0.0.1:{self.port}"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.child.terminate()
-        if self.child.wait(20) != 0:
-            raise Failed(f"weft-control ended badly: {self.log()[-1500:]}")
-
-    def log(self):
-        return (self.state / "log").read_text("utf-8")
-
-    def get(self, page):
-        if self.child.poll() is not None:
-            raise Failed(f"weft-control ended: {self.log()[-1500:]}")
-        token = self.state / "state" / "debug-token"
-        headers = {"Authorization": f"Bearer {token.read_text('utf-8').strip()}"} if token.exists() else {}
-        try:
-            with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{page}",
-                                                               headers=headers), timeout=5) as answer:
-                return answer.read().decode()
-        except urllib.error.HTTPError as refusal:
-            return refusal.read().decode()
-        except OSError:
-            return ""
-
-    def is_ready(self):
-        return self.get("/ready") == "ready\n"
-
-    def served(self, page):
-        """By name, what is served."""
-        return {one["name"]: one["resource"] for one in json.loads(self.get(f"/debug/{page}") or "[]")}
-
-
-def expect(condition, what):
-    if not condition:
-        raise Failed(what)
 
 
 def serves_what_is_applied(cluster, control):
@@ -138,13 +87,9 @@ def serves_what_is_applied(cluster, control):
 
 def outlives_the_api_server(cluster, control):
     before = control.served("workloads")
-    etcd = cluster.children["etcd"].args[cluster.children["etcd"].args.index("--listen-client-urls") + 1]
-    server = cluster.children.pop("kube-apiserver")
-    server.kill()
-    server.wait()
+    cluster.kill_api_server()
     expect(control.is_ready() and control.served("workloads") == before, "it was lost with the API server")
-    cluster.spawn_api_server(etcd.rsplit(":", 1)[1])
-    cluster.until(cluster.is_ready, "kube-apiserver, again")
+    cluster.restart_api_server()
     expect(control.served("workloads") == before, "a server that came back empty-handed was believed")
     cluster.kubectl("delete", "pod", "web-0", "-n", "shop", "--force", "--grace-period=0")
     cluster.until(lambda: not control.served("workloads"), "news after the API server came back")
@@ -155,11 +100,8 @@ def names_a_verb_that_is_withheld(cluster, program):
     # '*' last: once without it, every kind of the CRDs is withheld.
     role = READER.replace("RESOURCES", ", ".join(resources[:-1]))
     cluster.kubectl("apply", "-f", "-", input=role)
-    config = json.loads(cluster.kubeconfig.read_text("utf-8"))
-    config["users"][0]["user"] = {"token": cluster.kubectl("create", "token", "reader").stdout.strip()}
-    kubeconfig = cluster.folder / "reader"
-    kubeconfig.write_text(json.dumps(config))
-    with tempfile.TemporaryDirectory() as state, Control(program, kubeconfig, state) as control:
+    kubeconfig = cluster.config_with_token("reader", cluster.kubectl("create", "token", "reader").stdout.strip())
+    with Control(program, kubeconfig) as control:
         cluster.until(lambda: "403 Forbidden" in control.get("/ready"), "a refusal that is named")
         expect("authorizationpolicies.security.istio.io is forbidden" in control.log(),
                f"the log does not name the kind: {control.log()}")
@@ -169,8 +111,8 @@ def names_a_verb_that_is_withheld(cluster, program):
 
 
 def picks_up_a_late_crd(program):
-    with Cluster(crds=False) as cluster, tempfile.TemporaryDirectory() as state, \
-            Control(program, cluster.kubeconfig, state) as control:
+    with Cluster(crds=False) as cluster, Control(program, cluster.kubeconfig) as control:
+        cluster.kubectl("create", "namespace", NAMESPACE)
         cluster.until(control.is_ready, "weft-control without CRDs")
         cluster.kubectl("apply", "--server-side", "-f", cluster.programs / "crds" / "istio")
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -183,7 +125,8 @@ def main():
     program = pathlib.Path(sys.argv[1]).resolve()
     try:
         with Cluster() as cluster:
-            with tempfile.TemporaryDirectory() as state, Control(program, cluster.kubeconfig, state) as control:
+            cluster.kubectl("create", "namespace", NAMESPACE)
+            with Control(program, cluster.kubeconfig) as control:
                 serves_what_is_applied(cluster, control)
                 outlives_the_api_server(cluster, control)
             names_a_verb_that_is_withheld(cluster, program)

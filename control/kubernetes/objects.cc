@@ -1,4 +1,4 @@
-#include "control/kube_objects.h"
+#include "control/kubernetes/objects.h"
 
 #include <optional>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "control/kube_objects.h"
+#include "control/kubernetes/objects.h"
 
 #include <catch2/catch_test_macros.hpp>
 

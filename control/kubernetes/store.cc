@@ -1,4 +1,4 @@
-#include "control/kube_store.h"
+#include "control/kubernetes/store.h"
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,7 @@
 #include <random>
 #include <utility>
 
-#include "control/kube_objects.h"
+#include "control/kubernetes/objects.h"
 #include "mesh/kube/http.h"
 #include "mesh/kube/informer.h"
 #include "mesh/kube/resource.h"
@@ -38,7 +38,7 @@ struct KubeStore::Impl {
   bool complete = false;
   std::vector<std::string> said;
   Clock::time_point first{}, last{};
-  std::unique_ptr<kube::Http> http;
+  kube::Http* http = nullptr;
 
   void begin();
   void note();
@@ -113,19 +113,14 @@ void KubeStore::Impl::publish() {
   changed(state);
 }
 
-KubeStore::KubeStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-KubeStore::~KubeStore() { impl_->http->stop(); }
-
-std::expected<std::unique_ptr<KubeStore>, std::string> KubeStore::open(
-    kube::Access access, std::function<void(const StoreState&)> changed) {
-  auto http = kube::Http::open(std::move(access));
-  if (!http) return std::unexpected(http.error());
-  auto impl = std::make_unique<Impl>();
-  impl->changed = std::move(changed);
-  impl->http = *std::move(http);
-  impl->begin();
-  return std::unique_ptr<KubeStore>(new KubeStore(std::move(impl)));
+KubeStore::KubeStore(kube::Http& http, std::function<void(const StoreState&)> changed)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->changed = std::move(changed);
+  impl_->http = &http;
+  impl_->begin();
 }
+
+KubeStore::~KubeStore() = default;
 
 void KubeStore::settle(int timeout_ms) {
   const auto done = std::make_shared<std::promise<void>>();

@@ -6,26 +6,24 @@
 // what is missing is among the problems, by its name and with the server's words. Later failures do
 // not take anything back: what is known stays in force.
 //
-// Threads: one of its own, which calls `changed`; the rest from any thread.
+// Threads: that of Http calls `changed`; the rest from any other thread.
 
 #include <cstdint>
-#include <expected>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "control/store.h"
-#include "mesh/kube/config.h"
+#include "mesh/kube/http.h"
 #include "mesh/kube/reflector.h"
 
 namespace mesh::control {
 
 class KubeStore {
  public:
-  // Errors: what is wrong with the credentials. A server that does not answer is waited for.
-  static std::expected<std::unique_ptr<KubeStore>, std::string> open(
-      kube::Access access, std::function<void(const StoreState&)> changed);
+  // A server that does not answer is waited for. `http` is stopped before this ends.
+  KubeStore(kube::Http& http, std::function<void(const StoreState&)> changed);
   ~KubeStore();
   KubeStore(const KubeStore&) = delete;
   KubeStore& operator=(const KubeStore&) = delete;
@@ -42,7 +40,6 @@ class KubeStore {
 
  private:
   struct Impl;
-  explicit KubeStore(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

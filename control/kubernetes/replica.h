@@ -1,0 +1,65 @@
+#pragma once
+// Replica: one weft-control on an API server. Owns the connection, and what works on it: the copy
+// of all objects, who calls, the authority, the Lease, and, while it holds that, what is written.
+//
+// Threads: one of its own (that of Http); the rest from any other.
+
+#include <chrono>
+#include <expected>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/ca/authority.h"
+#include "control/caller.h"
+#include "control/hub.h"
+#include "control/kubernetes/ca_store.h"
+#include "control/store.h"
+#include "mesh/kube/config.h"
+#include "mesh/kube/election.h"
+
+namespace mesh::control::kubernetes {
+
+class Replica {
+ public:
+  struct Options {
+    kube::Access access;
+    std::string ns, pod;
+    std::set<std::string, std::less<>> node_accounts;
+    std::chrono::seconds rotation_wait{0};
+  };
+
+  // Publishes to `hub`, sets `authority`, and calls `authority_changed` after each change of it and
+  // `state_changed` after each change of the objects. All must outlive this.
+  // Errors: what is wrong with the credentials. A server that does not answer is waited for.
+  static std::expected<std::unique_ptr<Replica>, std::string> open(
+      Options options, Hub& hub, ca::Authority& authority, telemetry::Log& log,
+      std::function<void(const StoreState&)> state_changed,
+      std::function<void()> authority_changed);
+  // Gives the Lease back.
+  ~Replica();
+
+  // Ends everything that runs, without a word; the rest may still be asked. Before what was given
+  // to open() ends.
+  void stop();
+
+  Authenticator& tokens();
+  void settle(int timeout_ms);
+
+  std::expected<Done, std::string> rotate();
+  CaStore::Status ca_status() const;
+  kube::Election::Health election() const;
+  // For /ready and the debug pages: what does not work now, each with the server's words.
+  std::vector<std::string> problems() const;
+  // In Prometheus' format.
+  std::string metrics() const;
+
+ private:
+  struct Impl;
+  explicit Replica(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::control::kubernetes
