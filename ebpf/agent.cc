@@ -13,8 +13,9 @@
 namespace mesh::ebpf {
 namespace {
 
-constexpr std::size_t kCallersMax = 32;
+constexpr std::size_t kCallersMax = 128;
 constexpr std::size_t kZtunnelsMax = 8;
+constexpr int kLastNewsWithinMs = 300;
 constexpr std::size_t kZdsAcceptsPerSecond = 5;
 constexpr Clock::duration kAuditInterval = std::chrono::seconds(1);
 
@@ -32,6 +33,17 @@ std::expected<std::unique_ptr<Agent>, std::string> Agent::start(AgentOptions opt
   auto node = Node::start(agent->options_.node);
   if (!node) return std::unexpected(node.error());
   agent->node_ = *std::move(node);
+  if (agent->options_.kubernetes) {
+    auto cluster = ClusterSide::start(*agent->options_.kubernetes, *agent->node_);
+    if (!cluster) return std::unexpected(cluster.error());
+    agent->cluster_ = *std::move(cluster);
+  }
+  if (agent->options_.install) {
+    auto installer = cni::Installer::start(*agent->options_.install);
+    if (!installer) return std::unexpected(installer.error());
+    agent->installer_ = *std::move(installer);
+    agent->installer_->mend();
+  }
   log_info("node " + agent->options_.node.name + ": ready; ztunnel connects to " +
            agent->options_.zds_socket + ", callers to " + agent->options_.socket);
   return agent;
@@ -48,7 +60,9 @@ std::expected<void, std::string> Agent::listen() {
 }
 
 Agent::~Agent() {
-  // Sessions answer what still waits; the callers must be there for that.
+  // Sessions answer what still waits, to the cluster's side and to callers: both must be there.
+  if (node_ != nullptr) node_->end_all_ztunnels("the agent stops");
+  cluster_.reset();
   node_.reset();
   if (listener_) unlink(options_.socket.c_str());
   if (zds_listener_) unlink(options_.zds_socket.c_str());
@@ -57,8 +71,28 @@ Agent::~Agent() {
 void Agent::run() {
   while (turn()) {
   }
-  if (options_.detach_on_exit) node_->detach_all();
+  leave();
   log_info("stopped");
+}
+
+// What goes with us. Our DaemonSet's end may be known a moment after the signal.
+void Agent::leave() {
+  if (cluster_ != nullptr && cluster_->stays()) {
+    pollfd news{cluster_->fd(), POLLIN, 0};
+    if (poll(&news, 1, kLastNewsWithinMs) > 0) cluster_->take_news();
+  }
+  const bool for_good = cluster_ != nullptr && !cluster_->stays();
+  if (for_good && installer_ != nullptr)
+    if (const auto removed = cni::Installer::remove(installer_->options()); !removed)
+      log_error("weft-cni cannot be removed: " + removed.error());
+  if (for_good) cluster_->keeper().say_goodbye();
+  if (for_good || options_.detach_on_exit) node_->detach_all();
+  if (for_good) cluster_->settle();
+}
+
+void Agent::keep_installed(const std::map<int, short>& ready) {
+  if (installer_ == nullptr) return;
+  if (ready.contains(installer_->fd()) || Clock::now() >= next_audit_) installer_->mend();
 }
 
 // Waits for something to happen, and handles it. False: it is time to stop.
@@ -66,6 +100,8 @@ bool Agent::turn() {
   std::vector<pollfd> polled{{signals_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
   if (may_accept_ztunnel()) polled.push_back({zds_listener_.get(), POLLIN, 0});
   for (const auto& ztunnel : node_->ztunnels()) polled.push_back({ztunnel->fd(), POLLIN, 0});
+  if (cluster_ != nullptr) polled.push_back({cluster_->fd(), POLLIN, 0});
+  if (installer_ != nullptr) polled.push_back({installer_->fd(), POLLIN, 0});
   for (const auto& [id, caller] : callers_)
     if (!caller.busy) polled.push_back({caller.socket.get(), POLLIN, 0});
   if (poll(polled.data(), polled.size(), timeout_ms()) < 0 && errno != EINTR) {
@@ -84,8 +120,10 @@ bool Agent::turn() {
   for (const std::uint64_t id : speaking) on_caller(id);
   if (ready.contains(listener_.get())) on_listener();
   if (ready.contains(zds_listener_.get())) on_zds_listener();
-  // A request of a caller may have queued something.
+  if (cluster_ != nullptr) cluster_->advance(Clock::now());
+  // Both may have queued something.
   advance_ztunnels({});
+  keep_installed(ready);
   if (Clock::now() >= next_audit_) {
     node_->audit();
     next_audit_ = Clock::now() + kAuditInterval;
@@ -97,6 +135,7 @@ int Agent::timeout_ms() const {
   Clock::time_point wake = next_audit_;
   for (const auto& ztunnel : node_->ztunnels())
     if (const auto deadline = ztunnel->deadline()) wake = std::min(wake, *deadline);
+  if (cluster_ != nullptr) wake = std::min(wake, cluster_->keeper().wake());
   if (!may_accept_ztunnel() && !accepted_.empty())
     wake = std::min(wake, accepted_.front() + std::chrono::seconds(1));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(wake - Clock::now()).count();
@@ -134,7 +173,7 @@ void Agent::on_listener() {
       if (!each->second.busy &&
           (idle == callers_.end() || each->second.last_heard < idle->second.last_heard))
         idle = each;
-    if (idle == callers_.end()) return log_warning("32 callers wait for an answer: refused one");
+    if (idle == callers_.end()) return log_warning("128 callers wait for an answer: refused one");
     callers_.erase(idle);
   }
   callers_.emplace(next_caller_++,
@@ -152,12 +191,25 @@ void Agent::on_caller(std::uint64_t id) {
   caller.last_heard = Clock::now();
   caller.busy = true;
   if (packet->truncated)
-    return answer(id, format_error("the request is over 16 KiB, or has too many descriptors"));
+    return answer(id, format_error("the request is over 64 KiB, or has too many descriptors"));
   auto request =
       parse_request({reinterpret_cast<const char*>(packet->bytes.data()), packet->bytes.size()});
   if (!request) return answer(id, format_error(request.error()));
-  node_->handle(*std::move(request), std::move(packet->descriptors),
-                [this, id](const std::string& text) { answer(id, text); });
+  serve(*std::move(request), std::move(packet->descriptors),
+        [this, id](const std::string& text) { answer(id, text); });
+}
+
+// With a cluster, who is in the mesh is decided by its labels, and nobody else enrols.
+void Agent::serve(AgentRequest request, std::vector<UniqueFd> descriptors, OnReply reply) {
+  const Operation operation = request.operation;
+  if (cluster_ == nullptr) return node_->handle(std::move(request), std::move(descriptors), reply);
+  if (operation == Operation::kAdd || operation == Operation::kDel)
+    return reply(
+        format_error("pods are enrolled by their labels here: see istio.io/dataplane-mode"));
+  if (is_of_cni(operation))
+    return cluster_->keeper().handle(std::move(request), std::move(descriptors), std::move(reply),
+                                     Clock::now());
+  node_->handle(std::move(request), std::move(descriptors), std::move(reply));
 }
 
 void Agent::answer(std::uint64_t id, const std::string& text) {
@@ -176,7 +228,10 @@ void Agent::advance_ztunnels(const std::map<int, short>& ready) {
                                                : std::expected<void, std::string>();
     if (alive) alive = ztunnel->advance(now);
     if (!alive) ended.emplace_back(ztunnel.get(), alive.error());
+    const bool greets = ztunnel->greeted() && greeted_.insert(ztunnel.get()).second;
+    if (greets && cluster_ != nullptr) cluster_->keeper().touch();
   }
+  for (const auto& each : ended) greeted_.erase(each.first);
   for (const auto& [session, why] : ended) node_->end_ztunnel(session, why);
 }
 

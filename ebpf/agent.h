@@ -1,15 +1,19 @@
 #pragma once
 // The agent's event loop: two listening sockets, the peers on them, signals, and a clock.
 //
-// Limits: 32 callers at once on the agent socket, the longest idle is closed for a new one; one
+// Limits: 128 callers at once on the agent socket, the longest idle is closed for a new one; one
 // request of each at a time; 8 ztunnels; 5 ZDS connections accepted a second.
 
 #include <deque>
 #include <expected>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 
+#include "ebpf/cni/installer.h"
+#include "ebpf/kubernetes/cluster_side.h"
 #include "ebpf/node.h"
 
 namespace mesh::ebpf {
@@ -19,6 +23,8 @@ struct AgentOptions {
   std::string zds_socket;
   std::string socket;
   bool detach_on_exit = false;
+  std::optional<KubernetesOptions> kubernetes = {};  // pods are enrolled by their labels
+  std::optional<cni::InstallOptions> install = {};   // keep weft-cni on the node
 };
 
 class Agent {
@@ -43,22 +49,28 @@ class Agent {
       : options_(std::move(options)), node_(std::move(node)), signals_(std::move(signals)) {}
   std::expected<void, std::string> listen();
   bool turn();
+  void keep_installed(const std::map<int, short>& ready);
+  void leave();
   int timeout_ms() const;
   void on_zds_listener();
   void on_listener();
   void on_caller(std::uint64_t id);
+  void serve(AgentRequest request, std::vector<UniqueFd> descriptors, OnReply reply);
   void answer(std::uint64_t id, const std::string& text);
   void advance_ztunnels(const std::map<int, short>& ready);
   bool may_accept_ztunnel() const;
 
   AgentOptions options_;
   std::unique_ptr<Node> node_;
+  std::unique_ptr<ClusterSide> cluster_;  // borrows node_; null without Kubernetes
+  std::unique_ptr<cni::Installer> installer_;
   UniqueFd signals_;
   UniqueFd zds_listener_;
   UniqueFd listener_;
   std::map<std::uint64_t, Caller> callers_;
   std::uint64_t next_caller_ = 1;
   std::deque<Clock::time_point> accepted_;  // ZDS connections of the last second
+  std::set<const ZdsSession*> greeted_;
   Clock::time_point next_audit_{};
 };
 

@@ -13,7 +13,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <string>
+#include <utility>
 
 #include "ebpf/agent.h"
 #include "ebpf/node_log.h"
@@ -28,6 +30,12 @@ struct Flags {
   std::string probe_v6 = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff";
   bool no_probe_exemption = false;
   bool clsact = false;
+  bool kubernetes = false;
+  std::string kubeconfig;
+  std::string daemon_set;
+  std::vector<std::string> excluded_namespaces;
+  bool install_cni = false, uninstall_cni = false;
+  cni::InstallOptions cni;
 };
 
 int fail(const std::string& why) {
@@ -57,13 +65,11 @@ std::string missing_in_kernel() {
 
 void define_flags(CLI::App& app, Flags& flags, bool& debug) {
   app.set_version_flag("--version", "weft-agent " WEFT_VERSION);
-  app.add_option("--node", flags.agent.node.name, "this node's name")->required();
-  app.add_option("--zds-socket", flags.agent.zds_socket, "where ztunnel connects")->required();
-  app.add_option("--socket", flags.agent.socket, "where the CNI plugin or the lab connects")
-      ->required();
+  app.add_option("--node", flags.agent.node.name, "this node's name");
+  app.add_option("--zds-socket", flags.agent.zds_socket, "where ztunnel connects");
+  app.add_option("--socket", flags.agent.socket, "where the CNI plugin or the lab connects");
   app.add_option("--state", flags.agent.node.state_directory,
-                 "folder that keeps what must survive a restart")
-      ->required();
+                 "folder that keeps what must survive a restart");
   app.add_option("--max-pods", flags.agent.node.pods_max, "pods that may be enrolled")
       ->capture_default_str();
   app.add_option("--probe-address", flags.probe_v4, "where kubelet probes come from")
@@ -74,6 +80,25 @@ void define_flags(CLI::App& app, Flags& flags, bool& debug) {
   app.add_flag("--detach-on-exit", flags.agent.detach_on_exit,
                "on SIGTERM, take capture away from the pods instead of leaving it in force");
   app.add_flag("--clsact", flags.clsact, "attach by clsact filters even where the kernel has TCX");
+  app.add_flag("--kubernetes", flags.kubernetes,
+               "enrol the pods of this node by their labels, from the cluster we run in");
+  app.add_option("--kubeconfig", flags.kubeconfig, "the same, from the cluster of this file");
+  app.add_option("--exclude-namespace", flags.excluded_namespaces,
+                 "namespaces whose pods are never in the mesh, and start without the agent");
+  app.add_option("--daemonset", flags.daemon_set,
+                 "NAMESPACE/NAME of the DaemonSet that runs us: once it is deleted, our end is for "
+                 "good");
+  app.add_flag("--install-cni", flags.install_cni,
+               "install weft-cni on the node, and keep it there until --daemonset is deleted");
+  app.add_flag("--uninstall-cni", flags.uninstall_cni, "only take weft-cni off the node");
+  app.add_option("--cni-conf-dir", flags.cni.configurations,
+                 "where the node's CNI configuration is")
+      ->capture_default_str();
+  app.add_option("--cni-bin-dir", flags.cni.programs, "where the node's CNI plugins are")
+      ->capture_default_str();
+  app.add_option("--cni-plugin", flags.cni.plugin, "weft-cni (default: beside this program)");
+  app.add_option("--cni-socket", flags.cni.entry.socket,
+                 "the path of --socket on the node, if it is another there");
   app.add_flag("--debug", debug, "print what libbpf says");
 }
 
@@ -81,7 +106,60 @@ void define_flags(CLI::App& app, Flags& flags, bool& debug) {
 // the namespaces of pods whose processes are other users'.
 constexpr std::array kCapabilities = {CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE};
 
+// Nothing, or what is wrong.
+std::string set_up_kubernetes(Flags& flags) {
+  if (!flags.kubernetes && flags.kubeconfig.empty()) {
+    if (!flags.excluded_namespaces.empty() || !flags.daemon_set.empty())
+      return "--exclude-namespace and --daemonset go with --kubernetes";
+    return {};
+  }
+  auto access =
+      flags.kubeconfig.empty() ? kube::in_cluster() : kube::load_kubeconfig(flags.kubeconfig);
+  if (!access) return access.error();
+  KubernetesOptions options{.watch = {.access = *std::move(access),
+                                      .node = flags.agent.node.name,
+                                      .daemon_set_namespace = {},
+                                      .daemon_set = {}},
+                            .excluded_namespaces = flags.excluded_namespaces};
+  if (!flags.daemon_set.empty()) {
+    const auto slash = flags.daemon_set.find('/');
+    if (slash == std::string::npos) return "--daemonset: want NAMESPACE/NAME";
+    options.watch.daemon_set_namespace = flags.daemon_set.substr(0, slash);
+    options.watch.daemon_set = flags.daemon_set.substr(slash + 1);
+  }
+  flags.agent.kubernetes = std::move(options);
+  return {};
+}
+
+// Nothing, or what is wrong.
+std::string set_up_cni(Flags& flags) {
+  if (!flags.install_cni) return {};
+  if (!flags.agent.kubernetes) return "--install-cni goes with --kubernetes";
+  if (flags.cni.entry.socket.empty()) flags.cni.entry.socket = flags.agent.socket;
+  flags.cni.entry.excluded_namespaces = flags.excluded_namespaces;
+  if (flags.cni.plugin.empty()) {
+    std::error_code error;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (error) return "/proc/self/exe: " + error.message();
+    flags.cni.plugin = (self.parent_path() / "weft-cni").string();
+  }
+  flags.agent.install = flags.cni;
+  return {};
+}
+
+int uninstall_cni(const Flags& flags) {
+  const auto removed = cni::Installer::remove(flags.cni);
+  return removed ? 0 : fail(removed.error());
+}
+
 int run(Flags& flags) {
+  if (flags.uninstall_cni) return uninstall_cni(flags);
+  for (const auto& [name, value] :
+       {std::pair("--node", &flags.agent.node.name),
+        std::pair("--zds-socket", &flags.agent.zds_socket),
+        std::pair("--socket", &flags.agent.socket),
+        std::pair("--state", &flags.agent.node.state_directory)})
+    if (value->empty()) return fail(std::string(name) + " is required");
   if (const auto dropped = keep_capabilities(kCapabilities); !dropped)
     return fail(std::string("cannot give up privileges: ") + dropped.error().during);
   if (const std::string missing = missing_in_kernel(); !missing.empty()) return fail(missing);
@@ -95,6 +173,8 @@ int run(Flags& flags) {
   }
   if (mkdir(flags.agent.node.state_directory.c_str(), 0700) < 0 && errno != EEXIST)
     return fail("cannot make " + flags.agent.node.state_directory + ": " + std::strerror(errno));
+  if (const std::string wrong = set_up_kubernetes(flags); !wrong.empty()) return fail(wrong);
+  if (const std::string wrong = set_up_cni(flags); !wrong.empty()) return fail(wrong);
   // A pod takes a dozen descriptors, and the usual limit is 1024.
   rlimit descriptors{};
   if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {

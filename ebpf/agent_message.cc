@@ -29,6 +29,10 @@ constexpr OperationName kOperations[] = {
     {"end-connections", Operation::kEndConnections, true},
     {"status", Operation::kStatus, false},
     {"shutdown", Operation::kShutdown, false},
+    {"cni-add", Operation::kCniAdd, false},
+    {"cni-check", Operation::kCniCheck, false},
+    {"cni-del", Operation::kCniDel, false},
+    {"cni-gc", Operation::kCniGc, false},
 };
 
 // The parser calls this for each value; false leaves the value out. Deep nesting is cut before it
@@ -66,22 +70,22 @@ std::expected<std::vector<net::IpAddress>, std::string> take_addresses(const jso
   return ips;
 }
 
-std::expected<PodInfo, std::string> take_pod(const json& object) {
-  PodInfo pod;
-  struct Field {
-    const char* member;
-    std::string* into;
-    std::size_t bytes_max;
-  };
-  const Field fields[] = {{"uid", &pod.uid, kUidBytesMax},
-                          {"name", &pod.name, kNameBytesMax},
-                          {"namespace", &pod.ns, kNameBytesMax},
-                          {"serviceAccount", &pod.service_account, kNameBytesMax}};
+struct Field {
+  const char* member;
+  std::string* into;
+  std::size_t bytes_max;
+};
+
+std::expected<void, std::string> take_fields(const json& object, std::span<const Field> fields) {
   for (const Field& field : fields) {
     auto name = take_name(object, field.member, field.bytes_max);
     if (!name) return std::unexpected(name.error());
     *field.into = *std::move(name);
   }
+  return {};
+}
+
+std::expected<PodInfo, std::string> take_addresses_and_path(const json& object, PodInfo pod) {
   auto ips = take_addresses(object);
   if (!ips) return std::unexpected(ips.error());
   pod.ips = *std::move(ips);
@@ -94,6 +98,45 @@ std::expected<PodInfo, std::string> take_pod(const json& object) {
   return pod;
 }
 
+std::expected<PodInfo, std::string> take_pod(const json& object) {
+  PodInfo pod;
+  const Field fields[] = {{"uid", &pod.uid, kUidBytesMax},
+                          {"name", &pod.name, kNameBytesMax},
+                          {"namespace", &pod.ns, kNameBytesMax},
+                          {"serviceAccount", &pod.service_account, kNameBytesMax}};
+  if (auto taken = take_fields(object, fields); !taken) return std::unexpected(taken.error());
+  return take_addresses_and_path(object, std::move(pod));
+}
+
+// What a CNI plugin knows of a pod: no service account, and not every runtime tells the uid.
+std::expected<PodInfo, std::string> take_sandbox(const json& object, Operation operation) {
+  PodInfo pod;
+  const Field fields[] = {{"name", &pod.name, kNameBytesMax},
+                          {"namespace", &pod.ns, kNameBytesMax},
+                          {"containerId", &pod.container_id, kNameBytesMax}};
+  if (auto taken = take_fields(object, fields); !taken) return std::unexpected(taken.error());
+  if (object.contains("uid")) {
+    const Field uid[] = {{"uid", &pod.uid, kUidBytesMax}};
+    if (auto taken = take_fields(object, uid); !taken) return std::unexpected(taken.error());
+  }
+  if (operation == Operation::kCniDel) return pod;
+  return take_addresses_and_path(object, std::move(pod));
+}
+
+std::expected<std::vector<std::string>, std::string> take_container_ids(const json& object) {
+  const auto found = object.find("containerIds");
+  if (found == object.end() || !found->is_array() || found->size() > kContainersMax)
+    return wrong("containerIds", "is no list of at most 1024");
+  std::vector<std::string> ids;
+  for (const json& each : *found) {
+    const auto* id = each.get_ptr<const std::string*>();
+    if (id == nullptr || !is_plain_name(*id, kNameBytesMax))
+      return wrong("containerIds", "has an entry that is no id");
+    ids.push_back(*id);
+  }
+  return ids;
+}
+
 bool is_known_member(const std::string& member, Operation operation) {
   if (member == "op") return true;
   switch (operation) {
@@ -101,6 +144,17 @@ bool is_known_member(const std::string& member, Operation operation) {
       for (const char* known : {"uid", "name", "namespace", "serviceAccount", "ips", "netnsPath"})
         if (member == known) return true;
       return false;
+    case Operation::kCniAdd:
+    case Operation::kCniCheck:
+      for (const char* known : {"uid", "name", "namespace", "containerId", "ips", "netnsPath"})
+        if (member == known) return true;
+      return false;
+    case Operation::kCniDel:
+      for (const char* known : {"uid", "name", "namespace", "containerId"})
+        if (member == known) return true;
+      return false;
+    case Operation::kCniGc:
+      return member == "containerIds";
     case Operation::kShutdown:
       return member == "detach";
     case Operation::kDel:
@@ -112,6 +166,11 @@ bool is_known_member(const std::string& member, Operation operation) {
       return false;
   }
   return false;
+}
+
+bool is_about_sandbox(Operation operation) {
+  return operation == Operation::kCniAdd || operation == Operation::kCniCheck ||
+         operation == Operation::kCniDel;
 }
 
 const OperationName* find_operation(const json& object) {
@@ -156,21 +215,19 @@ std::string dump(const json& object) {
 
 }  // namespace
 
-bool is_plain_name(std::string_view text, std::size_t bytes_max) {
-  return !text.empty() && text.size() <= bytes_max && text.front() != '.' &&
-         std::ranges::all_of(text, [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                  c == '-' || c == '.' || c == '_';
-         });
+bool is_of_cni(Operation operation) {
+  return is_about_sandbox(operation) || operation == Operation::kCniGc;
 }
 
 std::expected<AgentRequest, std::string> parse_request(std::string_view text) {
-  if (text.size() > kRequestBytesMax) return std::unexpected("the request is over 16 KiB");
+  if (text.size() > kRequestBytesMax) return std::unexpected("the request is over 64 KiB");
   const json object = json::parse(text, is_shallow, false);
   if (!object.is_object()) return std::unexpected("the request is no JSON object");
   const OperationName* operation = find_operation(object);
   if (operation == nullptr)
-    return wrong("op", "is none of add, del, list, connections, end-connections, status, shutdown");
+    return wrong("op",
+                 "is none of add, del, list, connections, end-connections, status, shutdown, "
+                 "cni-add, cni-check, cni-del, cni-gc");
   AgentRequest request{.operation = operation->operation};
   for (const auto& [member, value] : object.items())
     if (!is_known_member(member, operation->operation))
@@ -179,6 +236,14 @@ std::expected<AgentRequest, std::string> parse_request(std::string_view text) {
     auto pod = take_pod(object);
     if (!pod) return std::unexpected(pod.error());
     request.pod = *std::move(pod);
+  } else if (is_about_sandbox(request.operation)) {
+    auto pod = take_sandbox(object, request.operation);
+    if (!pod) return std::unexpected(pod.error());
+    request.pod = *std::move(pod);
+  } else if (request.operation == Operation::kCniGc) {
+    auto ids = take_container_ids(object);
+    if (!ids) return std::unexpected(ids.error());
+    request.container_ids = *std::move(ids);
   } else if (operation->takes_uid) {
     auto uid = take_name(object, "uid", kUidBytesMax);
     if (!uid) return std::unexpected(uid.error());
@@ -197,6 +262,12 @@ std::string format_ok() { return dump({{"ok", true}}); }
 
 std::string format_added(bool ztunnel_knows) {
   return dump({{"ok", true}, {"ztunnel", ztunnel_knows}});
+}
+
+std::string format_enrolled(bool enrolled) { return dump({{"ok", true}, {"enrolled", enrolled}}); }
+
+std::string format_retry(std::string_view error) {
+  return dump({{"ok", false}, {"error", error}, {"retry", true}});
 }
 
 std::string format_list(std::span<const PodStatus> pods, std::size_t ztunnels) {

@@ -5,9 +5,14 @@
 //     pod's network namespace; optional "netnsPath": where it can be found again after a restart
 //   {"op":"del","uid"}  {"op":"list"}  {"op":"connections","uid"}  {"op":"end-connections","uid"}
 //   {"op":"status"}     {"op":"shutdown","detach":true|false}
-//   -> {"ok":true,...} or {"ok":false,"error":"..."}
+//   From the CNI plugin, when the agent knows pods from the API server:
+//   {"op":"cni-add","name","namespace","containerId","ips","netnsPath"} with the descriptor;
+//     {"op":"cni-check",...} alike; optional "uid", as not every runtime tells it
+//   {"op":"cni-del","name","namespace","containerId"}  {"op":"cni-gc","containerIds":[...]}
+//   -> {"ok":true,...} or {"ok":false,"error":"...","retry":true|absent}
 //
-// Limits: 16 KiB a request, 8 levels of nesting, 253 bytes a name, 16 addresses. A member we do not
+// Limits: 64 KiB a request, 8 levels of nesting, 253 bytes a name, 16 addresses, 1024 container
+// ids. A member we do not
 // know is an error: a caller that means something by it must not believe it was heard.
 
 #include <cstdint>
@@ -23,15 +28,31 @@
 
 namespace mesh::ebpf {
 
-inline constexpr std::size_t kRequestBytesMax = 16 * 1024;
+inline constexpr std::size_t kRequestBytesMax = 64 * 1024;
+inline constexpr std::size_t kContainersMax = 1024;
 inline constexpr std::size_t kListedConnectionsMax = 1000;
 
-enum class Operation { kAdd, kDel, kList, kConnections, kEndConnections, kStatus, kShutdown };
+enum class Operation {
+  kAdd,
+  kDel,
+  kList,
+  kConnections,
+  kEndConnections,
+  kStatus,
+  kShutdown,
+  kCniAdd,
+  kCniCheck,
+  kCniDel,
+  kCniGc,
+};
+
+bool is_of_cni(Operation operation);
 
 struct AgentRequest {
   Operation operation = Operation::kStatus;
   PodInfo pod = {};  // kAdd: everything; kDel, kConnections, kEndConnections: the uid
   bool detach = false;
+  std::vector<std::string> container_ids = {};  // kCniGc: those that are there
 };
 
 // The request, or what is wrong with it, in words for its sender. Never throws.
@@ -46,6 +67,9 @@ struct PodStatus {
 std::string format_error(std::string_view error);
 std::string format_ok();
 std::string format_added(bool ztunnel_knows);
+std::string format_enrolled(
+    bool enrolled);  // to a CNI plugin: the pod is in the mesh, or not to be
+std::string format_retry(std::string_view error);  // the same question later may be answered better
 std::string format_list(std::span<const PodStatus> pods, std::size_t ztunnels);
 // At most kListedConnectionsMax of them; "total" says how many there are.
 std::string format_connections(std::span<const weft_connection> connections);

@@ -71,7 +71,7 @@ TEST_CASE("what is wrong with a request is said in words") {
        R"("netnsPath":"run"})",
        "\"netnsPath\" is no absolute path"},
       {R"({"op":"shutdown","detach":1})", "\"detach\" is neither"},
-      {R"({"op":"list",)" + std::string(20000, ' ') + "}", "the request is over 16 KiB"},
+      {R"({"op":"list",)" + std::string(70000, ' ') + "}", "the request is over 64 KiB"},
   }));
   INFO(row.text);
   const auto request = parse_request(row.text);

@@ -252,7 +252,7 @@ TEST_CASE("agent: garbage on either socket bothers nobody else") {
   const std::string garbage(900, '\xff');
   static_cast<void>(send_packet(liar.get(), std::as_bytes(std::span(garbage))));
   CHECK(agent.says(garbage, "the request is no JSON object"));
-  CHECK(agent.says(std::string(17'000, ' '), "over 16 KiB"));
+  CHECK(agent.says(std::string(66'000, ' '), "over 64 KiB"));
   // More callers than may be: the longest idle goes.
   std::vector<UniqueFd> crowd;
   for (int i = 0; i < 40; ++i) crowd.push_back(dial_seqpacket(agent.folder + "/agent.sock"));

@@ -67,7 +67,9 @@ void Node::handle(AgentRequest request, std::vector<UniqueFd> descriptors, OnRep
     case Operation::kAdd:
       return add(std::move(request.pod), std::move(descriptors), std::move(reply));
     case Operation::kDel:
-      return del(request.pod.uid, std::move(reply));
+      return remove(request.pod.uid, [reply = std::move(reply)](const std::string& error) {
+        reply(error.empty() ? format_ok() : format_error(error));
+      });
     case Operation::kList:
       return reply(list());
     case Operation::kConnections:
@@ -84,15 +86,13 @@ void Node::handle(AgentRequest request, std::vector<UniqueFd> descriptors, OnRep
       if (request.detach) detach_all();
       should_stop_ = true;
       return reply(format_ok());
+    default:
+      return reply(format_error("the agent knows no pods by labels: it runs without --kubernetes"));
   }
 }
 
-std::expected<net::NetworkNamespace, std::string> Node::namespace_of(
-    std::vector<UniqueFd> descriptors) const {
-  if (descriptors.size() != 1)
-    return std::unexpected("add takes one descriptor, that of the pod's network namespace; got " +
-                           std::to_string(descriptors.size()));
-  auto netns = net::NetworkNamespace::adopt(descriptors.front().release());
+std::expected<net::NetworkNamespace, std::string> Node::namespace_of(UniqueFd descriptor) const {
+  auto netns = net::NetworkNamespace::adopt(descriptor.release());
   if (!netns) return std::unexpected("the descriptor is no network namespace");
   const auto own = net::NetworkNamespace::current();
   if (own && own->inode() == netns->inode())
@@ -111,19 +111,31 @@ std::expected<void, std::string> Node::check_room(const PodInfo& info, std::uint
 }
 
 void Node::add(PodInfo info, std::vector<UniqueFd> descriptors, OnReply reply) {
-  auto netns = namespace_of(std::move(descriptors));
-  if (!netns) return reply(format_error(netns.error()));
-  const std::string uid = info.uid;
-  const std::string described = describe(info);
-  if (const auto enrolled = enrol(std::move(info), *std::move(netns)); !enrolled) {
-    log_error("pod " + described + " cannot be enrolled: " + enrolled.error());
-    return reply(format_error(enrolled.error()));
-  }
-  log_info("pod " + described + " enrolled");
-  tell_newest(pods_.at(uid), std::move(reply));
+  if (descriptors.size() != 1)
+    return reply(
+        format_error("add takes one descriptor, that of the pod's network namespace; got " +
+                     std::to_string(descriptors.size())));
+  enrol(
+      std::move(info), std::move(descriptors.front()),
+      [reply = std::move(reply)](const Enrolled& outcome) {
+        reply(outcome.error.empty() ? format_added(outcome.ztunnel) : format_error(outcome.error));
+      });
 }
 
-std::expected<void, std::string> Node::enrol(PodInfo info, net::NetworkNamespace netns) {
+void Node::enrol(PodInfo info, UniqueFd descriptor, std::function<void(Enrolled)> done) {
+  auto netns = namespace_of(std::move(descriptor));
+  if (!netns) return done({.error = netns.error()});
+  const std::string uid = info.uid;
+  const std::string described = describe(info);
+  if (const auto captured = capture(std::move(info), *std::move(netns)); !captured) {
+    log_error("pod " + described + " cannot be enrolled: " + captured.error());
+    return done({.error = captured.error()});
+  }
+  log_info("pod " + described + " enrolled");
+  tell_newest(pods_.at(uid), std::move(done));
+}
+
+std::expected<void, std::string> Node::capture(PodInfo info, net::NetworkNamespace netns) {
   const auto cookie = cookie_of(netns);
   if (!cookie) return std::unexpected(explain(cookie.error()));
   if (auto room = check_room(info, *cookie); !room) return room;
@@ -158,44 +170,61 @@ std::expected<void, std::string> Node::enrol(PodInfo info, net::NetworkNamespace
   return {};
 }
 
-void Node::tell_newest(const Pod& pod, OnReply reply) {
-  if (ztunnels_.empty()) return reply(format_added(false));
+void Node::tell_newest(const Pod& pod, std::function<void(Enrolled)> done) {
+  if (ztunnels_.empty()) return done({.captured = true});
   const std::string described = describe(pod.info);
   ztunnels_.back()->add(
-      pod.info, pod.netns.fd(), [described, reply = std::move(reply)](const ZdsAnswer& answer) {
-        if (answer.kind == ZdsAnswer::Kind::kAcked) return reply(format_added(true));
+      pod.info, pod.netns.fd(), [described, done = std::move(done)](const ZdsAnswer& answer) {
+        if (answer.kind == ZdsAnswer::Kind::kAcked)
+          return done({.ztunnel = true, .captured = true});
         log_warning("ztunnel did not take pod " + described + ": " + answer.error);
-        if (answer.kind == ZdsAnswer::Kind::kLost) return reply(format_added(false));
-        reply(format_error("the pod is captured, but ztunnel refused it: " + answer.error));
+        if (answer.kind == ZdsAnswer::Kind::kLost) return done({.captured = true});
+        done({.error = "the pod is captured, but ztunnel refused it: " + answer.error,
+              .captured = true});
       });
 }
 
-void Node::del(const std::string& uid, OnReply reply) {
+void Node::remove(const std::string& uid, std::function<void(std::string)> done) {
   Pod* pod = find(uid);
-  if (pod == nullptr) return reply(format_ok());
-  if (pod->leaving) return reply(format_error("the pod is being removed already"));
+  if (pod == nullptr) return done({});
+  if (pod->leaving) return done("the pod is being removed already");
   // ztunnels first: until they let go, the pod's traffic stays captured.
   pod->leaving = true;
-  if (ztunnels_.empty()) return finish_del(uid, reply);
+  if (ztunnels_.empty()) return finish_remove(uid, done);
   const auto waiting = std::make_shared<std::size_t>(ztunnels_.size());
   for (const auto& ztunnel : ztunnels_)
-    ztunnel->del(uid, [this, uid, waiting, reply](const ZdsAnswer& answer) {
+    ztunnel->del(uid, [this, uid, waiting, done](const ZdsAnswer& answer) {
       if (answer.kind != ZdsAnswer::Kind::kAcked)
         log_warning("ztunnel did not confirm that pod " + uid + " is gone: " + answer.error);
-      if (--*waiting == 0) finish_del(uid, reply);
+      if (--*waiting == 0) finish_remove(uid, done);
     });
 }
 
-void Node::finish_del(const std::string& uid, const OnReply& reply) {
+void Node::finish_remove(const std::string& uid, const std::function<void(std::string)>& done) {
   Pod* pod = find(uid);
-  if (pod == nullptr) return reply(format_ok());
+  if (pod == nullptr) return done({});
   const auto removed = pod->capture.remove(pod->netns);
   log_info("pod " + describe(pod->info) + " removed");
   pods_.erase(uid);
   const auto saved = save();
-  if (!removed)
-    return reply(format_error(in_words("capture was not fully removed", removed.error())));
-  reply(saved ? format_ok() : format_error(saved.error()));
+  if (!removed) return done(in_words("capture was not fully removed", removed.error()));
+  done(saved ? std::string() : saved.error());
+}
+
+const PodInfo* Node::enrolled(const std::string& uid) const {
+  const auto found = pods_.find(uid);
+  return found == pods_.end() || found->second.leaving ? nullptr : &found->second.info;
+}
+
+std::vector<const PodInfo*> Node::all_enrolled() const {
+  std::vector<const PodInfo*> all;
+  for (const auto& [uid, pod] : pods_)
+    if (!pod.leaving) all.push_back(&pod.info);
+  return all;
+}
+
+bool Node::has_ztunnel() const {
+  return std::ranges::any_of(ztunnels_, [](const auto& each) { return each->greeted(); });
 }
 
 std::string Node::list() {
@@ -263,6 +292,10 @@ void Node::end_ztunnel(const ZdsSession* session, const std::string& why) {
   ztunnels_.erase(found);
   cgroup_of_.erase(session);
   if (was_newest && !ztunnels_.empty()) tell_all_pods(*ztunnels_.back());
+}
+
+void Node::end_all_ztunnels(const std::string& why) {
+  while (!ztunnels_.empty()) end_ztunnel(ztunnels_.front().get(), why);
 }
 
 // To be told twice does no harm: an add of a pod that ztunnel has is acked.

@@ -14,6 +14,7 @@
 #include "ebpf/agent_message.h"
 #include "ebpf/capture.h"
 #include "ebpf/cgroup.h"
+#include "ebpf/enrolments.h"
 #include "ebpf/pod_store.h"
 #include "ebpf/seqpacket.h"
 #include "ebpf/zds_session.h"
@@ -29,10 +30,7 @@ struct NodeOptions {
   std::optional<net::IpAddress> probe_v6 = {};
 };
 
-// Called once with the text of the answer.
-using OnReply = std::function<void(std::string)>;
-
-class Node {
+class Node final : public Enrolments {
  public:
   // Takes up the pods that a former agent of this node left in force.
   // Errors: in words, with what to do.
@@ -46,10 +44,17 @@ class Node {
   void add_ztunnel(Peer peer);
   std::vector<std::unique_ptr<ZdsSession>>& ztunnels() { return ztunnels_; }
   void end_ztunnel(const ZdsSession* session, const std::string& why);
+  void end_all_ztunnels(const std::string& why);
 
   // Once a second: mends what was detached (every tenth time, routing too), forgets cgroups of
   // ztunnels that are gone.
   void audit();
+
+  void enrol(PodInfo pod, UniqueFd netns, std::function<void(Enrolled)> done) override;
+  void remove(const std::string& uid, std::function<void(std::string)> done) override;
+  const PodInfo* enrolled(const std::string& uid) const override;
+  std::vector<const PodInfo*> all_enrolled() const override;
+  bool has_ztunnel() const override;
 
   bool should_stop() const { return should_stop_; }
   // Takes capture away from every pod.
@@ -75,14 +80,12 @@ class Node {
   void audit_cgroups();
 
   void add(PodInfo info, std::vector<UniqueFd> descriptors, OnReply reply);
-  std::expected<void, std::string> enrol(PodInfo info, net::NetworkNamespace netns);
-  std::expected<net::NetworkNamespace, std::string> namespace_of(
-      std::vector<UniqueFd> descriptors) const;
+  std::expected<void, std::string> capture(PodInfo info, net::NetworkNamespace netns);
+  std::expected<net::NetworkNamespace, std::string> namespace_of(UniqueFd descriptor) const;
   std::expected<void, std::string> check_room(const PodInfo& info, std::uint64_t cookie);
   void tell_all_pods(ZdsSession& session);
-  void tell_newest(const Pod& pod, OnReply reply);
-  void del(const std::string& uid, OnReply reply);
-  void finish_del(const std::string& uid, const OnReply& reply);
+  void tell_newest(const Pod& pod, std::function<void(Enrolled)> done);
+  void finish_remove(const std::string& uid, const std::function<void(std::string)>& done);
   std::string list();
   std::string connections(const std::string& uid);
   std::string end_connections(const std::string& uid);

@@ -15,7 +15,8 @@ struct PodInfo {
   std::string ns;
   std::string service_account;
   std::vector<net::IpAddress> ips;
-  std::string netns_path;  // may be empty
+  std::string netns_path = {};    // may be empty
+  std::string container_id = {};  // of its sandbox; empty unless a CNI plugin said so
 };
 
 // Limits of the fields above; what a node agent may be told of.

@@ -53,9 +53,10 @@ std::optional<StoredPod> read_pod(const json& object) {
   const auto path = text_of(object, "netnsPath");
   const auto inode = number_of(object, "netnsInode"), cookie = number_of(object, "netnsCookie");
   if (!uid || !name || !ns || !account || !path || !inode || !cookie) return std::nullopt;
-  StoredPod pod{.info = {*uid, *name, *ns, *account, {}, *path},
-                .netns_inode = *inode,
-                .netns_cookie = *cookie};
+  StoredPod pod{
+      .info = {*uid, *name, *ns, *account, {}, *path, text_of(object, "containerId").value_or("")},
+      .netns_inode = *inode,
+      .netns_cookie = *cookie};
   const auto ips = object.find("ips"), settings = object.find("savedSettings");
   const auto clsact = object.find("madeClsact");
   if (ips == object.end() || settings == object.end() || clsact == object.end())
@@ -91,6 +92,7 @@ json write_pod(const StoredPod& pod) {
           {"serviceAccount", pod.info.service_account},
           {"ips", std::move(ips)},
           {"netnsPath", pod.info.netns_path},
+          {"containerId", pod.info.container_id},
           {"netnsInode", pod.netns_inode},
           {"netnsCookie", pod.netns_cookie},
           {"savedSettings", std::move(settings)},

@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""A lab with the mesh in it: weft-control beside the API server, agent and ztunnel by `mesh.yaml`.
+
+    test/kubernetes/mesh_lab.py                    starts one, says how to use it, stops on Ctrl-C
+    test/kubernetes/mesh_lab.py run COMMAND …      runs a command with KUBECONFIG set, and stops it
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+from cluster import SKIPPED, die_with_parent, hold
+from lab import CONTROL, Lab
+
+MESH = pathlib.Path(__file__).with_name("mesh.yaml")
+
+
+class MeshLab(Lab):
+    """`install` applies the mesh at once; its namespaces are yours to label."""
+
+    def __init__(self, nodes=2, build=None, install=True):
+        super().__init__(nodes, build)
+        self.install = install
+
+    def start(self):
+        super().start()
+        self.start_control()
+        if self.install:
+            self.install_mesh()
+
+    def start_control(self):
+        state = self.folder / "control"
+        tokens = state / "tokens"
+        tokens.mkdir(parents=True)
+        for name in self.nodes:
+            (tokens / name).write_text(os.urandom(16).hex())
+        with open(self.folder / "weft-control.log", "ab") as log:
+            self.children["weft-control"] = subprocess.Popen(  # pylint: disable=consider-using-with
+                self.inside([self.build / "control/weft-control", "--kubernetes", "--kubeconfig",
+                             self.kubeconfig_of_nodes, "--state", state, "--tokens", tokens, "--san", CONTROL]),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent)
+        root = state / "ca/root-cert.pem"
+        self.until(root.exists, "weft-control")
+        for name in self.nodes:
+            identity = self.node_state(name) / "root/etc/weft"
+            identity.mkdir(parents=True, exist_ok=True)
+            (identity / "root-cert.pem").write_text(root.read_text())
+            (identity / "token").write_text((tokens / name).read_text())
+
+    def install_mesh(self):
+        self.kubectl("apply", "-f", MESH)
+        for name in ("weft-agent", "ztunnel"):
+            self.kubectl("-n", "weft-system", "rollout", "status", f"daemonset/{name}", "--timeout=60s")
+
+    def stop(self):
+        child = self.children.pop("weft-control", None)
+        if child is not None:
+            child.kill()
+            child.wait()
+        super().stop()
+
+    def conflist(self, node):
+        (path,) = sorted((self.node_state(node) / "root/etc/cni/net.d").glob("*.conflist"))
+        return json.loads(path.read_text())
+
+    def of_mesh(self, app, node):
+        """The name of the agent's or ztunnel's pod on the node."""
+        found = self.kubectl("-n", "weft-system", "get", "pods", "-l", f"app={app}", "-o", "json").stdout
+        for pod in json.loads(found)["items"]:
+            if pod["spec"].get("nodeName") == node and "deletionTimestamp" not in pod["metadata"]:
+                return pod["metadata"]["name"]
+        return None
+
+    def mesh_log(self, app, node):
+        return self.kubectl("-n", "weft-system", "logs", self.of_mesh(app, node), check=False).stdout
+
+    def access_log(self, node):
+        """ztunnel's, a dictionary a connection."""
+        lines = [line for line in self.mesh_log("ztunnel", node).splitlines() if "access" in line]
+        return [dict(re.findall(r'([\w.]+)="?([^"\s]*)"?', line)) for line in lines]
+
+    def pod(self, namespace, name):
+        return json.loads(self.kubectl("-n", namespace, "get", "pod", name, "-o", "json").stdout)
+
+    def fetch(self, namespace, pod, url):
+        """What a pod gets from there; None if it gets nothing."""
+        done = self.kubectl("-n", namespace, "exec", pod, "--", "curl", "-sS", "-m", "5", url, check=False)
+        return done.stdout if done.returncode == 0 else None
+
+
+def main():
+    if os.geteuid() != 0:
+        print("needs root: it makes network namespaces")
+        return SKIPPED
+    words = sys.argv[1:]
+    if words[:1] == ["run"]:
+        words = words[1:]
+    return hold(MeshLab, words, lambda lab: (
+        f"    nsenter --net=/run/netns/{lab.netns}\n    export KUBECONFIG={lab.kubeconfig}\n"
+        f"    {lab.programs}/bin/kubectl label namespace default istio.io/dataplane-mode=ambient"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""The node's side of the mesh on a real API server: pods of labelled namespaces are in the mesh by weft-cni
+and weft-agent, wait when they must, and leave it without a trace.
+
+    test/kubernetes/mesh_test.py [WORD of a test's name]...
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+from cluster import SKIPPED, Failed, Missing
+from mesh_lab import MeshLab
+
+SERVER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, namespace: SPACE, labels: {app: NAME, LABELS}}
+spec:
+  nodeName: NODE
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: web, image: python, command: [python3, -u, -m, http.server, "8080"], MORE}
+"""
+
+
+def expect(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+def apply_server(lab, name, space="shop", node="node-1", labels="", more=""):
+    text = SERVER.replace("NAME", name).replace("SPACE", space).replace("NODE", node)
+    lab.kubectl("apply", "-f", "-", input=text.replace("LABELS", labels).replace("MORE", more))
+
+
+def wait_ready(lab, name, space="shop"):
+    lab.kubectl("-n", space, "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=30s")
+    return lab.pod(space, name)["status"]["podIP"]
+
+
+def namespace(lab, name, mode=None):
+    lab.kubectl("create", "namespace", name)
+    if mode:
+        lab.kubectl("label", "namespace", name, f"istio.io/dataplane-mode={mode}")
+    lab.until(lambda: lab.kubectl("-n", name, "get", "serviceaccount", "default", check=False).returncode == 0,
+              f"the service account of {name}")
+
+
+def is_annotated(lab, space, name):
+    return lab.pod(space, name)["metadata"].get("annotations", {}).get("ambient.istio.io/redirection") == "enabled"
+
+
+def events(lab, space, name):
+    found = json.loads(lab.kubectl("-n", space, "get", "events", "-o", "json").stdout)["items"]
+    return [f"{one['reason']}: {one['message']}" for one in found if one["involvedObject"]["name"] == name]
+
+
+def last_from(lab, node, space, pod):
+    """The last line of the node's access log with this pod as the source."""
+    lines = [one for one in lab.access_log(node) if one.get("src.workload") == pod and one.get("src.namespace") == space]
+    return lines[-1] if lines else {}
+
+
+def scale_agent(lab, on):
+    """Off: no node matches its DaemonSet, which stays."""
+    selector = "null" if on else '{"nobody": "here"}'
+    lab.kubectl("-n", "weft-system", "patch", "daemonset", "weft-agent", "-p",
+                '{"spec": {"template": {"spec": {"nodeSelector": %s}}}}' % selector)
+    lab.until(lambda: all((lab.of_mesh("weft-agent", node) is not None) == on for node in lab.nodes), "the agents")
+    if on:
+        lab.kubectl("-n", "weft-system", "rollout", "status", "daemonset/weft-agent", "--timeout=30s")
+
+
+def test_pods_of_a_labelled_namespace_speak_mutual_tls(lab):
+    namespace(lab, "shop", "ambient")
+    apply_server(lab, "web", node="node-1")
+    apply_server(lab, "client", node="node-2")
+    address = wait_ready(lab, "web")
+    wait_ready(lab, "client")
+    lab.until(lambda: "Directory listing" in (lab.fetch("shop", "client", f"http://{address}:8080/") or ""), "an answer")
+    lab.until(lambda: last_from(lab, "node-2", "shop", "client").get("dst.hbone_addr") == f"{address}:8080",
+              "a tunnel in the access log")
+    line = last_from(lab, "node-2", "shop", "client")
+    expect(line["src.identity"] == "spiffe://cluster.local/ns/shop/sa/default", f"its identity: {line}")
+    lab.until(lambda: is_annotated(lab, "shop", "web"), "the annotation")
+    expect(lab.conflist("node-1")["plugins"][-1]["type"] == "weft-cni", "weft-cni is not chained last")
+
+
+def test_strangers_are_refused_under_strict(lab):
+    lab.kubectl("apply", "-f", "-", input="""
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+""")
+    namespace(lab, "plain")
+    apply_server(lab, "stranger", "plain", "node-2")
+    wait_ready(lab, "stranger", "plain")
+    address = lab.pod("shop", "web")["status"]["podIP"]
+    lab.until(lambda: lab.fetch("plain", "stranger", f"http://{address}:8080/") is None, "the refusal of plaintext")
+    expect(lab.fetch("shop", "client", f"http://{address}:8080/") is not None, "the mesh's own is refused")
+    expect(not is_annotated(lab, "plain", "stranger"), "a stranger says that it is in the mesh")
+    lab.kubectl("-n", "shop", "delete", "peerauthentication", "strict")
+
+
+def test_a_label_enrols_and_unenrols_pods_that_run(lab):
+    address = lab.pod("plain", "stranger")["status"]["podIP"]
+    before = lab.pod("plain", "stranger")["status"]["containerStatuses"][0]
+    lab.kubectl("label", "namespace", "plain", "istio.io/dataplane-mode=ambient")
+    lab.until(lambda: is_annotated(lab, "plain", "stranger"), "the annotation")
+    target = lab.pod("shop", "web")["status"]["podIP"]
+    expect(lab.fetch("plain", "stranger", f"http://{target}:8080/") is not None, "no answer after the label")
+    lab.until(lambda: last_from(lab, "node-2", "plain", "stranger").get("dst.hbone_addr") == f"{target}:8080", "a tunnel")
+    after = lab.pod("plain", "stranger")["status"]["containerStatuses"][0]
+    expect(before["restartCount"] == after["restartCount"] and before["state"] == after["state"], "it was restarted")
+
+    lab.kubectl("-n", "plain", "label", "pod", "stranger", "istio.io/dataplane-mode=none")
+    lab.until(lambda: not is_annotated(lab, "plain", "stranger"), "the end of the annotation")
+    lines = len(lab.access_log("node-2"))
+    expect(lab.fetch("shop", "client", f"http://{address}:8080/") is not None, "not reached as a stranger")
+    expect(lab.fetch("plain", "stranger", f"http://{target}:8080/") is not None, "does not reach as a stranger")
+    expect(all(one.get("src.workload") != "stranger" for one in lab.access_log("node-2")[lines:]), "ztunnel saw it")
+    lab.kubectl("-n", "plain", "label", "pod", "stranger", "istio.io/dataplane-mode-")
+    lab.until(lambda: is_annotated(lab, "plain", "stranger"), "the annotation again")
+    lab.kubectl("label", "namespace", "plain", "istio.io/dataplane-mode-")
+    lab.until(lambda: not is_annotated(lab, "plain", "stranger"), "the end of the annotation")
+
+
+def test_host_network_and_none_are_left_alone(lab):
+    apply_server(lab, "none", labels="istio.io/dataplane-mode: none")
+    lab.kubectl("-n", "shop", "run", "host", "--image=busybox", "--overrides",
+                '{"spec": {"hostNetwork": true, "nodeName": "node-1"}}', "--command", "--", "sleep", "1000")
+    wait_ready(lab, "none")
+    wait_ready(lab, "host")
+    expect(not is_annotated(lab, "shop", "none") and not is_annotated(lab, "shop", "host"), "one is in the mesh")
+    lab.kubectl("-n", "shop", "delete", "pod", "none", "host", "--force", "--grace-period=0")
+
+
+def test_init_containers_and_jobs_are_served(lab):
+    address = lab.pod("shop", "web")["status"]["podIP"]
+    lab.kubectl("apply", "-f", "-", input=f"""
+apiVersion: batch/v1
+kind: Job
+metadata: {{name: once, namespace: shop}}
+spec:
+  template:
+    spec:
+      restartPolicy: Never
+      nodeName: node-2
+      initContainers:
+      - {{name: first, image: busybox, command: [curl, -sSf, -m, "5", "http://{address}:8080/"]}}
+      containers:
+      - {{name: once, image: busybox, command: [curl, -sSf, -m, "5", "http://{address}:8080/"]}}
+""")
+    lab.kubectl("-n", "shop", "wait", "--for=condition=Complete", "job/once", "--timeout=30s")
+    lines = [one for one in lab.access_log("node-2") if one.get("src.workload", "").startswith("once")]
+    expect(len(lines) == 2 and all("dst.hbone_addr" in one for one in lines), f"not both through the mesh: {lines}")
+    expect("removed" in lab.mesh_log("weft-agent", "node-2"), "a job that is done is still enrolled")
+
+
+def test_without_an_agent_pods_wait_but_those_of_excluded_namespaces(lab):
+    scale_agent(lab, False)
+    apply_server(lab, "late")
+    apply_server(lab, "system", "kube-system")
+    wait_ready(lab, "system", "kube-system")
+    lab.until(lambda: any("weft-agent does not answer" in one for one in events(lab, "shop", "late")), "the event")
+    expect(lab.pod("shop", "late")["status"]["phase"] == "Pending", "it runs without the agent")
+    target = lab.pod("shop", "web")["status"]["podIP"]
+    expect(lab.fetch("shop", "client", f"http://{target}:8080/") is not None, "pods of before suffer")
+    # What happens while nobody looks is made up for.
+    lab.kubectl("-n", "plain", "label", "pod", "stranger", "istio.io/dataplane-mode=ambient")
+    lab.kubectl("-n", "shop", "delete", "pod", "client", "--force", "--grace-period=0")
+    scale_agent(lab, True)
+    wait_ready(lab, "late")
+    lab.until(lambda: is_annotated(lab, "shop", "late") and is_annotated(lab, "plain", "stranger"), "both in the mesh")
+    lab.kubectl("-n", "shop", "delete", "pod", "late")
+    lab.kubectl("-n", "kube-system", "delete", "pod", "system")
+
+
+def test_without_a_ztunnel_pods_wait_and_say_so(lab):
+    lab.kubectl("-n", "weft-system", "patch", "daemonset", "ztunnel", "-p",
+                '{"spec": {"template": {"spec": {"nodeSelector": {"nobody": "here"}}}}}')
+    lab.until(lambda: lab.of_mesh("ztunnel", "node-1") is None, "the end of ztunnel")
+    apply_server(lab, "late")
+    lab.until(lambda: any(one.startswith("WaitingForZtunnel: this node has no ztunnel")
+                          for one in events(lab, "shop", "late")), "the event")
+    expect(lab.pod("shop", "late")["status"]["phase"] == "Pending", "it runs without ztunnel")
+    lab.kubectl("-n", "weft-system", "patch", "daemonset", "ztunnel", "-p",
+                '{"spec": {"template": {"spec": {"nodeSelector": null}}}}')
+    wait_ready(lab, "late")
+    lab.until(lambda: is_annotated(lab, "shop", "late"), "the annotation")
+    lab.kubectl("-n", "shop", "delete", "pod", "late")
+
+
+def test_the_configuration_is_mended(lab):
+    folder = lab.node_state("node-1") / "root/etc/cni/net.d"
+    (path,) = folder.glob("*.conflist")
+    plain = lab.conflist("node-1")
+    plain["plugins"] = [one for one in plain["plugins"] if one["type"] != "weft-cni"]
+    for spoil in (lambda: path.write_text(json.dumps(plain)), path.unlink,
+                  (lab.node_state("node-1") / "root/opt/cni/bin/weft-cni").unlink):
+        spoil()
+        if not path.exists():
+            path.write_text(json.dumps(plain))
+        lab.until(lambda: lab.conflist("node-1")["plugins"][-1]["type"] == "weft-cni"
+                  and (lab.node_state("node-1") / "root/opt/cni/bin/weft-cni").exists(), "the repair")
+
+
+def test_uninstall_leaves_nothing(lab):
+    lab.kubectl("delete", "-f", pathlib.Path(__file__).with_name("mesh.yaml"), "--wait=false")
+    lab.until(lambda: all(one["type"] != "weft-cni" for node in lab.nodes for one in lab.conflist(node)["plugins"]),
+              "the end of the chaining")
+    lab.until(lambda: not list(lab.folder.glob("nodes/*/root/opt/cni/bin/weft-cni")), "the plugin's end")
+
+    def programs():
+        found = []
+        for netns in pathlib.Path("/run/netns").glob(f"{lab.prefix}-pod-*"):
+            shown = subprocess.run(["nsenter", f"--net={netns}", "bpftool", "net"], capture_output=True, text=True,
+                                   check=False).stdout
+            found += [line for line in shown.splitlines() if "weft" in line]
+        return found
+    lab.until(lambda: not programs(), "the programs' end")
+    target = lab.pod("shop", "web")["status"]["podIP"]
+    expect(lab.fetch("plain", "stranger", f"http://{target}:8080/") is not None, "pods do not reach each other any more")
+    apply_server(lab, "after")
+    wait_ready(lab, "after")
+
+
+TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]
+
+
+def main():
+    if os.geteuid() != 0:
+        print("needs root: it makes network namespaces")
+        return SKIPPED
+    chosen = [test for test in TESTS if not sys.argv[1:] or any(word in test.__name__ for word in sys.argv[1:])]
+    began = time.monotonic()
+    failed = 0
+    try:
+        with MeshLab() as lab:
+            print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
+            for test in chosen:
+                start = time.monotonic()
+                try:
+                    test(lab)
+                    print(f"ok    {test.__name__[5:].replace('_', ' ')} ({time.monotonic() - start:.1f} s)", flush=True)
+                except (Failed, subprocess.SubprocessError) as problem:
+                    failed += 1
+                    print(f"FAIL  {test.__name__}: {problem}", flush=True)
+                    for node in lab.nodes:
+                        print(f"--- {node}\n{lab.log(node)[-1500:]}", flush=True)
+                        for app in ("weft-agent", "ztunnel"):
+                            if lab.of_mesh(app, node):
+                                print(f"--- {app}\n{lab.mesh_log(app, node)[-2500:]}", flush=True)
+                    break
+    except Missing as missing:
+        print(missing)
+        return SKIPPED
+    except Failed as problem:
+        print(f"FAIL  {problem}")
+        return 1
+    if lab.left():
+        print(f"FAIL  left behind: {lab.left()}")
+        return 1
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
