@@ -12,13 +12,14 @@ io::Task<void> Pod::serve_hbone(io::Socket tunnel) {
   const net::SocketAddress from = tunnel.peer_address();
   const net::SocketAddress to = tunnel.local_address();
   Result<Done> served = failed(Reason::kExhausted, "limit of this pod");
-  if (server_.connections() < kPodConnectionsMax && handshakes_ < kPodHandshakesMax) {
-    ++handshakes_;
+  // The wait for our own certificate is a part of the handshake, for whoever waits.
+  auto handshake = server_.admit(tunnel);
+  if (server_.connections() < kPodConnectionsMax && handshake) {
     const auto certificate =
         co_await lane_.certificates.wait(spec_.id, lane_.config.ready_deadline);
-    --handshakes_;
     if (certificate) {
-      served = co_await server_.serve(std::move(tunnel), (*certificate)->server);
+      served =
+          co_await server_.serve(std::move(tunnel), (*certificate)->server, *std::move(handshake));
     } else {
       served = std::unexpected(certificate.error());
       tunnel.reset();
@@ -49,10 +50,12 @@ void Pod::on_refused(const hbone::RefusedRequest& request) {
   Report report(lane_.reports, telemetry::Reporter::kDestination, request.peer_address,
                 request.local_address);
   const bool connect = request.method == "CONNECT";
-  report.finish({.reason = Reason::kMalformed,
-                 .text = connect ? "no valid authority pseudo header: "
-                                 : "expected method CONNECT, got " +
-                                       std::string(request.method.substr(0, kMethodMax)),
+  std::string text = "expected method CONNECT, got ";
+  text += request.method.substr(0, kMethodMax);
+  if (connect) text = "no valid authority pseudo header: ";
+  if (request.reason == Reason::kExhausted) text = "limit of this identity";
+  report.finish({.reason = request.reason,
+                 .text = std::move(text),
                  .flags = "CONNECT",
                  .policy = {},
                  .failed = true});

@@ -7,8 +7,10 @@
 namespace mesh::ztunnel {
 namespace {
 
-hbone::PoolOptions pool_options(const Config& config, const hbone::CongestionOptions& congestion) {
+hbone::PoolOptions pool_options(const Config& config, const hbone::CongestionOptions& congestion,
+                                h2::CreditBudget& credit) {
   hbone::PoolOptions options;
+  options.h2.budget = &credit;
   options.idle_release = config.pool_idle_release;
   options.streams_per_tunnel = config.streams_per_tunnel;
   options.congestion = congestion;
@@ -28,7 +30,7 @@ Lane::Lane(io::Ring& own_ring, const Config& settings, Telemetry& shared,
       certificates(own_ring),
       congestion(hbone::CongestionOptions::parse(settings.tunnel_congestion_control)
                      .value_or(hbone::CongestionOptions())),
-      pool(own_ring, pool_options(settings, congestion)),
+      pool(own_ring, pool_options(settings, congestion, credit)),
       stop_(own_ring) {}
 
 Lane::~Lane() = default;

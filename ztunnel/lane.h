@@ -32,7 +32,7 @@ struct PodSpec {
 
 // Limits of one pod on one lane; beyond them connections are refused with kExhausted.
 inline constexpr std::size_t kPodConnectionsMax = 16384;
-inline constexpr std::size_t kPodHandshakesMax = 512;  // inbound tunnels that have no identity yet
+// What one peer may take of them: hbone::PeerLimits.
 
 class Lane {
  public:
@@ -71,6 +71,7 @@ class Lane {
   io::Event directory_changed;       // pulses
   identity::CertificateView certificates;
   const hbone::CongestionOptions congestion;  // of tunnels, both ways
+  h2::CreditBudget credit;  // of all tunnels of this lane
   hbone::TunnelPool pool;
 
  private:

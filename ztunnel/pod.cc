@@ -11,8 +11,9 @@ namespace {
 constexpr io::Duration kAcceptPause = std::chrono::milliseconds(50);
 constexpr io::Duration kApplicationDeadline = std::chrono::seconds(10);
 
-hbone::ServerOptions server_options(const Lane& lane) {
+hbone::ServerOptions server_options(Lane& lane) {
   hbone::ServerOptions options;
+  options.h2.budget = &lane.credit;
   options.congestion = lane.congestion;
   return options;
 }

@@ -74,7 +74,6 @@ class Pod final : public hbone::ConnectHandler {
   std::unique_ptr<DnsProxy> dns_;
   hbone::TunnelServer server_;
   LiveConnections live_;
-  std::size_t handshakes_ = 0;
   io::Event stop_;
   io::Event served_;  // pulses when something served has ended
   io::Duration grace_{};

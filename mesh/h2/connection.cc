@@ -121,9 +121,15 @@ void Connection::Impl::submit_reset(StreamId id, ErrorCode code) {
 // whole holds too much unread do connections stop.
 void Connection::Impl::give_back_connection(std::size_t bytes) {
   connection_owed += bytes;
-  if (budget->over() || connection_owed < options.connection_window / 4) return;
+  if (connection_owed < options.connection_window / 4) return;
+  if (budget->over()) return budget->wait(*this);
   nghttp2_submit_window_update(session.get(), NGHTTP2_FLAG_NONE, 0,
                                static_cast<std::int32_t>(std::exchange(connection_owed, 0)));
+}
+
+void Connection::Impl::on_budget_left() {
+  give_back_connection(0);
+  events->on_to_send();
 }
 
 void Connection::Impl::append_small(std::span<const std::byte> bytes) {

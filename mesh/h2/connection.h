@@ -86,6 +86,7 @@ class Events {
   virtual void on_goaway(ErrorCode code, StreamId last) = 0;
   virtual void on_pong() {}      // an answer to ping()
   virtual void on_settings() {}  // the peer's first or changed SETTINGS
+  virtual void on_to_send() {}   // something to send, not because of a call of yours
 };
 
 class Connection {

@@ -50,8 +50,11 @@ struct SessionDeleter {
 
 enum class Drain : std::uint8_t { kNone, kNotice, kFinal };
 
-struct Connection::Impl {
+struct Connection::Impl final : BudgetWaiter {
   Impl(const Options& options_in, Events& events_in, io::TimePoint now);
+  ~Impl() override { budget->forget(*this); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   Options options;
   Events* events;
@@ -98,6 +101,7 @@ struct Connection::Impl {
   void fail(Error error, std::optional<ErrorCode> goaway);
   void submit_reset(StreamId id, ErrorCode code);
   void give_back_connection(std::size_t bytes);
+  void on_budget_left() override;
   void end_idle_connection();
   void flush_gathered();
   void append_small(std::span<const std::byte> bytes);

@@ -306,10 +306,77 @@ TEST_CASE("the budget of the process bounds growth") {
     }
     CHECK(a.round_trip_ended(1ms, 1ms) == kCreditInitial);
     CHECK(b.round_trip_ended(1ms, 1ms) == 0);
-    CHECK(budget.growth == kCreditInitial);
+    CHECK(budget.growth() == kCreditInitial);
   }
-  CHECK(budget.growth == 0);
-  CHECK(budget.unread == 0);
+  CHECK(budget.growth() == 0);
+  CHECK(budget.unread() == 0);
+}
+
+struct Counting final : BudgetWaiter {
+  int called = 0;
+  void on_budget_left() override { ++called; }
+};
+
+TEST_CASE("the budget of a peer bounds it, and is a part of the worker's") {
+  CreditBudget worker;
+  worker.unread_max = 3000;
+  worker.growth_max = kCreditInitial;
+  CreditBudget greedy, modest;
+  for (CreditBudget* one : {&greedy, &modest}) {
+    one->parent = &worker;
+    one->unread_max = 2000;
+  }
+  CHECK(modest.grow(kCreditInitial));
+  CHECK_FALSE(greedy.grow(1));
+  modest.shrink(kCreditInitial);
+  CHECK(greedy.grow(1));
+  greedy.shrink(1);
+
+  greedy.received(2001);
+  CHECK(greedy.over());
+  CHECK_FALSE(modest.over());
+  Counting waiter;
+  greedy.wait(waiter);
+  modest.received(1000);
+  CHECK(modest.over());  // the worker's
+  Counting other, third;
+  modest.wait(other);
+  modest.wait(third);
+  modest.forget(third);
+  greedy.taken(1);
+  CHECK(waiter.called == 1);
+  CHECK(other.called == 1);
+  CHECK(third.called == 0);
+  greedy.taken(2000);
+  modest.taken(1000);
+  CHECK(waiter.called == 1);
+  CHECK(worker.unread() == 0);
+}
+
+TEST_CASE("a connection that others' unread bytes have stopped goes on when those are read") {
+  CreditBudget budget;
+  budget.unread_max = 100'000;
+  Options options = Options::for_server();
+  options.budget = &budget;
+  options.connection_window = 262'144;
+  Pair stalled(Options::for_client(), options);
+  Pair quick(Options::for_client(), options);
+  const StreamId slow = *stalled.client.request(kConnect, false);
+  stalled.client.send(slow, piece(std::string(200'000, 's')));
+  stalled.settle();
+  REQUIRE(budget.over());
+
+  constexpr std::size_t kAll = 2'000'000;
+  quick.server_events.consume_at = &quick.server;
+  const StreamId fast = *quick.client.request(kConnect, false);
+  quick.client.send(fast, piece(std::string(kAll, 'f')));
+  quick.settle();
+  CHECK(quick.server_events.data[fast].size() <= 2 * options.connection_window);
+
+  stalled.server.consumed(slow, 200'000);
+  quick.settle();
+  CHECK(quick.server_events.data[fast].size() == kAll);
+  CHECK(budget.unread() == 0);
 }
 
 TEST_CASE("an answer that queued behind the stream's own bytes does not make the path long") {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "mesh/io/ring.h"
 
@@ -17,15 +18,37 @@ namespace mesh::h2 {
 inline constexpr std::uint32_t kCreditInitial = 256 * 1024;
 inline constexpr std::uint32_t kCreditMax = 8 * 1024 * 1024;
 
-// What all connections of a process (one worker) may have granted beyond the initial credits, and
-// what may lie unread in them. Single-threaded.
-struct CreditBudget {
+// Waits until a budget has room again.
+class BudgetWaiter {
+ public:
+  virtual ~BudgetWaiter() = default;
+  virtual void on_budget_left() = 0;  // may wait again at once
+};
+
+// What several connections together may have granted beyond the initial credits, and what may lie
+// unread in them. Those of one peer share one, whose parent is that of the worker. Single-threaded.
+class CreditBudget {
+ public:
   std::size_t growth_max = 256 * 1024 * 1024;
   std::size_t unread_max = 256 * 1024 * 1024;
-  std::size_t growth = 0;  // granted beyond kCreditInitial
-  std::size_t unread = 0;  // received, not yet taken by a reader
+  CreditBudget* parent = nullptr;  // outlives it; counts what is counted here, and bounds it too
 
-  bool over() const { return unread > unread_max; }
+  std::size_t growth() const { return growth_; }  // granted beyond kCreditInitial
+  std::size_t unread() const { return unread_; }  // received, not yet taken by a reader
+  bool over() const { return unread_ > unread_max || (parent != nullptr && parent->over()); }
+
+  void received(std::size_t bytes);
+  void taken(std::size_t bytes);
+  bool grow(std::size_t bytes);  // false: it may not
+  void shrink(std::size_t bytes);
+  // While over().
+  void wait(BudgetWaiter& waiter);
+  void forget(BudgetWaiter& waiter);
+
+ private:
+  std::size_t growth_ = 0;
+  std::size_t unread_ = 0;
+  std::vector<BudgetWaiter*> waiting_;
 };
 
 // The credit of one stream. Pure; the connection tells it what happens.

@@ -51,7 +51,9 @@ struct Handler final : ConnectHandler {
   std::function<io::Task<void>(IncomingConnect)> serve;
   std::vector<std::string> asked;
   std::vector<std::string> peers;
+  std::vector<Reason> refused;
 
+  void on_refused(const RefusedRequest& request) override { refused.push_back(request.reason); }
   io::Task<void> on_connect(IncomingConnect connect) override {
     asked.push_back(connect.request().authority);
     peers.push_back(connect.request().peer.to_string());

@@ -79,6 +79,7 @@ io::Task<Result<Done>> Tunnel::handshake() {
     }
   }
   heard_at_ = ring_.now();
+  if (h2::CreditBudget* budget = listener_.on_identified(*session_)) options_.h2.budget = budget;
   h2_ = std::make_unique<h2::Connection>(options_.h2, static_cast<h2::Events&>(*this), ring_.now());
   co_return co_await say(ciphertext);
 }

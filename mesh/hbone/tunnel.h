@@ -38,6 +38,9 @@ class Tunnel final : h2::Events, io::Timer {
     virtual ~Listener() = default;
     virtual void on_request(std::shared_ptr<StreamState> state, h2::Headers headers) = 0;
     virtual void on_stream_over() {}
+    // The handshake is over; `session` says who it is. What the peer may take; null: no limit but
+    // the tunnel's own. It outlives the tunnel.
+    virtual h2::CreditBudget* on_identified(const tls::Session&) { return nullptr; }
     // A request that is no CONNECT, or names no authority, was answered 400.
     virtual void on_refused(const h2::Headers&) {}
   };
@@ -80,6 +83,7 @@ class Tunnel final : h2::Events, io::Timer {
   void on_sent(h2::StreamId id) override;
   void on_goaway(h2::ErrorCode code, h2::StreamId last) override;
   void on_pong() override;
+  void on_to_send() override { wake_writer(); }
   void on_time() noexcept override;
 
   io::Task<Result<Done>> say(std::vector<tls::Piece>& ciphertext);

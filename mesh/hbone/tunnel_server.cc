@@ -74,6 +74,7 @@ struct TunnelServer::Impl {
   ServerOptions options;
   ConnectHandler& handler;
   std::vector<Tunnel*> tunnels{};  // in the order of their coming: they end in it too
+  PeerQuotas quotas{options.limits, options.h2.budget};
   std::size_t serving = 0;
   bool draining = false;
   bool ended = false;
@@ -83,15 +84,30 @@ namespace {
 
 // One accepted connection.
 struct Serving final : Tunnel::Listener {
-  Serving(ConnectHandler& to, io::Duration answer_within, io::CancelScope* outer)
-      : handler(to), answer_deadline(answer_within), handlers(outer) {}
+  Serving(ConnectHandler& to, PeerQuotas& all, io::Duration answer_within, io::CancelScope* outer)
+      : handler(to), quotas(all), answer_deadline(answer_within), handlers(outer) {}
+  ~Serving() override {
+    if (peer != nullptr) quotas.leave(*peer);
+  }
 
   ConnectHandler& handler;
+  PeerQuotas& quotas;
+  PeerQuotas::Peer* peer = nullptr;
   io::Duration answer_deadline;
   io::TaskScope handlers;
   Tunnel* tunnel = nullptr;
 
+  h2::CreditBudget* on_identified(const tls::Session& session) override {
+    if (!session.peer()) return nullptr;  // refused further on
+    peer = &quotas.enter(*session.peer());
+    return &peer->budget;
+  }
+
   void on_request(std::shared_ptr<StreamState> state, h2::Headers headers) override {
+    if (!quotas.has_room_for_stream(*peer)) {
+      refused(Reason::kExhausted, headers);
+      return answer(*state, 503, {}, true);
+    }
     ConnectRequest request{
         .peer = *tunnel->session().peer(),
         .peer_address = tunnel->socket().peer_address(),
@@ -108,8 +124,10 @@ struct Serving final : Tunnel::Listener {
     handlers.spawn(handle(handler.on_connect(std::move(connect)), std::move(state)));
   }
 
-  void on_refused(const h2::Headers& headers) override {
-    handler.on_refused({.peer = *tunnel->session().peer(),
+  void on_refused(const h2::Headers& headers) override { refused(Reason::kMalformed, headers); }
+  void refused(Reason reason, const h2::Headers& headers) {
+    handler.on_refused({.reason = reason,
+                        .peer = *tunnel->session().peer(),
                         .peer_address = tunnel->socket().peer_address(),
                         .local_address = tunnel->socket().local_address(),
                         .method = h2::method_of(headers)});
@@ -118,9 +136,11 @@ struct Serving final : Tunnel::Listener {
   io::Task<void> handle(io::Task<void> task, std::shared_ptr<StreamState> state) {
     io::CancelScope scope(co_await io::current_cancel());
     state->handler = &scope;
+    ++peer->streams;
     if (!state->failure) state->await_answer(answer_deadline);
     co_await std::move(task).under(scope);
     state->handler = nullptr;
+    --peer->streams;
     state->disarm();
   }
 };
@@ -128,13 +148,27 @@ struct Serving final : Tunnel::Listener {
 }  // namespace
 
 TunnelServer::TunnelServer(io::Ring& ring, ServerOptions options, ConnectHandler& handler)
-    : impl_(std::make_unique<Impl>(
-          Impl{.ring = ring, .options = std::move(options), .handler = handler})) {}
+    : impl_(new Impl{.ring = ring, .options = std::move(options), .handler = handler}) {}
+
+std::optional<PeerQuotas::Handshake> TunnelServer::admit(const io::Socket& socket) {
+  return impl_->quotas.begin_handshake(socket.peer_address().ip);
+}
+
+io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
+                                           std::shared_ptr<const tls::Context> context) {
+  auto handshake = admit(socket);
+  if (!handshake) {
+    socket.reset();
+    co_return failed(Reason::kExhausted, "tls handshakes");
+  }
+  co_return co_await serve(std::move(socket), std::move(context), *std::move(handshake));
+}
 
 TunnelServer::~TunnelServer() { MESH_CHECK(impl_->serving == 0); }
 
 io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
-                                           std::shared_ptr<const tls::Context> context) {
+                                           std::shared_ptr<const tls::Context> context,
+                                           PeerQuotas::Handshake handshake) {
   Impl& impl = *impl_;
   if (impl.ended) co_return failed(Reason::kDraining, "tunnel server");
   tls::SessionOptions session_options;
@@ -142,7 +176,8 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
   CO_TRY(auto session, tls::Session::create(std::move(context), std::move(session_options)));
 
   ++impl.serving;
-  Serving serving(impl.handler, impl.options.answer_deadline, co_await io::current_cancel());
+  Serving serving(impl.handler, impl.quotas, impl.options.answer_deadline,
+                  co_await io::current_cancel());
   TunnelOptions options{.h2 = impl.options.h2,
                         .idle_limit = impl.options.idle_deadline,
                         .first_limit = impl.options.first_deadline,
@@ -153,9 +188,12 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
 
   Result<Done> result = co_await io::with_deadline(impl.ring, impl.options.handshake_deadline,
                                                    "tls handshake", tunnel.handshake());
+  handshake.end();
   if (result && !tunnel.session().peer()) {
     result = failed(Reason::kNoCertificate, "tls handshake");  // an open server's context
   }
+  const bool too_many = result && impl.quotas.too_many_tunnels(*serving.peer);
+  if (too_many) tunnel.end({.reason = Reason::kExhausted, .during = "tunnels of a peer"});
   if (result) {
     if (impl.draining) tunnel.drain();
     if (impl.ended) tunnel.end({.reason = Reason::kDraining, .during = "tunnel"});

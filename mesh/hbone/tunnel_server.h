@@ -12,6 +12,7 @@
 #include "mesh/base/result.h"
 #include "mesh/h2/connection.h"
 #include "mesh/hbone/congestion.h"
+#include "mesh/hbone/peer_quotas.h"
 #include "mesh/hbone/stream.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/socket.h"
@@ -58,8 +59,10 @@ class IncomingConnect {
   std::shared_ptr<StreamState> state_;
 };
 
-// A request that was answered 400 here, because it is no CONNECT or names no authority.
+// A request that was refused here. kMalformed: 400, it is no CONNECT or names no authority;
+// kExhausted: 503, its peer has too much open.
 struct RefusedRequest {
+  Reason reason = Reason::kMalformed;
   const net::SpiffeId& peer;
   net::SocketAddress peer_address, local_address;
   std::string_view method;
@@ -82,7 +85,8 @@ struct ServerOptions {
   io::Duration answer_deadline = std::chrono::seconds(30);
   // Between the last stream and the next.
   io::Duration idle_deadline = std::chrono::hours(1);
-  h2::Options h2 = h2::Options::for_server();
+  h2::Options h2 = h2::Options::for_server();  // its budget: what all peers together may take
+  PeerLimits limits{};
   // The sockets are accepted: whoever listens gives them congestion.at_first.
   CongestionOptions congestion{};
 };
@@ -97,8 +101,15 @@ class TunnelServer {
 
   // Serves one accepted connection to its end; every handler it started is joined. Done when it
   // ended well. Errors: the handshake's (see tls::Session), kTimedOut (handshake, keep-alive,
-  // idle), kProtocol, kFlood, kPeerReset, kDraining.
+  // idle), kProtocol, kFlood, kPeerReset, kDraining, kExhausted (PeerLimits).
+  io::Task<Result<Done>> serve(io::Socket socket, std::shared_ptr<const tls::Context> context,
+                               PeerQuotas::Handshake handshake);
+  // The same of one that waited for nothing since it was accepted.
   io::Task<Result<Done>> serve(io::Socket socket, std::shared_ptr<const tls::Context> context);
+
+  // For each accepted connection, before anything else. None: too many are shaking hands already,
+  // reset it.
+  std::optional<PeerQuotas::Handshake> admit(const io::Socket& socket);
 
   // Graceful: see h2::Connection::drain(). Connections end as their last stream does.
   void drain();

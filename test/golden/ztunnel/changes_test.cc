@@ -5,6 +5,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "mesh/hbone/peer_quotas.h"
 #include "mesh/workload/policy_order.h"
 #include "test/golden/ztunnel/little_mesh.h"
 
@@ -265,6 +266,39 @@ TEST_CASE("a new pod whose policies have not come: who connects is held, not ref
     CHECK(bench.mesh.two.metrics().find("policy=\"app/late\"") != std::string::npos);
     CHECK(bench.echo.callers.empty());
   }
+}
+
+// Says nothing on the tunnel's port, and waits for the end.
+Task<void> be_silent(io::Ring& ring, std::size_t& resets) {
+  io::ConnectOptions options;
+  options.to = at("10.78.0.2:15008");
+  auto socket = co_await io::connect(ring, options);
+  if (!socket) co_return;
+  const auto end = co_await socket->recv_buffer();
+  if (!end && end.error().reason == Reason::kPeerReset) ++resets;
+}
+
+TEST_CASE("limit: a stranger that shakes no hands holds 128 places of a lane, ten seconds") {
+  Bench bench;
+  const std::size_t allowed = hbone::PeerLimits{}.handshakes_of_address *
+                              static_cast<std::size_t>(bench.mesh.two.config.workers);
+  const std::size_t strange = 3 * allowed;
+  std::size_t resets = 0;
+  io::TaskScope strangers;
+  bench.mesh.outside_ring->post([&] {
+    for (std::size_t i = 0; i < strange; ++i) {
+      strangers.spawn(be_silent(*bench.mesh.outside_ring, resets));
+    }
+  });
+  bench.mesh.world.run_for(std::chrono::seconds(1));
+  CHECK(resets == strange - allowed);
+  CHECK(strangers.size() == allowed);
+  CHECK(bench.mesh.two.metrics().find("reason=\"exhausted\"") != std::string::npos);
+  // Another address is not concerned.
+  Caller& caller = bench.start("10.78.0.2:7000");
+  CHECK(caller.answered);
+  bench.mesh.world.run_for(std::chrono::seconds(11));
+  CHECK(strangers.size() == 0);
 }
 
 TEST_CASE("a change that concerns nobody ends nothing") {
