@@ -126,7 +126,7 @@ void find_nothing(benchmark::State& state) {
 }
 BENCHMARK(find_nothing);
 
-// Among ten endpoints, and among 10 000.
+// Among ten endpoints, and among 10 000: by the table of the first choice.
 void choose_one_endpoint(benchmark::State& state) {
   DirectoryPtr directory = large();
   const ServiceKey key = service_key(1);
@@ -147,6 +147,29 @@ void choose_one_endpoint(benchmark::State& state) {
   }
 }
 BENCHMARK(choose_one_endpoint)->Arg(10)->Arg(10'000);
+
+// The first choice after one of 10 000 endpoints has changed.
+void choose_first_endpoint(benchmark::State& state) {
+  DirectoryPtr directory = large();
+  const ServiceKey key = service_key(1);
+  Delta more;
+  for (std::uint32_t i = 10; i < 10'000; ++i) {
+    Workload one = *pod(kWorkloads + i);
+    one.services[0].service = key;
+    more.workloads.push_back(std::make_shared<const Workload>(std::move(one)));
+  }
+  directory = test::next(directory, more);
+  for (auto _ : state) {
+    state.PauseTiming();
+    Delta change;
+    change.workloads.push_back(pod(1, "node-" + std::to_string(directory->version())));
+    directory = test::next(directory, change);
+    const Service* service = directory->find_service(key.ns, key.hostname);
+    state.ResumeTiming();
+    benchmark::DoNotOptimize(choose_endpoint(*directory, *service, 80, {}, directory->version()));
+  }
+}
+BENCHMARK(choose_first_endpoint);
 
 }  // namespace
 }  // namespace mesh::workload

@@ -141,8 +141,13 @@ Found Directory::find(const AddressView& at, const Asker& asker) const {
 }
 
 std::size_t Directory::endpoint_count(const ServiceKeyView& service) const {
-  const Endpoints* members = endpoints_.find(service);
-  return members != nullptr ? members->size() : 0;
+  const EndpointSet* set = endpoints(service);
+  return set != nullptr ? set->members().size() : 0;
+}
+
+const EndpointSet* Directory::endpoints(const ServiceKeyView& service) const {
+  const EndpointSetPtr* found = endpoints_.find(service);
+  return found != nullptr ? found->get() : nullptr;
 }
 
 }  // namespace mesh::workload

@@ -16,6 +16,7 @@
 
 #include "mesh/base/persistent_map.h"
 #include "mesh/policy/catalog.h"
+#include "mesh/workload/endpoint_set.h"
 #include "mesh/workload/workload.h"
 
 namespace mesh::workload {
@@ -37,8 +38,8 @@ struct ServiceKeyView {
 // What is at an address.
 struct Found {
   enum class What : std::uint8_t {
-    kAbsent,    // nothing that we know of: off the mesh, if the Directory is complete
-    kRefused,   // a resource that was not understood: refuse, with kRejectedResource
+    kAbsent,   // nothing that we know of: off the mesh, if the Directory is complete
+    kRefused,  // a resource that was not understood: refuse, with kRejectedResource
     kService,
     kWorkload,
   };
@@ -52,14 +53,6 @@ struct Found {
 struct Asker {
   std::string_view ns = {};
   std::string_view preferred_ns = {};  // PREFERED_SERVICE_NAMESPACE
-};
-
-// One member of a service. `workload` and `membership` are never null.
-struct Endpoint {
-  WorkloadPtr workload = {};
-  std::uint32_t membership_index = 0;
-
-  const Membership& membership() const { return workload->services[membership_index]; }
 };
 
 class Directory {
@@ -101,6 +94,7 @@ class Directory {
   template <class F>
   void for_each_endpoint(const ServiceKeyView& service, F&& visit) const;
   std::size_t endpoint_count(const ServiceKeyView& service) const;
+  const EndpointSet* endpoints(const ServiceKeyView& service) const;  // null: none
 
   // The policies for connections to `workload`.
   policy::Selection policies_for(const Workload& workload) const {
@@ -173,7 +167,6 @@ class Directory {
   using TextMap = PersistentMap<std::string, V, policy::TextHash>;
   using Workloads = std::vector<WorkloadPtr>;
   using Services = std::vector<ServicePtr>;
-  using Endpoints = TextMap<Endpoint>;  // by uid
 
   // How many VIPs there are of each prefix length: the lengths worth probing.
   struct PrefixLengths {
@@ -191,33 +184,33 @@ class Directory {
   bool addresses_complete_ = false;
   bool policies_complete_ = false;
 
-  TextMap<WorkloadPtr> workloads_;                 // by uid
-  Map<NetworkAddress, Workloads> by_address_;      // best first
-  Map<ServiceKey, Workloads> by_name_;             // by namespace and name; best first
+  TextMap<WorkloadPtr> workloads_;             // by uid
+  Map<NetworkAddress, Workloads> by_address_;  // best first
+  Map<ServiceKey, Workloads> by_name_;         // by namespace and name; best first
   Map<ServiceKey, ServicePtr> services_;
   TextMap<Services> by_hostname_;
-  Map<Vip, Services> by_vip_;                      // by key
+  Map<Vip, Services> by_vip_;  // by key
   std::shared_ptr<const PrefixLengths> vip_lengths_ = std::make_shared<const PrefixLengths>();
-  Map<ServiceKey, Endpoints> endpoints_;
-  TextMap<RefusedPtr> refused_;                    // by resource name
-  Map<Vip, std::vector<RefusedPtr>> refused_at_;   // addresses as full-length blocks
+  Map<ServiceKey, EndpointSetPtr> endpoints_;
+  TextMap<RefusedPtr> refused_;                   // by resource name
+  Map<Vip, std::vector<RefusedPtr>> refused_at_;  // addresses as full-length blocks
   std::shared_ptr<const PrefixLengths> refused_lengths_ = std::make_shared<const PrefixLengths>();
-  TextMap<std::string> rejected_updates_;          // resource name -> problem
+  TextMap<std::string> rejected_updates_;  // resource name -> problem
   policy::Catalog policies_;
 };
 using DirectoryPtr = std::shared_ptr<const Directory>;
 
 template <class F>
 void Directory::for_each_endpoint(const ServiceKeyView& service, F&& visit) const {
-  const Endpoints* members = endpoints_.find(service);
-  if (members == nullptr) return;
-  members->for_each([&](const std::string&, const Endpoint& endpoint) { visit(endpoint); });
+  const EndpointSet* set = endpoints(service);
+  if (set == nullptr) return;
+  set->members().for_each([&](const std::string&, const Endpoint& endpoint) { visit(endpoint); });
 }
 
 template <class F>
 void Directory::for_each_staged(F&& visit) const {
-  endpoints_.for_each([&](const ServiceKey& key, const Endpoints& members) {
-    if (services_.find(key) == nullptr) visit(key, members.size());
+  endpoints_.for_each([&](const ServiceKey& key, const EndpointSetPtr& set) {
+    if (services_.find(key) == nullptr) visit(key, set->members().size());
   });
 }
 

@@ -57,6 +57,8 @@ void count_block(std::shared_ptr<const Lengths>& lengths, const net::Cidr& block
   lengths = std::move(next);
 }
 
+ServiceKeyView key_view(const ServiceKey& key) { return {key.ns, key.hostname}; }
+
 Vip block_of(const NetworkAddress& address) {
   const auto block = net::Cidr::make(address.ip, address.ip.is_v4() ? 32 : 128);
   return {.network = address.network, .block = *block};
@@ -197,10 +199,10 @@ void DirectoryBuilder::add(const WorkloadPtr& workload) {
   }
   for (std::uint32_t i = 0; i < workload->services.size(); ++i) {
     const ServiceKey& service = workload->services[i].service;
-    Directory::Endpoints members;
-    if (const auto* last = next_.endpoints_.find(service); last != nullptr) members = *last;
+    EndpointSet::Members members;
+    if (const EndpointSet* last = next_.endpoints(key_view(service))) members = last->members();
     members.set(workload->uid, Endpoint{.workload = workload, .membership_index = i});
-    next_.endpoints_.set(service, std::move(members));
+    next_.endpoints_.set(service, std::make_shared<const EndpointSet>(std::move(members)));
   }
 }
 
@@ -210,14 +212,15 @@ void DirectoryBuilder::drop(const WorkloadPtr& workload) {
     remove_from_list(next_.by_address_, NetworkAddress{workload->network, ip}, workload);
   }
   for (const Membership& membership : workload->services) {
-    const auto* last = next_.endpoints_.find(membership.service);
+    const EndpointSet* last = next_.endpoints(key_view(membership.service));
     if (last == nullptr) continue;
-    Directory::Endpoints members = *last;
+    EndpointSet::Members members = last->members();
     members.erase(workload->uid);
     if (members.empty()) {
       next_.endpoints_.erase(membership.service);
     } else {
-      next_.endpoints_.set(membership.service, std::move(members));
+      next_.endpoints_.set(membership.service,
+                           std::make_shared<const EndpointSet>(std::move(members)));
     }
   }
   next_.workloads_.erase(workload->uid);

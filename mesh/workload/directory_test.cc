@@ -20,10 +20,14 @@ std::string at(const DirectoryPtr& given, std::string_view address, Asker asker 
                std::string_view network = "") {
   const Found found = given->find({.network = network, .ip = ip(address)}, asker);
   switch (found.what) {
-    case Found::What::kAbsent: return "absent";
-    case Found::What::kRefused: return "refused " + found.refused->resource;
-    case Found::What::kService: return "service " + found.service->key.to_string();
-    case Found::What::kWorkload: return "workload " + found.workload->uid;
+    case Found::What::kAbsent:
+      return "absent";
+    case Found::What::kRefused:
+      return "refused " + found.refused->resource;
+    case Found::What::kService:
+      return "service " + found.service->key.to_string();
+    case Found::What::kWorkload:
+      return "workload " + found.workload->uid;
   }
   return "?";
 }
@@ -230,8 +234,7 @@ TEST_CASE("a Directory knows the policies of a workload: its namespace's and wha
   )");
   const auto decided = [&](std::string_view uid, std::string_view to) {
     const policy::Connection connection = policy::test::connection(to);
-    return policy::authorize(given->policies_for(*given->find_workload(uid)), connection)
-        .allowed();
+    return policy::authorize(given->policies_for(*given->find_workload(uid)), connection).allowed();
   };
   CHECK_FALSE(decided("K//Pod/shop/web", "ops/x to 81"));
   CHECK(decided("K//Pod/shop/job", "ops/x to 81"));

@@ -10,12 +10,18 @@ using Mode = LoadBalancing::Mode;
 
 bool holds(Scope scope, const Place& caller, const Place& member) {
   switch (scope) {
-    case Scope::kRegion: return caller.region == member.region;
-    case Scope::kZone: return caller.zone == member.zone;
-    case Scope::kSubzone: return caller.subzone == member.subzone;
-    case Scope::kNode: return caller.node == member.node;
-    case Scope::kCluster: return caller.cluster_id == member.cluster_id;
-    case Scope::kNetwork: return caller.network == member.network;
+    case Scope::kRegion:
+      return caller.region == member.region;
+    case Scope::kZone:
+      return caller.zone == member.zone;
+    case Scope::kSubzone:
+      return caller.subzone == member.subzone;
+    case Scope::kNode:
+      return caller.node == member.node;
+    case Scope::kCluster:
+      return caller.cluster_id == member.cluster_id;
+    case Scope::kNetwork:
+      return caller.network == member.network;
   }
   return false;
 }
@@ -33,8 +39,7 @@ bool can_be_reached(const Workload& workload, const Place& caller) {
 }
 
 // 0: this member does not serve the port.
-std::uint16_t target_port_of(const Endpoint& endpoint, const Service& service,
-                             std::uint16_t port) {
+std::uint16_t target_port_of(const Endpoint& endpoint, const Service& service, std::uint16_t port) {
   if (const auto own = endpoint.membership().target_port(port)) return *own;
   const Port* of_service = service.port(port);
   if (of_service == nullptr) return 0;
@@ -83,12 +88,16 @@ Place Place::of(const Workload& workload) {
           .subzone = workload.locality.subzone};
 }
 
-Result<Choice> choose_endpoint(const Directory& directory, const Service& service,
-                               std::uint16_t port, const Place& caller, std::uint64_t random) {
-  const ServiceKeyView key{service.key.ns, service.key.hostname};
+namespace {
+
+// Fewer than this are walked: twice, because nothing may be allocated for a connection.
+constexpr std::size_t kTableFrom = 32;
+
+Result<Choice> choose_among_few(const EndpointSet& set, const Service& service, std::uint16_t port,
+                                const Place& caller, std::uint64_t random) {
   std::size_t best_rank = 0;
   std::uint64_t total = 0;
-  directory.for_each_endpoint(key, [&](const Endpoint& endpoint) {
+  set.members().for_each([&](const std::string&, const Endpoint& endpoint) {
     const std::optional<Candidate> one = candidate(endpoint, service, port, caller);
     if (!one || (total > 0 && one->rank < best_rank)) return;
     if (one->rank > best_rank) {
@@ -101,7 +110,7 @@ Result<Choice> choose_endpoint(const Directory& directory, const Service& servic
 
   std::uint64_t left = scaled(random, total);
   Choice choice;
-  directory.for_each_endpoint(key, [&](const Endpoint& endpoint) {
+  set.members().for_each([&](const std::string&, const Endpoint& endpoint) {
     if (choice.workload != nullptr) return;
     const std::optional<Candidate> one = candidate(endpoint, service, port, caller);
     if (!one || one->rank != best_rank) return;
@@ -112,6 +121,74 @@ Result<Choice> choose_endpoint(const Directory& directory, const Service& servic
     choice = {.workload = endpoint.workload, .target_port = one->target_port};
   });
   MESH_CHECK(choice.workload != nullptr);
+  return choice;
+}
+
+bool asks(const EndpointQuestion& question, const Service& service, std::uint16_t port,
+          const Place& caller) {
+  const Port* of_service = service.port(port);
+  const bool same_port = of_service == nullptr
+                             ? !question.service_port
+                             : question.service_port && *question.service_port == *of_service;
+  return question.port == port && same_port && question.node == caller.node &&
+         question.zone == caller.zone && question.region == caller.region &&
+         question.subzone == caller.subzone && question.network == caller.network &&
+         question.cluster_id == caller.cluster_id && question.balancing == service.load_balancing;
+}
+
+// Those of the best rank; each one's weight is added to those before it.
+std::vector<EndpointTable::Slot> best_ones(const EndpointSet& set, const Service& service,
+                                           std::uint16_t port, const Place& caller) {
+  std::vector<EndpointTable::Slot> slots;
+  std::size_t best_rank = 0;
+  set.members().for_each([&](const std::string&, const Endpoint& endpoint) {
+    const std::optional<Candidate> one = candidate(endpoint, service, port, caller);
+    if (!one || (!slots.empty() && one->rank < best_rank)) return;
+    if (one->rank > best_rank) slots.clear();
+    best_rank = one->rank;
+    const std::uint64_t before = slots.empty() ? 0 : slots.back().until;
+    slots.push_back({.until = before + endpoint.workload->capacity,
+                     .endpoint = &endpoint,
+                     .target_port = one->target_port});
+  });
+  return slots;
+}
+
+Result<Choice> pick(const std::vector<EndpointTable::Slot>& slots, std::uint64_t random) {
+  if (slots.empty()) return failed(Reason::kNoEndpoint, "choose endpoint");
+  const auto& slot = *std::ranges::upper_bound(slots, scaled(random, slots.back().until), {},
+                                               &EndpointTable::Slot::until);
+  return Choice{.workload = slot.endpoint->workload, .target_port = slot.target_port};
+}
+
+}  // namespace
+
+Result<Choice> choose_endpoint(const Directory& directory, const Service& service,
+                               std::uint16_t port, const Place& caller, std::uint64_t random) {
+  const EndpointSet* set = directory.endpoints({service.key.ns, service.key.hostname});
+  if (set == nullptr) return failed(Reason::kNoEndpoint, "choose endpoint");
+  if (set->members().size() < kTableFrom) {
+    return choose_among_few(*set, service, port, caller, random);
+  }
+
+  const EndpointTable* table = set->find_table(
+      [&](const EndpointQuestion& question) { return asks(question, service, port, caller); });
+  if (table != nullptr) return pick(table->slots, random);
+  if (!set->has_room_for_table()) return choose_among_few(*set, service, port, caller, random);
+  const Port* of_service = service.port(port);
+  EndpointTable made{.question = {.balancing = service.load_balancing,
+                                  .service_port = of_service != nullptr ? std::optional(*of_service)
+                                                                        : std::nullopt,
+                                  .port = port,
+                                  .network = std::string(caller.network),
+                                  .cluster_id = std::string(caller.cluster_id),
+                                  .node = std::string(caller.node),
+                                  .region = std::string(caller.region),
+                                  .zone = std::string(caller.zone),
+                                  .subzone = std::string(caller.subzone)},
+                     .slots = best_ones(*set, service, port, caller)};
+  Result<Choice> choice = pick(made.slots, random);
+  (void)set->add_table(std::move(made));
   return choice;
 }
 

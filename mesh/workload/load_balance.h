@@ -37,7 +37,8 @@ struct Choice {
 //   locality rank     how many of the service's preferences hold, counted from the first until one
 //                     does not; kStrict wants all of them; kStandard ignores them
 // `random` is uniform over all its values.
-// Errors: kNoEndpoint. Cost: linear in the members.
+// Errors: kNoEndpoint. Cost: logarithmic in the members, linear when this is the first such
+// question since they changed, or one of more than EndpointSet::kTablesMax kinds.
 Result<Choice> choose_endpoint(const Directory& directory, const Service& service,
                                std::uint16_t port, const Place& caller, std::uint64_t random);
 

@@ -1,6 +1,8 @@
 #include "mesh/workload/load_balance.h"
 
 #include <map>
+#include <thread>
+#include <vector>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -135,6 +137,108 @@ TEST_CASE("failover takes the next best when the best is unhealthy") {
         Times{{"next:1", 64}});
 }
 
+// A service with so many members that they are not walked for each connection.
+struct Crowd {
+  explicit Crowd(std::string_view service_fields) {
+    text = "service shop/s.example 10.96.0.1 ports=80>8080 " + std::string(service_fields) + "\n";
+    for (int i = 0; i < 100; ++i) add(i, "");
+    now = directory(text);
+  }
+  void add(int i, std::string_view more) {
+    const std::string n = std::to_string(i);
+    text += "pod shop/p" + n + " 10.0.1." + n + " region=r" + std::to_string(i % 2) + " zone=z" +
+            std::to_string(i % 4) + " capacity=" + std::to_string(1 + i % 3) +
+            (i % 5 == 0 ? " unhealthy" : "") + " services=shop/s.example: " + std::string(more) +
+            "\n";
+  }
+  // How often each is chosen, by name.
+  Times times(const Place& caller, int draws = 6000) const {
+    const Service* service = now->find_service("shop", kService);
+    Times result;
+    for (int i = 0; i < draws; ++i) {
+      const auto random = static_cast<std::uint64_t>(i) * (~0ULL / static_cast<unsigned>(draws));
+      const auto choice = choose_endpoint(*now, *service, 80, caller, random);
+      ++result[choice ? choice->workload->name : "nobody"];
+    }
+    return result;
+  }
+  void change(std::string_view more) { now = test::next(now, more); }
+  std::string text;
+  DirectoryPtr now;
+};
+
+TEST_CASE("among many: the same ones, as often as their capacity says") {
+  const Crowd crowd("lb=failover prefer=region,zone");
+  const Place here{.region = "r1", .zone = "z3"};
+  for (int round = 0; round < 2; ++round) {  // the first one finds no table
+    const Times times = crowd.times(here);
+    int weight = 0;
+    for (int i = 3; i < 100; i += 4) weight += i % 5 == 0 ? 0 : 1 + i % 3;
+    for (int i = 0; i < 100; ++i) {
+      INFO(i);
+      const auto found = times.find("p" + std::to_string(i));
+      if (i % 4 != 3 || i % 5 == 0) {
+        CHECK(found == times.end());
+        continue;
+      }
+      REQUIRE(found != times.end());
+      CHECK(std::abs(found->second - 6000 * (1 + i % 3) / weight) <= 2);
+    }
+  }
+  // Whoever asks from elsewhere has an answer of his own.
+  CHECK(crowd.times({.region = "r0", .zone = "z0"}).contains("p4"));
+  CHECK_FALSE(crowd.times({.region = "r0", .zone = "z0"}).contains("p3"));
+  CHECK(crowd.times({.region = "far"}).size() == 80);
+}
+
+TEST_CASE("among many: what changes in members or service is seen at once") {
+  Crowd crowd("");
+  CHECK(crowd.times({}).size() == 80);
+  crowd.change("pod shop/p1 10.0.1.1 unhealthy services=shop/s.example:");
+  CHECK_FALSE(crowd.times({}).contains("p1"));
+  crowd.change("remove K//Pod/shop/p2");
+  CHECK_FALSE(crowd.times({}).contains("p2"));
+  CHECK(crowd.times({}).size() == 78);
+  crowd.change("service shop/s.example 10.96.0.1 ports=80>8080 health=all");
+  CHECK(crowd.times({}).size() == 99);
+  crowd.change("service shop/s.example 10.96.0.1 ports=81>8080 health=all");
+  CHECK(crowd.times({}) == Times{{"nobody", 6000}});
+  crowd.change("service shop/s.example 10.96.0.1 ports=80>9090");
+  const Service* service = crowd.now->find_service("shop", kService);
+  CHECK(choose_endpoint(*crowd.now, *service, 80, {}, 7)->target_port == 9090);
+}
+
+TEST_CASE("limit: tables of a service's members; beyond it they are walked, with the same answer") {
+  const Crowd crowd("lb=failover prefer=zone");
+  std::vector<Times> answers;
+  for (int round = 0; round < 2; ++round) {
+    for (int i = 0; i < 2 * static_cast<int>(EndpointSet::kTablesMax); ++i) {
+      const std::string node = "node" + std::to_string(i);
+      const Times times = crowd.times({.node = node, .zone = "z1"}, 600);
+      answers.push_back(times);
+      CHECK(times == answers.front());
+    }
+  }
+  CHECK_FALSE(crowd.now->endpoints({"shop", kService})->has_room_for_table());
+}
+
+TEST_CASE("many threads may ask for the first time at once") {
+  const Crowd crowd("lb=failover prefer=zone");
+  std::vector<Times> answers(4);
+  {
+    std::vector<std::jthread> threads;
+    for (Times& answer : answers) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 20; ++i) {
+          const std::string node = "node" + std::to_string(i);
+          answer = crowd.times({.node = node, .zone = "z1"}, 300);
+        }
+      });
+    }
+  }
+  for (const Times& answer : answers) CHECK(answer == answers.front());
+}
+
 TEST_CASE("waypoints are sampled by weight") {
   const auto times = [](std::string_view fields) {
     const ServicePtr service = test::service("shop/s.example 10.96.0.1 " + std::string(fields));
@@ -160,8 +264,8 @@ TEST_CASE("the address is the dialled one, else one of its family that the servi
     const ServicePtr service =
         families.empty() ? nullptr
                          : test::service("shop/s.example - families=" + std::string(families));
-    const auto found = choose_address(*test::pod("shop/a " + std::string(pod)), service.get(),
-                                      ip(dialled));
+    const auto found =
+        choose_address(*test::pod("shop/a " + std::string(pod)), service.get(), ip(dialled));
     return found ? found->to_string() : "none";
   };
   CHECK(address("10.0.0.1,10.0.0.2", "", "10.0.0.2") == "10.0.0.2");
