@@ -232,7 +232,8 @@ TEST_CASE("DNS without a proxy goes nowhere; over TCP it goes to the proxy's 150
 
   Proxy proxy(mesh.world.pod());
   mesh.trust(proxy);
-  CHECK(Talk::connect(mesh.world.pod(), kServiceV4, 53));
+  // Nobody serves it: the proxy resets the connection, perhaps before this end has looked.
+  (void)Talk::connect(mesh.world.pod(), kServiceV4, 53);
   CHECK(proxy.saw() == std::string("15053 ") + kPodV4 + " -> " + endpoint(kServiceV4, 53));
 }
 
