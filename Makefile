@@ -5,8 +5,8 @@ SHELL := /bin/bash
 JOBS ?= 2
 SANITIZE ?=
 # Sanitized and release builds live beside the ordinary one.
-BUILD := build$(if $(SANITIZE),-$(subst $(,),-,$(SANITIZE)))
 , := ,
+BUILD := build$(if $(SANITIZE),-$(subst $(,),-,$(SANITIZE)))
 SUITE ?=
 TARGET ?=
 MESON_ARGS := $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized)
