@@ -6,11 +6,14 @@ namespace mesh::waypoint::wire {
 
 class Http1Client::Stream final : public ClientStream {
  public:
-  explicit Stream(Http1Client& client) : client_(client), reused_(client.requests_ > 1) {}
+  Stream(Http1Client& client, std::move_only_function<void()> done)
+      : client_(client), done_(std::move(done)), reused_(client.requests_ > 1) {}
   ~Stream() override {
     client_.busy_ = false;
     if (sent_ && !over()) reset(h2::ErrorCode::kCancel);
     if (sent_ && (!keep_alive_ || upgraded_)) client_.broken_ = true;
+    pending_.clear();
+    if (done_) done_();
   }
 
   Version version() const override { return Version::kHttp1; }
@@ -37,6 +40,7 @@ class Http1Client::Stream final : public ClientStream {
   Result<Response> take_head();
 
   Http1Client& client_;
+  std::move_only_function<void()> done_;
   bool reused_;
   bool sent_ = false;
   bool heard_ = false;  // a byte of the answer came
@@ -58,11 +62,11 @@ Http1Client::Http1Client(std::unique_ptr<Wire> wire, const h1::Limits& limits)
 
 bool Http1Client::reusable() const { return !busy_ && !broken_ && rest_.empty() && wire_->quiet(); }
 
-std::unique_ptr<ClientStream> Http1Client::begin() {
+std::unique_ptr<ClientStream> Http1Client::begin(std::move_only_function<void()> done) {
   MESH_CHECK(!busy_);
   busy_ = true;
   ++requests_;
-  return std::make_unique<Stream>(*this);
+  return std::make_unique<Stream>(*this, std::move(done));
 }
 
 // ---- asking ----

@@ -1,6 +1,7 @@
 #pragma once
 // Http1Client: HTTP/1.1 as we ask: one connection, one request after the other.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,8 +19,9 @@ class Http1Client {
 
   // Between requests, and as far as is known still good for another.
   bool reusable() const;
-  // Begins an exchange; one at a time. The stream borrows this.
-  std::unique_ptr<ClientStream> begin();
+  // Begins an exchange; one at a time. The stream borrows this; when it is gone, `done` is called,
+  // which may destroy this.
+  std::unique_ptr<ClientStream> begin(std::move_only_function<void()> done = {});
   std::uint64_t requests() const { return requests_; }
 
  private:

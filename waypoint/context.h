@@ -1,0 +1,39 @@
+#pragma once
+// RingContext: what every exchange on one ring shares.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "mesh/identity/certificate.h"
+#include "mesh/io/event.h"
+#include "mesh/io/ring.h"
+#include "waypoint/config/model.h"
+#include "waypoint/fleet.h"
+#include "waypoint/http/dice.h"
+#include "waypoint/record.h"
+#include "waypoint/upstreams.h"
+
+namespace mesh::waypoint {
+
+struct ProxyLimits {
+  std::size_t connects_max = 16384;        // CONNECTs at once, of a ring
+  std::size_t retry_body_max = 64 * 1024;  // of a request that may be tried again
+  io::Duration sniff_after = std::chrono::milliseconds(100);  // silence before the server is asked
+  io::Duration protocol_deadline = std::chrono::seconds(10);  // from a first byte to a decision
+  io::Duration ready_deadline = std::chrono::seconds(5);      // held while nothing is known yet
+};
+
+struct RingContext {
+  io::Ring& ring;
+  Upstreams& upstreams;
+  Fleet& fleet;
+  Recorder& recorder;
+  http::Dice& dice;
+  ProxyLimits limits{};
+  config::SnapshotPtr snapshot{};         // never null once running
+  io::Event* snapshot_changed = nullptr;  // pulses
+  bool draining = false;
+};
+
+}  // namespace mesh::waypoint

@@ -1,0 +1,255 @@
+#include "waypoint/exchange.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "waypoint/http/path.h"
+#include "waypoint/route/deadlines.h"
+
+namespace mesh::waypoint {
+namespace {
+
+http::PathOptions path_options(const config::HttpChain& chain) {
+  using From = config::HttpChain::EscapedSlashes;
+  http::PathOptions options;
+  options.normalize = chain.normalize_path;
+  options.merge_slashes = chain.merge_slashes;
+  switch (chain.escaped_slashes) {
+    case From::kKeep:
+      options.escaped_slashes = http::EscapedSlashes::kKeep;
+      break;
+    case From::kReject:
+      options.escaped_slashes = http::EscapedSlashes::kReject;
+      break;
+    case From::kUnescapeAndRedirect:
+      options.escaped_slashes = http::EscapedSlashes::kUnescapeAndRedirect;
+      break;
+    case From::kUnescapeAndForward:
+      options.escaped_slashes = http::EscapedSlashes::kUnescapeAndForward;
+      break;
+  }
+  return options;
+}
+
+// A random UUID of version 4.
+std::string new_request_id(http::Dice& dice) {
+  constexpr char kHex[] = "0123456789abcdef";
+  const std::uint64_t words[2] = {dice.roll(), dice.roll()};
+  std::string text;
+  for (int i = 0; i < 32; ++i) {
+    if (i == 8 || i == 12 || i == 16 || i == 20) text.push_back('-');
+    unsigned nibble = static_cast<unsigned>(words[i / 16] >> (i % 16 * 4)) & 15;
+    if (i == 12) nibble = 4;
+    if (i == 16) nibble = 8 | (nibble & 3);
+    text.push_back(kHex[nibble]);
+  }
+  return text;
+}
+
+// Backends that make variables of headers read '_' as '-'.
+bool is_client_cert(std::string_view name) {
+  constexpr std::string_view kName = "x-forwarded-client-cert";
+  return std::ranges::equal(name, kName, [](char a, char b) { return (a == '_' ? '-' : a) == b; });
+}
+
+}  // namespace
+
+Exchange::Exchange(RingContext& context, const Caller& caller, config::SnapshotPtr snapshot,
+                   config::ChainPtr chain, wire::ServerStream& stream)
+    : context_(context),
+      caller_(caller),
+      snapshot_(std::move(snapshot)),
+      chain_(std::move(chain)),
+      http_(*chain_->http),
+      stream_(stream) {}
+
+io::Task<void> Exchange::run() {
+  request_ = stream_.take_request();
+  record_.begun = context_.ring.now();
+  record_.wall = context_.ring.wall_now();
+  record_.protocol = stream_.version() == wire::Version::kHttp2 ? "HTTP/2" : "HTTP/1.1";
+  record_.method = request_.method;
+  record_.authority = request_.authority;
+  record_.grpc = is_grpc_ = http::is_grpc(request_.headers);
+  std::optional<LocalReply> reply = normalise();
+  record_.path = request_.path;
+  if (!reply) {
+    sanitise();
+    reply = route();
+  }
+  if (!reply) reply = ask_filters();
+  if (reply) {
+    co_await answer(*std::move(reply));
+  } else {
+    co_await forward();
+  }
+  finish();
+}
+
+// ---- what is asked, in one spelling ----
+
+std::optional<LocalReply> Exchange::normalise() {
+  http::NormalPath normal = http::normalize(request_.path, request_.method, path_options(http_));
+  if (normal.fault != http::PathFault::kNone) {
+    const int status = normal.fault == http::PathFault::kTooLong ? 414 : 400;
+    return LocalReply{.status = status,
+                      .flags = Flag::kDPE,
+                      .details = "path_normalization_failed{" +
+                                 std::string(http::path_fault_name(normal.fault)) + "}"};
+  }
+  request_.path = std::move(normal.path);
+  if (!normal.redirect) return std::nullopt;
+  return LocalReply{.status = 307,
+                    .details = "path_normalization_redirect",
+                    .headers = {{"location", request_.path}}};
+}
+
+// Whatever a client says in headers that are ours to write never survives.
+void Exchange::sanitise() {
+  std::erase_if(request_.headers,
+                [](const h2::Header& header) { return is_client_cert(header.name); });
+  route::strip_internal_headers(request_.headers);
+  if (http_.client_cert == config::HttpChain::ClientCert::kIdentity) {
+    http::set_header(request_.headers, "x-forwarded-client-cert",
+                     "By=" + caller_.own_principal + ";URI=" + caller_.principal);
+  }
+  http::set_header(request_.headers, "x-forwarded-proto", request_.scheme);
+  const auto id = http::header_text(request_.headers, "x-request-id");
+  if (!id.present() || id.text().empty() || id.text().size() > 128) {
+    record_.request_id = new_request_id(context_.dice);
+    http::set_header(request_.headers, "x-request-id", record_.request_id);
+  } else {
+    record_.request_id = id.text();
+  }
+  record_.user_agent = http::header_text(request_.headers, "user-agent").text();
+}
+
+// ---- what becomes of it ----
+
+std::optional<LocalReply> Exchange::route() {
+  if (http_.routes == nullptr) {
+    return LocalReply{.status = 503,
+                      .flags = Flag::kNFCF,
+                      .details = "route_configuration_missing",
+                      .body = "routes have not arrived"};
+  }
+  decision_ = route::decide(*http_.routes, request_, context_.dice);
+  if (decision_.route != nullptr) record_.route = decision_.route->name;
+  return std::nullopt;  // a refusal for want of a route comes after policy: see forward()
+}
+
+rbac::Subject Exchange::subject() const {
+  return {.request = &request_,
+          .destination = caller_.target,
+          .direct_remote = caller_.address,
+          .remote = caller_.address.ip,
+          .peer_principal = caller_.principal,
+          .local_principal = caller_.own_principal};
+}
+
+std::optional<LocalReply> Exchange::ask(const config::RbacFilter& filter) {
+  const rbac::Outcome outcome = rbac::decide(filter, subject());
+  if (outcome.enforced.allowed()) return std::nullopt;
+  record_.policy = outcome.enforced.policy();
+  return LocalReply{
+      .status = 403, .details = outcome.enforced.detail(), .body = "RBAC: access denied"};
+}
+
+std::optional<LocalReply> Exchange::ask_cors() {
+  if (http_.routes == nullptr) return std::nullopt;
+  const auto* policy = route::override_of(*http_.routes, decision_, &config::FilterOverrides::cors);
+  cors_ = route::cors(policy, request_, context_.dice);
+  if (cors_.kind != route::Cors::Kind::kPreflight) return std::nullopt;
+  return LocalReply{.status = 200, .details = "cors_response", .headers = std::move(cors_.headers)};
+}
+
+std::optional<LocalReply> Exchange::ask_filters() {
+  for (const config::HttpFilter& filter : http_.filters) {
+    if (filter.disabled) continue;
+    std::optional<LocalReply> reply;
+    if (const auto* rules = std::get_if<config::RbacFilter>(&filter.settings)) {
+      const auto* other =
+          route::override_of(*http_.routes, decision_, &config::FilterOverrides::rbac);
+      reply = ask(other != nullptr ? *other : *rules);
+    } else if (std::holds_alternative<config::CorsFilter>(filter.settings)) {
+      reply = ask_cors();
+    } else {
+      const auto* missing = std::get_if<config::UnavailableFilter>(&filter.settings);
+      reply = LocalReply{.status = 500,
+                         .flags = Flag::kNFCF,
+                         .details = "filter_unavailable{" + filter.name + "}",
+                         .body = "filter " + filter.name + " is not available" +
+                                 (missing != nullptr ? ": " + missing->problem : "")};
+    }
+    if (reply) return reply;
+  }
+  return std::nullopt;
+}
+
+std::optional<LocalReply> Exchange::allow_upgrade() {
+  if (request_.protocol.empty()) return std::nullopt;
+  const auto holds = [&](const std::vector<std::string>& list) {
+    return std::ranges::find(list, request_.protocol) != list.end();
+  };
+  const config::Forward* forward = decision_.forward();
+  const bool refused = forward != nullptr && holds(forward->refused_upgrades);
+  const bool allowed = holds(http_.upgrades) || (forward != nullptr && holds(forward->upgrades));
+  if (allowed && !refused) return std::nullopt;
+  return LocalReply{.status = 403, .details = "upgrade_failed"};
+}
+
+// ---- answers of our own ----
+
+io::Task<void> Exchange::answer(LocalReply reply) {
+  record_.flags.add(reply.flags);
+  record_.details = reply.details;
+  FormedReply formed = form(reply, is_grpc_);
+  record_.status = formed.response.status;
+  record_.grpc_status = formed.grpc_status;
+  dress_response(formed.response);
+  if (stream_.answered()) {
+    stream_.reset(h2::ErrorCode::kInternalError);
+    co_return;
+  }
+  const bool empty = formed.body.empty();
+  auto done = co_await stream_.respond(std::move(formed.response), empty);
+  if (done && !empty) {
+    done = co_await stream_.write(std::as_bytes(std::span(formed.body)));
+    record_.response_bytes = formed.body.size();
+    if (done) done = co_await stream_.finish({});
+  }
+  if (!done) record_.flags.add(Flag::kDC);
+}
+
+void Exchange::dress_response(wire::Response& response) {
+  if (http_.routes != nullptr) {
+    route::FormatContext context = format_context();
+    context.response = &response.headers;
+    context.response_code = response.status;
+    if (decision_.kind != route::Decision::Kind::kNoRoute) {
+      route::rewrite_response(*http_.routes, decision_, context, response.headers);
+    }
+  }
+  if (cors_.kind == route::Cors::Kind::kForward) route::apply_cors(cors_, response.headers);
+  if (!set_cookie_.empty()) http::add_header(response.headers, "set-cookie", set_cookie_);
+  http::set_header(response.headers, "server", http_.server_name);
+}
+
+route::FormatContext Exchange::format_context() const {
+  return {.request = &request_,
+          .peer = caller_.address,
+          .local = caller_.target,
+          .peer_principal = caller_.principal,
+          .local_principal = caller_.own_principal,
+          .protocol = record_.protocol,
+          .route_name = record_.route,
+          .cluster = record_.cluster};
+}
+
+void Exchange::finish() {
+  if (body_) record_.request_bytes = body_->bytes();
+  context_.recorder.record(caller_, record_, context_.ring.now() - record_.begun);
+}
+
+}  // namespace mesh::waypoint

@@ -1,0 +1,99 @@
+#pragma once
+// Exchange: one request from its first byte to its last, and the response back. It reads phase by
+// phase: normalise, sanitise, route, ask every filter, then answer ourselves or forward.
+//
+// The snapshot it begins with is the one it ends with.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "waypoint/balance/retry.h"
+#include "waypoint/context.h"
+#include "waypoint/local_reply.h"
+#include "waypoint/rbac/rbac.h"
+#include "waypoint/record.h"
+#include "waypoint/request_body.h"
+#include "waypoint/route/cors.h"
+#include "waypoint/route/rewrite.h"
+#include "waypoint/route/route.h"
+#include "waypoint/wire/stream.h"
+
+namespace mesh::waypoint {
+
+class Exchange {
+ public:
+  // `chain` has an HTTP part. Borrows all of it until run() is done.
+  Exchange(RingContext& context, const Caller& caller, config::SnapshotPtr snapshot,
+           config::ChainPtr chain, wire::ServerStream& stream);
+
+  io::Task<void> run();
+
+ private:
+  // What a try came to.
+  enum class Tried : std::uint8_t { kAnswered, kOver, kAgain };
+  struct Failure {  // of a try, before an answer began
+    LocalReply reply;
+    balance::TryFailure why = balance::TryFailure::kReset;
+  };
+  struct Pumping;
+  struct UnderWay;  // what a request takes of its cluster's breaker
+
+  // The phases; each gives an answer of our own, or nothing: go on.
+  std::optional<LocalReply> normalise();
+  void sanitise();
+  std::optional<LocalReply> ask_filters();
+  std::optional<LocalReply> ask(const config::RbacFilter& filter);
+  std::optional<LocalReply> ask_cors();
+  std::optional<LocalReply> route();
+  std::optional<LocalReply> allow_upgrade();
+
+  io::Task<void> answer(LocalReply reply);
+  io::Task<void> forward();
+  io::Task<void> forward_to(const config::Cluster& cluster);
+  io::Task<Tried> try_until_answered(const config::Cluster& cluster,
+                                     std::optional<Failure>& failure);
+  io::Task<Tried> try_once(const config::Cluster& cluster, std::optional<Failure>& failure);
+  io::Task<Tried> ask_endpoint(wire::ClientStream& upstream, const config::Endpoint& endpoint,
+                               std::optional<Failure>& failure);
+  io::Task<void> answer_failure(std::optional<Failure> failure, bool timed_out);
+  bool again_after(balance::TryFailure why);
+  bool again_after(const wire::Response& head);
+  io::Task<Result<wire::Response>> read_final_head(wire::ClientStream& upstream);
+  io::Task<void> pump(Pumping& pumping);
+  io::Task<Result<Done>> relay_response(wire::ClientStream& upstream, wire::Response head);
+  io::Task<Result<Done>> relay_body(wire::ClientStream& upstream);
+  io::Task<Result<Done>> relay_upgraded(wire::ClientStream& upstream, wire::Response head);
+  http::Request request_for(const config::Endpoint& endpoint);
+  void dress_response(wire::Response& response);
+  Failure failure_of(const Error& error, const wire::ClientStream* upstream) const;
+  void note_upstream(const config::Endpoint& endpoint);
+  void finish();
+
+  route::FormatContext format_context() const;
+  rbac::Subject subject() const;
+
+  RingContext& context_;
+  const Caller& caller_;
+  config::SnapshotPtr snapshot_;
+  config::ChainPtr chain_;
+  const config::HttpChain& http_;
+  wire::ServerStream& stream_;
+  http::Request request_;
+  route::Decision decision_;
+  route::Cors cors_;
+  Record record_;
+  std::unique_ptr<RequestBody> body_;
+  std::vector<std::string> tried_;
+  std::optional<balance::Retry> retry_;
+  balance::Breaker* breaker_ = nullptr;
+  std::optional<io::Duration> wait_;  // before the next try
+  bool repeated_unasked_ = false;
+  std::function<void()> request_complete_;
+  std::optional<std::uint64_t> hash_;
+  std::string set_cookie_;
+  io::TimePoint sent_at_{};
+  bool is_grpc_ = false;
+};
+
+}  // namespace mesh::waypoint

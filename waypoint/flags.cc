@@ -1,0 +1,22 @@
+#include "waypoint/flags.h"
+
+namespace mesh::waypoint {
+
+std::string_view flag_name(Flag flag) {
+  static constexpr std::string_view kNames[kFlagCount] = {
+      "UH", "UF", "UO", "NR",   "URX",  "NC", "DC",  "LR",  "UR",    "UC", "UT",  "DT",
+      "DI", "FI", "RL", "RLSE", "UAEX", "SI", "DPE", "UPE", "UMSDR", "OM", "NFCF"};
+  return kNames[static_cast<int>(flag)];
+}
+
+std::string Flags::to_string() const {
+  std::string text;
+  for (int i = 0; i < kFlagCount; ++i) {
+    if (!has(static_cast<Flag>(i))) continue;
+    if (!text.empty()) text.push_back(',');
+    text.append(flag_name(static_cast<Flag>(i)));
+  }
+  return text.empty() ? "-" : text;
+}
+
+}  // namespace mesh::waypoint

@@ -1,0 +1,146 @@
+#include "waypoint/lane.h"
+
+#include "mesh/io/timer.h"
+
+namespace mesh::waypoint {
+namespace {
+
+hbone::ServerOptions server_options() {
+  hbone::ServerOptions options;
+  options.h2.max_concurrent_streams = 100;
+  // Streams live as long as the client's connections do, and are answered before anything is asked.
+  options.answer_deadline = std::chrono::seconds(10);
+  return options;
+}
+
+}  // namespace
+
+Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder)
+    : ring_(ring),
+      settings_(settings),
+      id_(net::SpiffeId::parse(settings.identity()).value()),
+      dice_(ring.random()),
+      certificates_(ring),
+      tunnels_(ring, {}),
+      upstreams_(ring, tunnels_, [this] { return own(); }, settings.pod_name, {}),
+      fleet_(ring, dice_),
+      snapshot_changed_(ring),
+      context_{.ring = ring,
+               .upstreams = upstreams_,
+               .fleet = fleet_,
+               .recorder = recorder,
+               .dice = dice_,
+               .snapshot = std::make_shared<config::Snapshot>(),
+               .snapshot_changed = &snapshot_changed_},
+      gate_(context_, [this] { return own(); }),
+      server_(ring, server_options(), gate_),
+      stop_(ring),
+      served_(ring) {}
+
+Lane::~Lane() = default;
+
+Result<Done> Lane::listen() {
+  io::ListenOptions options{.at = settings_.hbone, .backlog = 1024, .mark = {}};
+  auto listener = io::Listener::listen(ring_, options);
+  if (!listener && listener.error().os_errno == EAFNOSUPPORT && options.at.ip.is_unspecified()) {
+    options.at.ip = net::IpAddress();
+    listener = io::Listener::listen(ring_, options);
+  }
+  if (!listener) return std::unexpected(listener.error());
+  listener_.emplace(*std::move(listener));
+  return Done{};
+}
+
+io::Task<void> Lane::run() {
+  io::TaskScope background;
+  background.spawn(accept());
+  background.spawn(upstreams_.tend());
+  background.spawn(fleet_.tend());
+  (void)co_await stop_.wait();
+  listener_->close();
+  gate_.drain();
+  server_.drain();
+  const io::TimePoint until = ring_.now() + grace_;
+  while (server_.connections() > 0) {
+    const auto ended =
+        co_await io::with_deadline(ring_, until - ring_.now(), "drain", served_.wait());
+    if (!ended) break;
+  }
+  server_.end();
+  background.cancel();
+  co_await background.join();
+  co_await serving_.join();
+  co_await upstreams_.close();
+  co_await tunnels_.close(io::Duration::zero());
+}
+
+void Lane::stop(io::Duration grace) {
+  grace_ = grace;
+  stop_.set();
+}
+
+io::Task<void> Lane::accept() {
+  for (;;) {
+    auto socket = co_await listener_->accept();
+    if (socket) {
+      serving_.spawn(serve(*std::move(socket)));
+      continue;
+    }
+    if (socket.error().reason != Reason::kExhausted) co_return;
+    const auto slept = co_await io::sleep_for(ring_, std::chrono::milliseconds(100));
+    if (!slept) co_return;
+  }
+}
+
+io::Task<void> Lane::serve(io::Socket socket) {
+  if (server_.connections() >= kTunnelsMax || handshakes_ >= kHandshakesMax) {
+    socket.reset();
+    co_return;
+  }
+  ++handshakes_;
+  const auto certificate = co_await certificates_.wait(id_, context_.limits.ready_deadline);
+  --handshakes_;
+  if (certificate) {
+    (void)co_await server_.serve(std::move(socket), (*certificate)->server);
+  } else {
+    socket.reset();
+  }
+  served_.set();
+  served_.reset();
+}
+
+void Lane::use(config::SnapshotPtr snapshot) {
+  context_.snapshot = std::move(snapshot);
+  fleet_.forget_others(*context_.snapshot);
+  snapshot_changed_.set();
+  snapshot_changed_.reset();
+}
+
+void Lane::use(const net::SpiffeId& id, std::shared_ptr<const identity::Certificate> certificate) {
+  certificates_.update(id, std::move(certificate));
+}
+
+Lane::Report Lane::report() const {
+  Report report{.connections = gate_.connections(),
+                .tunnels_in = server_.connections(),
+                .upstream_connections = upstreams_.counts().connections,
+                .upstream_dialled = upstreams_.counts().dialled,
+                .upstream_reused = upstreams_.counts().reused,
+                .ejections = fleet_.ejections()};
+  for (const Fleet::Row& row : fleet_.rows()) {
+    for (std::uint32_t host = 0; host < row.hosts->size(); ++host) {
+      const std::string key = row.cluster + "::" + row.hosts->state(host).key + "::";
+      const bool healthy = row.hosts->standing(host) == balance::Standing::kHealthy;
+      report.clusters += key + "rq_active::" + std::to_string(row.hosts->state(host).active) + "\n";
+      report.clusters += key + "health_flags::" +
+                         (row.hosts->state(host).ejected ? "/failed_outlier_check"
+                          : healthy                      ? "healthy"
+                                                         : "/failed_eds_health") +
+                         "\n";
+      report.clusters += key + "weight::" + std::to_string(row.hosts->endpoint(host).weight) + "\n";
+    }
+  }
+  return report;
+}
+
+}  // namespace mesh::waypoint

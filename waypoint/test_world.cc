@@ -1,0 +1,165 @@
+#include "waypoint/test_world.h"
+
+namespace mesh::waypoint::test {
+namespace {
+
+std::shared_ptr<identity::Certificate> certificate_of(const mesh::test::TestCa& ca, io::Ring& ring,
+                                                      const char* uri) {
+  const tls::Credentials credentials = hbone::test::issue(ca, ring, uri);
+  return std::make_shared<identity::Certificate>(identity::Certificate{
+      .id = hbone::test::id(uri),
+      .chain = credentials.chain,
+      .roots = credentials.roots,
+      .client = tls::Context::for_mesh(tls::Role::kClient, credentials).value(),
+      .server = tls::Context::for_mesh(tls::Role::kServer, credentials).value(),
+      .not_after = ring.wall_now() + std::chrono::hours(1)});
+}
+
+UpstreamOptions upstream_options(const World& world) {
+  UpstreamOptions options;
+  options.hbone_port = world.endpoint.listener.local_address().port;
+  return options;
+}
+
+}  // namespace
+
+World::World()
+    : certificate(certificate_of(ca, *ring, kWaypoint)),
+      upstreams(
+          *ring, upstream_tunnels, [this] { return certificate; }, "waypoint-1",
+          upstream_options(*this)),
+      context{.ring = *ring,
+              .upstreams = upstreams,
+              .fleet = fleet,
+              .recorder = kept,
+              .dice = dice,
+              .snapshot = std::make_shared<config::Snapshot>(),
+              .snapshot_changed = &changed},
+      gate(context, [this] { return certificate; }),
+      front(*ring, gate, hbone::test::issue(ca, *ring, kWaypoint)),
+      client_context(
+          tls::Context::for_mesh(tls::Role::kClient, hbone::test::issue(ca, *ring, kWeb)).value()) {
+  route.match.path = {.kind = config::PathMatch::Kind::kPrefix, .value = "/"};
+  forward.targets = {{.cluster = "cart"}};
+  forward.total_weight = 1;
+  cluster.name = "cart";
+  cluster.discovery = config::Cluster::Discovery::kStatic;
+  cluster.service_host = "cart.shop.svc.cluster.local";
+  auto endpoints = std::make_shared<config::Endpoints>();
+  config::Endpoint one;
+  one.address = {endpoint.listener.local_address().ip, 8080};
+  one.health = config::Endpoint::Health::kHealthy;
+  one.workload = "cart-1;shop;cart;v1;Kubernetes";
+  endpoints->all.push_back(one);
+  endpoints->groups.push_back({.count = 1});
+  endpoints->priorities = 1;
+  cluster.inline_endpoints = std::move(endpoints);
+  tcp.targets = {{.cluster = "cart"}};
+  tcp.total_weight = 1;
+  use();
+}
+
+void World::use() {
+  auto snapshot = std::make_shared<config::Snapshot>();
+  snapshot->number = context.snapshot->number + 1;
+  snapshot->ready = true;
+  config::Route now = route;
+  if (std::holds_alternative<config::DirectResponse>(route.action)) now.action = forward;
+  config::RouteTable table = routes;
+  if (table.hosts.empty()) {
+    config::VirtualHost host;
+    host.domains = {"*"};
+    host.routes = {std::make_shared<const config::Route>(std::move(now))};
+    table.hosts.push_back(std::move(host));
+  }
+  config::HttpChain http = chain;
+  http.routes = std::make_shared<const config::RouteTable>(std::move(table));
+  auto http_chain = std::make_shared<config::Chain>();
+  http_chain->http = std::move(http);
+  auto tcp_chain = std::make_shared<config::Chain>();
+  tcp_chain->tcp = tcp;
+  auto destinations = std::make_shared<config::Snapshot::Destinations>();
+  const auto at = [](const char* address) { return net::SocketAddress::parse(address).value(); };
+  (*destinations)[at(kService)] = {.http = http_chain};
+  (*destinations)[at(kTcpService)] = {.tcp = tcp_chain};
+  (*destinations)[at(kEitherService)] = {.http = http_chain, .tcp = tcp_chain};
+  snapshot->by_address = std::move(destinations);
+  auto clusters = std::make_shared<config::Snapshot::Clusters>();
+  (*clusters)[cluster.name] = std::make_shared<const config::Cluster>(cluster);
+  snapshot->clusters = std::move(clusters);
+  context.snapshot = std::move(snapshot);
+  changed.set();
+  changed.reset();
+}
+
+io::Task<void> World::tell(io::Task<void> story) {
+  io::TaskScope serving, accepting;
+  accepting.spawn(front.accept(serving));
+  accepting.spawn(endpoint.accept(serving));
+  co_await std::move(story);
+  co_await client_tunnels.close(std::chrono::milliseconds(500));
+  front.server.end();
+  co_await upstreams.close();
+  co_await upstream_tunnels.close(std::chrono::milliseconds(500));
+  endpoint.server.end();
+  front.listener.close();
+  endpoint.listener.close();
+  accepting.cancel();
+  co_await accepting.join();
+  co_await serving.join();
+}
+
+io::Task<Result<std::unique_ptr<wire::Wire>>> World::call(std::string authority) {
+  hbone::OpenRequest request{.key = {.source_uid = "web-1",
+                                     .source = hbone::test::id(kWeb),
+                                     .destination_uid = "waypoint-1",
+                                     .accepted = {hbone::test::id(kWaypoint)},
+                                     .address = front.listener.local_address()},
+                             .context = client_context,
+                             .authority = std::move(authority),
+                             .headers = {{"baggage", "k8s.namespace.name=shop"}}};
+  CO_TRY(hbone::OpenOutcome outcome, co_await client_tunnels.open(request));
+  if (!outcome.stream) {
+    co_return failed(outcome.status == 401 ? Reason::kDenied : Reason::kRefused, "CONNECT");
+  }
+  co_return std::make_unique<wire::TunnelWire>(*std::move(outcome.stream));
+}
+
+io::Task<std::string> World::talk(std::string said, std::string authority) {
+  auto wire = co_await call(std::move(authority));
+  if (!wire) co_return "!" + std::string(reason_name(wire.error().reason));
+  const auto sent = co_await (*wire)->send_all(bytes(said));
+  if (sent) (void)(*wire)->finish_sending();
+  std::string all;
+  for (;;) {
+    auto got = co_await (*wire)->recv();
+    if (!got) co_return all + "!" + std::string(reason_name(got.error().reason));
+    if (got->empty()) co_return all;
+    all += text(got->bytes());
+  }
+}
+
+io::Task<Answer> ask(World& world, http::Request request, std::string body, std::string authority) {
+  auto wire = co_await world.call(std::move(authority));
+  Answer answer;
+  if (!wire) co_return answer;
+  wire::Http1Client client(*std::move(wire), {});
+  auto stream = client.begin();
+  if (request.authority.empty()) request.authority = "cart";
+  if (request.method.empty()) request.method = "GET";
+  if (request.path.empty()) request.path = "/";
+  auto done = co_await stream->send(request, body.empty());
+  if (done && !body.empty()) {
+    done = co_await stream->write(bytes(body));
+    if (done) done = co_await stream->finish({});
+  }
+  auto head = co_await stream->read_head();
+  if (!head) co_return answer;
+  answer.status = head->status;
+  answer.headers = std::move(head->headers);
+  answer.body = co_await wire::test::read_all(*stream);
+  answer.trailers = stream->take_trailers();
+  co_return answer;
+}
+
+}  // namespace mesh::waypoint::test

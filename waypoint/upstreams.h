@@ -1,0 +1,100 @@
+#pragma once
+// Upstreams: connections to endpoints, of one ring. Kept ones are used again: HTTP/1.1 one request
+// at a time, HTTP/2 shared.
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "mesh/base/result.h"
+#include "mesh/hbone/tunnel_pool.h"
+#include "mesh/identity/certificate.h"
+#include "mesh/io/event.h"
+#include "mesh/io/ring.h"
+#include "mesh/io/task_scope.h"
+#include "waypoint/config/cluster.h"
+#include "waypoint/wire/h1_client.h"
+#include "waypoint/wire/h2_session.h"
+
+namespace mesh::waypoint {
+
+struct UpstreamOptions {
+  std::size_t idle_per_endpoint_max = 64;  // HTTP/1.1 connections that wait for a request
+  std::size_t connections_max = 8192;      // all, of the ring
+  std::size_t streams_per_connection = 100;
+  io::Duration idle_deadline = std::chrono::hours(1);
+  std::uint16_t hbone_port = 15008;
+};
+
+// A stream to an endpoint; nothing was sent on it.
+struct OpenedUpstream {
+  std::unique_ptr<wire::ClientStream> stream;
+  net::SocketAddress local;  // our end
+};
+
+// Threads: those of its ring.
+class Upstreams {
+ public:
+  // Who we are; none: nothing is opened (kNoIdentity).
+  using Identity = std::function<std::shared_ptr<const identity::Certificate>()>;
+
+  Upstreams(io::Ring& ring, hbone::TunnelPool& tunnels, Identity identity, std::string own_uid,
+            UpstreamOptions options);
+  ~Upstreams();  // after close()
+
+  // Errors: kNoIdentity, kRefused, kUnreachable, kTimedOut (cluster.connect_timeout), kDenied (the
+  // endpoint's ztunnel says 401), kWrongIdentity and the like, kExhausted, kTlsHandshake (TLS is
+  // asked for and not spoken here), kCancelled.
+  io::Task<Result<OpenedUpstream>> open(const config::Cluster& cluster,
+                                        const config::Endpoint& endpoint, wire::Version version);
+  // A connection for opaque bytes, never kept.
+  io::Task<Result<std::unique_ptr<wire::Wire>>> dial(const config::Cluster& cluster,
+                                                     const config::Endpoint& endpoint);
+
+  // Drops what has waited too long. Until cancelled.
+  io::Task<void> tend();
+  // Ends everything and joins it.
+  io::Task<void> close();
+
+  struct Counts {
+    std::size_t connections = 0;
+    std::uint64_t dialled = 0;
+    std::uint64_t reused = 0;
+  };
+  const Counts& counts() const { return counts_; }
+
+ private:
+  struct Http1Entry;
+  struct Http2Entry;
+  struct Group;  // of one cluster, endpoint and version
+
+  Group& group(const config::Cluster& cluster, const config::Endpoint& endpoint,
+               wire::Version version);
+  io::Task<Result<std::unique_ptr<wire::Wire>>> dial_now(const config::Cluster& cluster,
+                                                         const config::Endpoint& endpoint);
+  io::Task<Result<std::unique_ptr<wire::Wire>>> dial_tunnel(const config::Endpoint& endpoint);
+  io::Task<Result<OpenedUpstream>> open_http1(Group& group, const config::Cluster& cluster,
+                                              const config::Endpoint& endpoint);
+  io::Task<Result<OpenedUpstream>> open_http2(Group& group, const config::Cluster& cluster,
+                                              const config::Endpoint& endpoint);
+  OpenedUpstream begin(Group& group, std::shared_ptr<Http1Entry> entry);
+  void give_back(Group& group, std::shared_ptr<Http1Entry> entry);
+  io::Task<void> run_session(Group& group, std::shared_ptr<Http2Entry> entry);
+
+  io::Ring& ring_;
+  hbone::TunnelPool& tunnels_;
+  Identity identity_;
+  std::string own_uid_;
+  UpstreamOptions options_;
+  std::map<std::string, std::unique_ptr<Group>, std::less<>> groups_;
+  std::string key_;  // scratch
+  io::TaskScope scope_;
+  bool closed_ = false;
+  Counts counts_;
+};
+
+}  // namespace mesh::waypoint
