@@ -19,6 +19,7 @@
 
 #include "ebpf/agent.h"
 #include "ebpf/node_log.h"
+#include "ebpf/profiles.h"
 #include "mesh/base/privileges.h"
 
 namespace mesh::ebpf {
@@ -36,6 +37,7 @@ struct Flags {
   std::vector<std::string> excluded_namespaces;
   bool install_cni = false, uninstall_cni = false;
   cni::InstallOptions cni;
+  std::string profiles;  // FROM:TO
 };
 
 int fail(const std::string& why) {
@@ -99,6 +101,8 @@ void define_flags(CLI::App& app, Flags& flags, bool& debug) {
   app.add_option("--cni-plugin", flags.cni.plugin, "weft-cni (default: beside this program)");
   app.add_option("--cni-socket", flags.cni.entry.socket,
                  "the path of --socket on the node, if it is another there");
+  app.add_option("--install-profiles", flags.profiles,
+                 "FROM:TO: first put the seccomp profiles of a folder into the kubelet's");
   app.add_flag("--debug", debug, "print what libbpf says");
 }
 
@@ -147,6 +151,17 @@ std::string set_up_cni(Flags& flags) {
   return {};
 }
 
+// Nothing, or what is wrong.
+std::string set_up_profiles(const Flags& flags) {
+  if (flags.profiles.empty()) return {};
+  const std::size_t colon = flags.profiles.find(':');
+  if (colon == std::string::npos)
+    return "--install-profiles: \"" + flags.profiles + "\" is not FROM:TO";
+  const auto done =
+      install_profiles(flags.profiles.substr(0, colon), flags.profiles.substr(colon + 1));
+  return done ? "" : "--install-profiles: " + done.error();
+}
+
 int uninstall_cni(const Flags& flags) {
   const auto removed = cni::Installer::remove(flags.cni);
   return removed ? 0 : fail(removed.error());
@@ -154,11 +169,10 @@ int uninstall_cni(const Flags& flags) {
 
 int run(Flags& flags) {
   if (flags.uninstall_cni) return uninstall_cni(flags);
-  for (const auto& [name, value] :
-       {std::pair("--node", &flags.agent.node.name),
-        std::pair("--zds-socket", &flags.agent.zds_socket),
-        std::pair("--socket", &flags.agent.socket),
-        std::pair("--state", &flags.agent.node.state_directory)})
+  for (const auto& [name, value] : {std::pair("--node", &flags.agent.node.name),
+                                    std::pair("--zds-socket", &flags.agent.zds_socket),
+                                    std::pair("--socket", &flags.agent.socket),
+                                    std::pair("--state", &flags.agent.node.state_directory)})
     if (value->empty()) return fail(std::string(name) + " is required");
   if (const auto dropped = keep_capabilities(kCapabilities); !dropped)
     return fail(std::string("cannot give up privileges: ") + dropped.error().during);
@@ -173,6 +187,7 @@ int run(Flags& flags) {
   }
   if (mkdir(flags.agent.node.state_directory.c_str(), 0700) < 0 && errno != EEXIST)
     return fail("cannot make " + flags.agent.node.state_directory + ": " + std::strerror(errno));
+  if (const std::string wrong = set_up_profiles(flags); !wrong.empty()) return fail(wrong);
   if (const std::string wrong = set_up_kubernetes(flags); !wrong.empty()) return fail(wrong);
   if (const std::string wrong = set_up_cni(flags); !wrong.empty()) return fail(wrong);
   // A pod takes a dozen descriptors, and the usual limit is 1024.

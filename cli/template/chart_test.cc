@@ -47,7 +47,7 @@ TEST_CASE("The weft chart is rendered without Helm") {
   const auto objects = render_chart(embedded_chart("weft"), Json::object(), {.ns = "mesh"});
   REQUIRE(objects);
   const auto list = names(*objects);
-  CHECK(list.size() == 17);
+  CHECK(list.size() == 19);
   CHECK(list.front() == "NetworkPolicy weft-control");
   CHECK(list.back() == "Deployment weft-control");
   for (const Json& one : *objects) {

@@ -26,6 +26,9 @@ rules:
 # {{ .why }}
 - apiGroups: [{{ .group | quote }}]
   resources: {{ toJson .resources }}
+  {{- with .names }}
+  resourceNames: {{ toJson . }}
+  {{- end }}
   verbs: {{ toJson .verbs }}
 {{- end }}
 {{- end -}}

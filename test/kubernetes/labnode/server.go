@@ -24,7 +24,7 @@ import (
 
 const kubeletPort = 10250
 
-// serve answers what the API server asks a kubelet for kubectl: logs and exec. Callers show a certificate
+// serve answers what the API server asks a kubelet for kubectl: logs, exec and port-forward. Callers show a certificate
 // of the cluster's authority.
 func (n *node) serve(ctx context.Context) error {
 	config, err := serverTLS(n.options)
@@ -34,6 +34,7 @@ func (n *node) serve(ctx context.Context) error {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", n.logs)
 	routes.HandleFunc("/exec/{namespace}/{pod}/{container}", n.exec)
+	routes.HandleFunc("/portForward/{namespace}/{pod}", n.forward)
 	listener, err := net.Listen("tcp", net.JoinHostPort(n.options.Address, strconv.Itoa(kubeletPort)))
 	if err != nil {
 		return err

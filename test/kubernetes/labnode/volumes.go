@@ -37,6 +37,8 @@ func (r *podRun) makeVolumes(ctx context.Context) (*volumes, error) {
 			}
 		} else if err := os.MkdirAll(path, 0o755); err != nil {
 			return nil, err
+		} else if one.EmptyDir != nil {
+			os.Chmod(path, 0o777) // for whomever the containers run as
 		}
 		all.folder[one.Name] = path
 		if err := all.write(ctx, one); err != nil {
