@@ -82,15 +82,30 @@ std::optional<KubeObjects::Collection::Read> KubeObjects::Collection::read(
     manifest::Object& object = parsed.objects.front().object;
     trim(object);
     ObjectKey key = manifest::key_of(object);
+    auto status = status_of(value, parsed.problems, false);
     return Read{std::move(key), std::make_shared<const manifest::Object>(std::move(object)),
-                std::move(parsed.problems)};
+                std::move(parsed.problems), std::move(status)};
   }
   // An API server does not hold objects without a proper name.
   if (parsed.broken.empty()) return {};
   ObjectKey key = std::move(parsed.broken.front());
   const auto good = all_.objects_.find(key);
   auto object = good != all_.objects_.end() ? good->second : closed_for(key, value);
-  return Read{std::move(key), std::move(object), std::move(parsed.problems)};
+  auto status = status_of(value, parsed.problems, true);
+  return Read{std::move(key), std::move(object), std::move(parsed.problems), std::move(status)};
+}
+
+std::optional<StatusCopy> KubeObjects::Collection::status_of(
+    const Value& value, const std::vector<manifest::Problem>& problems, bool is_refused) const {
+  if (!kubernetes::has_status(kind_)) return {};
+  std::string refused;
+  for (const manifest::Problem& problem : problems) {
+    if (!is_refused || problem.severity != manifest::Severity::kError) continue;
+    refused = problem.field.empty() ? problem.message : problem.field + ": " + problem.message;
+    break;
+  }
+  if (is_refused && refused.empty()) refused = "it cannot be read";
+  return kubernetes::copy_status(value, std::move(refused));
 }
 
 void KubeObjects::Collection::take(Read&& read) {
@@ -100,6 +115,7 @@ void KubeObjects::Collection::take(Read&& read) {
   } else {
     all_.objects_.erase(read.key);
   }
+  if (read.status) all_.statuses_[read.key] = *std::move(read.status);
   if (read.problems.empty()) {
     all_.problems_.erase(read.key);
   } else {
@@ -122,6 +138,7 @@ void KubeObjects::Collection::commit_list() {
   };
   clear(all_.objects_);
   clear(all_.problems_);
+  clear(all_.statuses_);
   for (Read& item : staged_) take(std::move(item));
   staged_ = {};
   all_.changed_ = true;
@@ -136,6 +153,7 @@ void KubeObjects::Collection::remove(Value&& object) {
   if (!item) return;
   all_.objects_.erase(item->key);
   all_.problems_.erase(item->key);
+  all_.statuses_.erase(item->key);
   all_.changed_ = true;
 }
 

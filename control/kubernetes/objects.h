@@ -14,11 +14,15 @@
 #include <utility>
 #include <vector>
 
+#include "control/kubernetes/status_plan.h"
 #include "control/world.h"
 #include "mesh/kube/reflector.h"
 #include "mesh/manifest/parse.h"
 
 namespace mesh::control {
+
+using kubernetes::StatusCopies;
+using kubernetes::StatusCopy;
 
 class KubeObjects {
  public:
@@ -37,8 +41,12 @@ class KubeObjects {
       manifest::ObjectKey key;
       std::shared_ptr<const manifest::Object> object;  // null: left out
       std::vector<manifest::Problem> problems;
+      std::optional<StatusCopy> status;  // of kinds that have one
     };
     std::optional<Read> read(const manifest::Value& object) const;
+    std::optional<StatusCopy> status_of(const manifest::Value& object,
+                                        const std::vector<manifest::Problem>& problems,
+                                        bool is_refused) const;
     void take(Read&& read);
 
     KubeObjects& all_;
@@ -47,6 +55,8 @@ class KubeObjects {
   };
 
   const Objects& objects() const { return objects_; }
+  // What the status of the objects is on the server.
+  const StatusCopies& statuses() const { return statuses_; }
   std::vector<manifest::Problem> problems() const;
   // Something changed since the last call.
   bool take_changed() { return std::exchange(changed_, false); }
@@ -54,6 +64,7 @@ class KubeObjects {
  private:
   Objects objects_;
   std::map<manifest::ObjectKey, std::vector<manifest::Problem>> problems_;
+  StatusCopies statuses_;
   bool changed_ = false;
 };
 

@@ -1,10 +1,12 @@
 #include "control/kubernetes/replica.h"
 
+#include <atomic>
 #include <ctime>
 #include <utility>
 
 #include "control/auth/token_reviews.h"
 #include "control/kubernetes/root_maps.h"
+#include "control/kubernetes/status_plan.h"
 #include "control/kubernetes/store.h"
 #include "control/kubernetes/write_queue.h"
 
@@ -13,9 +15,20 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Whether what routes and policies ask of waypoints is sent to them.
+constexpr bool kServesWaypoints = false;
 constexpr const char* kLease = "weft-control";
 constexpr std::chrono::milliseconds kGather{100};
 constexpr std::chrono::seconds kLook{5};  // for what time alone changes
+
+std::string rfc3339_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
 
 }  // namespace
 
@@ -42,6 +55,7 @@ struct Replica::Impl {
   std::unique_ptr<CaStore> ca;
   std::unique_ptr<KubeStore> store;
   bool due = false;  // a plan() is on its way
+  std::atomic<std::uint64_t> plans{0};
 
   void begin(std::function<void(const StoreState&)> state_changed,
              std::function<void()> authority_changed);
@@ -105,11 +119,16 @@ void Replica::Impl::plan() {
   due = false;
   const auto snapshot = hub.snapshot();
   if (!election->held() || snapshot == nullptr) return;
+  ++plans;
   if (auto write = ca->plan(std::time(nullptr), true)) queue->put(*std::move(write));
   if (const auto signer = authority.now()) {
     for (Write& write : root_maps.plan(*snapshot->world, signer->root_pem())) {
       queue->put(std::move(write));
     }
+  }
+  for (Write& write : plan_statuses(compute_statuses(*snapshot->world, hub.settings()),
+                                    store->statuses(), rfc3339_now(), kServesWaypoints)) {
+    queue->put(std::move(write));
   }
 }
 
@@ -186,6 +205,8 @@ std::string Replica::metrics() const {
   add("weft_control_writer", "gauge", "This replica holds the Lease.", lease.held ? 1 : 0);
   add("weft_control_lease_failures_total", "counter", "Requests about the Lease that failed.",
       lease.failures);
+  add("weft_control_plans_total", "counter", "Times that what is to be written was derived.",
+      impl_->plans);
   add("weft_control_writes_total", "counter", "Objects written.", writes.written);
   add("weft_control_write_conflicts_total", "counter", "Writes that somebody was before.",
       writes.conflicts);

@@ -132,6 +132,8 @@ void KubeStore::settle(int timeout_ms) {
   (void)settled.wait_for(std::chrono::milliseconds(timeout_ms));
 }
 
+const kubernetes::StatusCopies& KubeStore::statuses() const { return impl_->objects.statuses(); }
+
 std::vector<KubeStore::KindHealth> KubeStore::health() const {
   std::vector<KindHealth> all;
   for (const Impl::Kind& kind : impl_->kinds) all.push_back({kind.name, kind.informer->health()});

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "control/kubernetes/status_plan.h"
 #include "control/store.h"
 #include "mesh/kube/http.h"
 #include "mesh/kube/reflector.h"
@@ -31,6 +32,9 @@ class KubeStore {
   // Publishes what has arrived until now: returns when `changed` was called for it, or after
   // `timeout_ms`.
   void settle(int timeout_ms);
+
+  // What the status of the objects is on the server. From the thread of Http only.
+  const kubernetes::StatusCopies& statuses() const;
 
   struct KindHealth {
     std::string kind;

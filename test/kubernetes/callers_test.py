@@ -12,9 +12,8 @@ import sys
 import time
 
 from cluster import SKIPPED, Cluster, Failed, Missing
-from control import NAMESPACE, Caller, Control, expect
+from control import NAMESPACE, Caller, Control, expect, install_roles
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # Pods of nodes that are not there would be removed.
 OBJECTS = """
 apiVersion: v1
@@ -57,16 +56,6 @@ UNAVAILABLE, DENIED, UNAUTHENTICATED = 14, 7, 16
 
 def pod(name, ns, account, node):
     return POD.replace("NAME", name).replace("NS", ns).replace("ACCOUNT", account).replace("NODE", node)
-
-
-def install_roles(cluster):
-    """The roles of our chart, and the path of a kubeconfig of control's service account."""
-    cluster.kubectl("create", "namespace", NAMESPACE)
-    roles = cluster.run(cluster.programs / "bin" / "helm", "template", "weft", ROOT / "charts" / "weft", "-n", NAMESPACE,
-                        "-s", "templates/control-rbac.yaml").stdout
-    cluster.kubectl("apply", "-f", "-", input=roles)
-    token = cluster.kubectl("create", "token", "weft-control", "-n", NAMESPACE).stdout.strip()
-    return cluster.config_with_token("control", token)
 
 
 def token_of(cluster, ns, account, name=None, audience="istio-ca"):

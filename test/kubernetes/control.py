@@ -10,11 +10,22 @@ import urllib.request
 from cluster import Failed, die_with_parent, free_ports
 
 NAMESPACE = "weft-system"
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 def expect(condition, what):
     if not condition:
         raise Failed(what)
+
+
+def install_roles(cluster):
+    """The roles of our chart, and the path of a kubeconfig of control's service account."""
+    cluster.kubectl("create", "namespace", NAMESPACE)
+    roles = cluster.run(cluster.programs / "bin" / "helm", "template", "weft", ROOT / "charts" / "weft", "-n", NAMESPACE,
+                        "-s", "templates/control-rbac.yaml").stdout
+    cluster.kubectl("apply", "-f", "-", input=roles)
+    token = cluster.kubectl("create", "token", "weft-control", "-n", NAMESPACE).stdout.strip()
+    return cluster.config_with_token("control", token)
 
 
 class Control:
@@ -35,9 +46,10 @@ class Control:
         return self
 
     def __exit__(self, kind, *_):
+        killed = self.child.poll() == -9
         self.child.terminate()
         try:
-            if self.child.wait(20) != 0 and kind is None:
+            if self.child.wait(20) != 0 and kind is None and not killed:
                 raise Failed(f"weft-control ended badly: {self.log()[-1500:]}")
         finally:
             if kind is not None:

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""Two replicas of weft-control on a real API server: one writes, the other goes on when it is gone; what is
+written is right, comes back when somebody changes it, and is written once.
+
+    test/kubernetes/writer_test.py WEFT_CONTROL
+"""
+import json
+import pathlib
+import sys
+
+from cluster import SKIPPED, Cluster, Failed, Missing
+from control import NAMESPACE, Control, expect, install_roles
+
+SHOP = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop, labels: {istio.io/use-waypoint: waypoint}}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: weft-waypoint}
+spec: {controllerName: weft.dev/mesh-controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop}
+spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: others, namespace: shop}
+spec: {gatewayClassName: somebody-else, listeners: [{name: http, port: 80, protocol: HTTP}]}
+"""
+POLICY = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: NAME, namespace: shop}
+spec: {action: ALLOW, rules: [{to: [{operation: {ports: ["PORT"]}}]}]}
+"""
+
+
+class Bench:
+    def __init__(self, cluster, replicas):
+        self.cluster, self.replicas = cluster, replicas
+
+    def get(self, *words):
+        return json.loads(self.cluster.kubectl("get", *words, "-o", "json").stdout)
+
+    def condition(self, kind, name, of_type):
+        """The condition, and whether it is about the object as it is now."""
+        found = self.get(kind, name, "-n", "shop")
+        for one in found.get("status", {}).get("conditions", []):
+            if one["type"] == of_type:
+                return {**one, "current": one.get("observedGeneration", 0) == found["metadata"].get("generation", 0)}
+        return {}
+
+    def expect_condition(self, kind, name, of_type, status, reason):
+        def holds():
+            one = self.condition(kind, name, of_type)
+            return one and one["status"] == status and one["reason"] == reason and one["current"]
+        try:
+            self.cluster.until(holds, f"{kind} {name}: {of_type} {status} {reason}")
+        except Failed as failed:
+            raise Failed(f"{failed}: {self.get(kind, name, '-n', 'shop').get('status')}") from None
+
+    def apply_policy(self, name, port):
+        self.cluster.kubectl("apply", "-f", "-", input=POLICY.replace("NAME", name).replace("PORT", port))
+
+    def writer(self):
+        writers = [one for one in self.replicas if one.writes()]
+        expect(len(writers) <= 1, "two replicas write")
+        return writers[0] if writers else None
+
+    def roots(self, ns, name="istio-ca-root-cert"):
+        found = self.cluster.kubectl("get", "configmap", name, "-n", ns, "-o", "jsonpath={.data.root-cert\\.pem}",
+                                     check=False)
+        return found.stdout if found.returncode == 0 else ""
+
+
+def replicas_agree(bench):
+    for one in bench.replicas:
+        bench.cluster.until(one.is_ready, "a replica")
+    bench.cluster.until(bench.writer, "a writer")
+    first, second = (one.json("/debug/ca") for one in bench.replicas)
+    expect(first == second and first["state"] == "settled", f"the replicas have two roots: {first} {second}")
+
+
+def status_says_what_is_in_force(bench):
+    bench.cluster.kubectl("apply", "-f", "-", input=SHOP)
+    bench.apply_policy("ports", "80")
+    bench.expect_condition("authorizationpolicy", "ports", "ZtunnelAccepted", "True", "Accepted")
+    bench.apply_policy("ports", "http")
+    bench.expect_condition("authorizationpolicy", "ports", "ZtunnelAccepted", "False", "Invalid")
+    bench.apply_policy("ports", "81")
+    bench.expect_condition("authorizationpolicy", "ports", "ZtunnelAccepted", "True", "Accepted")
+    bench.expect_condition("gatewayclass", "weft-waypoint", "Accepted", "True", "Accepted")
+    bench.expect_condition("gateway", "waypoint", "Accepted", "True", "Accepted")
+    bench.expect_condition("gateway", "waypoint", "Programmed", "False", "AddressNotAssigned")
+    listeners = bench.get("gateway", "waypoint", "-n", "shop")["status"]["listeners"]
+    expect([one["name"] for one in listeners] == ["mesh"], f"not its listeners: {listeners}")
+    bench.expect_condition("service", "web", "istio.io/WaypointBound", "False", "WaypointIsNotReady")
+    bench.cluster.kubectl("label", "service", "web", "-n", "shop", "istio.io/use-waypoint-")
+    bench.cluster.until(lambda: not bench.condition("service", "web", "istio.io/WaypointBound"),
+                        "a condition that is taken back")
+    others = bench.get("gateway", "others", "-n", "shop")["status"]["conditions"]
+    expect(all(one["reason"] == "Pending" for one in others), f"somebody else's Gateway was written to: {others}")
+
+
+def nothing_is_written_twice(bench):
+    writer = bench.writer()
+    written = [one.metric("weft_control_writes_total") for one in bench.replicas]
+    plans = writer.metric("weft_control_plans_total")
+    bench.cluster.until(lambda: writer.metric("weft_control_plans_total") >= plans + 2, "two more looks")
+    expect([one.metric("weft_control_writes_total") for one in bench.replicas] == written,
+           "something is written although nothing has changed")
+    idle = next(one for one in bench.replicas if one is not writer)
+    expect(idle.metric("weft_control_writes_total") == 0, "the other replica writes too")
+
+
+def what_others_change_comes_back(bench):
+    cluster = bench.cluster
+    cluster.until(lambda: bench.roots("shop") != "", "the roots in a namespace")
+    roots = bench.roots("shop")
+    expect(roots == bench.roots("shop", "weft-ca-root-cert") and roots.startswith("-----BEGIN CERT"), "not the roots")
+    cluster.kubectl("patch", "configmap", "istio-ca-root-cert", "-n", "shop", "--type=merge", "-p",
+                    '{"data":{"root-cert.pem":"nonsense"}}')
+    cluster.until(lambda: bench.roots("shop") == roots, "roots that were changed")
+    cluster.kubectl("delete", "configmap", "istio-ca-root-cert", "-n", "shop")
+    cluster.until(lambda: bench.roots("shop") == roots, "roots that were deleted")
+    cluster.kubectl("create", "namespace", "later")
+    cluster.until(lambda: bench.roots("later") == roots, "the roots in a new namespace")
+    bench.cluster.kubectl("patch", "gateway", "waypoint", "-n", "shop", "--subresource=status", "--type=merge", "-p",
+                          '{"status":{"conditions":[]}}')
+    bench.expect_condition("gateway", "waypoint", "Programmed", "False", "AddressNotAssigned")
+    # The root's Secret is put back as it was: nobody signs with a root that nobody else knows.
+    cluster.kubectl("delete", "secret", "weft-ca", "-n", NAMESPACE)
+    cluster.until(lambda: cluster.kubectl("get", "secret", "weft-ca", "-n", NAMESPACE, check=False).returncode == 0,
+                  "the root's Secret")
+    for one in bench.replicas:
+        bench.cluster.until(lambda one=one: one.json("/debug/ca")["resourceVersion"] == bench.get(
+            "secret", "weft-ca", "-n", NAMESPACE)["metadata"]["resourceVersion"], "the Secret that was put back")
+    expect(bench.roots("later") == roots, "another root")
+
+
+def the_other_goes_on(bench):
+    writer = bench.writer()
+    other = next(one for one in bench.replicas if one is not writer)
+    served = other.served("policies")
+    writer.kill()
+    bench.replicas = [other]
+    expect(other.is_ready() and other.served("policies") == served, "something was lost with a replica")
+    bench.apply_policy("later", "80")
+    bench.expect_condition("authorizationpolicy", "later", "ZtunnelAccepted", "True", "Accepted")
+    expect(bench.writer() is other, "nobody writes")
+
+
+def names_a_verb_that_is_withheld(bench):
+    role = bench.get("clusterrole", f"weft-control-{NAMESPACE}")
+    for rule in role["rules"]:
+        if "authorizationpolicies/status" in rule["resources"]:
+            rule["verbs"] = ["get"]
+    bench.cluster.kubectl("replace", "-f", "-", input=json.dumps(role))
+    bench.apply_policy("forbidden", "80")
+    writer = bench.writer()
+    bench.cluster.until(lambda: "patch authorizationpolicies.security.istio.io shop/forbidden: 403 Forbidden" in writer.log(),
+                        "a refused write that is named")
+    expect("403 Forbidden" in " ".join(writer.json("/debug/replica")["problems"]), "the debug page does not name it")
+    expect(writer.metric("weft_control_writes_failed_total") < 5, "it is asked for again and again")
+
+
+def main():
+    program = pathlib.Path(sys.argv[1]).resolve()
+    try:
+        with Cluster() as cluster:
+            kubeconfig = install_roles(cluster)
+            with Control(program, kubeconfig, pod="weft-control-a") as one, \
+                    Control(program, kubeconfig, pod="weft-control-b") as two:
+                bench = Bench(cluster, [one, two])
+                replicas_agree(bench)
+                status_says_what_is_in_force(bench)
+                nothing_is_written_twice(bench)
+                what_others_change_comes_back(bench)
+                the_other_goes_on(bench)
+                names_a_verb_that_is_withheld(bench)
+    except Missing as missing:
+        print(missing)
+        return SKIPPED
+    except Failed as failed:
+        print(f"writer_test.py: {failed}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
