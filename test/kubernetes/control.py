@@ -33,6 +33,7 @@ class Control:
 
     def __init__(self, program, kubeconfig, *words, pod="weft-control-0"):
         self.grpc, self.port = free_ports(2)
+        self.kubeconfig = kubeconfig
         self.folder = tempfile.TemporaryDirectory(prefix="weft-control-")  # pylint: disable=consider-using-with
         self.state = pathlib.Path(self.folder.name)
         with open(self.state / "log", "wb") as log:
