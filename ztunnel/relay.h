@@ -14,8 +14,9 @@
 
 namespace mesh::ztunnel {
 
-// What is sent at once when more than one chunk has arrived: as many as one bulk receive brings.
-inline constexpr std::size_t kGathered = 16;
+// What is sent at once when more than one chunk has arrived: as many as one bulk receive brings,
+// and what was left of the one before.
+inline constexpr std::size_t kGathered = 18;
 
 // Sends `first` and what else has arrived by now, in one piece: the kernel makes large segments of
 // it. In a frame of its own, so that an idle connection does not hold the list.

@@ -99,7 +99,8 @@ static io::Task<Result<Done>> wait_for_room(StreamState& state) {
     if (state.finished || state.tunnel == nullptr) {
       co_return failed(Reason::kPeerClosed, "stream send");
     }
-    if (state.tunnel->h2().unsent(state.id) < kUnsentMax) co_return Done{};
+    const std::size_t unsent_max = state.ring.bulk_share(io::BufferClass::kRelay);
+    if (state.tunnel->h2().unsent(state.id) < unsent_max) co_return Done{};
     if (!co_await state.writable.wait()) co_return failed(Reason::kCancelled, "stream send");
   }
 }

@@ -62,7 +62,8 @@ class Stream {
   // What has arrived already, if anything: for gathering several slices into one send.
   std::optional<tls::Slice> take_ready() noexcept;
 
-  // Accepted for sending once the tunnel has room: at most 128 KiB of a stream wait in it.
+  // Accepted for sending once the tunnel has room: Ring::bulk_share() of a stream and a buffer more
+  // wait in it.
   io::Task<Result<Done>> send_all(std::span<const std::byte> bytes);
   // The same without a copy: the buffer's headroom and tailroom take the frame and the record.
   io::Task<Result<Done>> send_buffer(io::Buffer buffer);

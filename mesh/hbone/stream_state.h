@@ -18,8 +18,6 @@ namespace mesh::hbone {
 
 class Tunnel;
 
-// What may wait unsent in a tunnel for one stream before its writer waits too.
-inline constexpr std::size_t kUnsentMax = 128 * 1024;
 // A handler that has not noticed within this time that its stream is broken is cancelled: it may be
 // stuck in a write to an application that does not read.
 inline constexpr io::Duration kHandlerGrace = std::chrono::seconds(1);

@@ -8,8 +8,8 @@
 namespace mesh::hbone {
 namespace {
 
-// How much is framed, sealed and handed to the kernel at once: eight full records.
-constexpr std::size_t kWriteRoom = 128 * 1024;
+// How much is framed, sealed and handed to the kernel at once: the bulk that one receive brought.
+constexpr std::size_t kWriteRoom = 15 * std::size_t{16384};
 
 std::size_t size_of(const std::vector<tls::Piece>& pieces) {
   std::size_t size = 0;

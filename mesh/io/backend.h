@@ -25,8 +25,9 @@ enum class Opcode : std::uint8_t {
   kAccept,         // result: a handle. Multishot
   kConnect,        // `memory`, `length` are a sockaddr
   kReceive,        // into `memory`, `length`
-  kReceiveBuffer,  // into provided buffers of `buffers`. Multishot, or once for up to `length`
-                   // bytes
+  kReceiveBuffer,  // into provided buffers of `buffers`. Multishot, until `length` bytes have come
+                   // where the kernel can count; each answer fills one buffer, or with `at_once`
+                   // as many as so many bytes need. A kernel that cannot count does the latter once
   kSend,           // from `memory`, `length`; a short result only before an error
   kSendGather,     // `memory` is a msghdr with pieces only; otherwise as kSend
   kReceiveFrom,    // `memory` is a DatagramIo
@@ -43,6 +44,7 @@ struct Submission {
   unsigned flags = 0;  // MSG_ or POLL
   void* memory = nullptr;
   std::size_t length = 0;
+  std::size_t at_once = 0;
 };
 
 // A datagram on its way. Lives in the frame that awaits it.

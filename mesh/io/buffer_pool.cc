@@ -58,6 +58,11 @@ bool BufferPool::grow() noexcept {
   return true;
 }
 
+void BufferPool::make_room(std::size_t bytes) noexcept {
+  while ((count() - leased_) * payload_ < bytes && grow()) {
+  }
+}
+
 Lease& BufferPool::fill(std::uint16_t id, std::size_t size) noexcept {
   MESH_CHECK(id < leases_.size() && size <= payload_);
   Lease& lease = *leases_[id];

@@ -65,6 +65,9 @@ class BufferPool {
   // One slab more; false at the limit, or when the system has no memory.
   bool grow() noexcept;
 
+  // Grows until so many bytes can be received at once, as far as it may.
+  void make_room(std::size_t bytes) noexcept;
+
   // The lease of a buffer that the back end has filled with `size` bytes, all of them unread.
   internal::Lease& fill(std::uint16_t id, std::size_t size) noexcept;
   // What is unread of it.

@@ -9,13 +9,6 @@
 #include "mesh/io/socket.h"
 
 namespace mesh::io::internal {
-namespace {
-
-// Bulk is read in larger pieces, fewer system calls and acknowledgements, while at most one in so
-// many of the ring's buffers is out: many readers that stop must not hold all of them.
-constexpr unsigned kRoomyShare = 8;
-
-}  // namespace
 
 Receiver::~Receiver() { MESH_CHECK(first_ == nullptr && !wants_buffer_); }
 
@@ -87,14 +80,15 @@ void Receiver::arm(BufferClass kind) noexcept {
 
 void Receiver::submit_receive() noexcept {
   cancelled_ = false;
-  const bool roomy = bulk_ && pool().leased() < pool().limit() / kRoomyShare;
+  const std::size_t share = bulk_ ? ring_.impl().bulk_share(kind_) : 0;
+  if (bulk_) pool().make_room(share);
   ++ring_.impl().parked;
   backend().submit(*this, {.opcode = Opcode::kReceiveBuffer,
-                           .multishot = !bulk_,
                            .expect_wait = expect_wait_,
                            .buffers = kind_,
                            .handle = handle_,
-                           .length = roomy ? Socket::kBulkBytes : Socket::kReadAheadBytes});
+                           .length = bulk_ ? 2 * share : Socket::kReadAheadBytes,
+                           .at_once = share});
 }
 
 void Receiver::on_completion(const Completion& completion) {
@@ -105,8 +99,9 @@ void Receiver::on_completion(const Completion& completion) {
     expect_wait_ = !completion.pending;
     arrived_.wake_one();
     if (!completion.more) {
-      bulk_ = completion.pending;
-    } else if (unread_ > Socket::kReadAheadBytes && !cancelled_) {
+      // Several buffers at once: more is on its way, though the socket is empty just now.
+      bulk_ = completion.pending || completion.buffers.size() > 1;
+    } else if (!bulk_ && unread_ > Socket::kReadAheadBytes && !cancelled_) {
       bulk_ = true;
       cancelled_ = true;
       backend().cancel(*this);

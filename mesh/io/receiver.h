@@ -12,11 +12,10 @@
 
 namespace mesh::io::internal {
 
-// Two ways of asking the kernel. A flow that waits for its peer has one multishot receive armed: no
-// work per message, no memory while idle. A flow that always has more ("bulk") is read in single
-// receives of kReadAheadBytes, or kBulkBytes while the ring has buffers to spare, the next one
-// submitted when the last buffer is handed out; what a caller that stops reading has waiting for it
-// is then bounded.
+// Two ways of asking the kernel, both multishot: no work per message, no memory while idle, and an
+// end after some bytes, the next receive being submitted when the last buffer is handed out; what a
+// caller that stops reading has waiting for it is then bounded. A flow that waits for its peer gets
+// a buffer an answer; one that always has more ("bulk") as much as Ring::bulk_share().
 class Receiver final : public Operation, BufferWaiter {
  public:
   Receiver(Ring& ring, int handle) noexcept : ring_(ring), handle_(handle), arrived_(ring) {}

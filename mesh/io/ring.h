@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "mesh/base/result.h"
+#include "mesh/io/buffer.h"
 #include "mesh/io/task.h"
 
 namespace mesh::io {
@@ -77,6 +78,11 @@ class Ring {
   WallTime wall_now() const noexcept;
   // Uniform; from the kernel, or from the seed of a simulation.
   std::uint64_t random() noexcept;
+
+  // How much of the ring's buffers one flow may hold now, at each place where its bytes wait: 240
+  // KiB while nearly all are free, less as they run short, so that many flows that stall leave some
+  // for the others. Whole buffers; at least one.
+  std::size_t bulk_share(BufferClass kind) const noexcept;
 
   // Operations that the back end still owns, receives armed ahead of their reader included.
   unsigned in_flight() const noexcept;

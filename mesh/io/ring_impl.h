@@ -32,6 +32,7 @@ struct Ring::Impl {
 
   void resume_soon(internal::Resumption& resumption) noexcept;
   void post(std::move_only_function<void()> action);
+  std::size_t bulk_share(BufferClass kind) noexcept;
   BufferPool& pool(BufferClass kind) noexcept { return pools[static_cast<std::size_t>(kind)]; }
 
   RingOptions options;

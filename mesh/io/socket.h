@@ -66,7 +66,6 @@ class Socket {
  public:
   struct Impl;
   static constexpr std::size_t kReadAheadBytes = 65536;
-  static constexpr std::size_t kBulkBytes = 262144;
 
   explicit Socket(std::unique_ptr<Impl> impl);
   Socket(Socket&&) noexcept;
@@ -75,8 +74,8 @@ class Socket {
 
   // At least one byte, or an empty Buffer at end of stream. Reads into memory of the ring: an idle
   // connection holds none. Multishot underneath while the caller keeps up.
-  // Limits: a caller that does not keep up is read ahead for kReadAheadBytes at most (kBulkBytes
-  // while the ring has buffers to spare), and once for 32 buffers on kernels before 6.17. When the
+  // Limits: a caller that does not keep up is read ahead for kReadAheadBytes at most (twice
+  // Ring::bulk_share() in bulk), and once for 32 buffers on kernels before 6.17. When the
   // ring has no buffer left it waits for one. Errors: kPeerReset, kCancelled. After kCancelled
   // nothing is lost: the next call goes on.
   Task<Result<Buffer>> recv_buffer(BufferClass kind = BufferClass::kRelay);

@@ -254,9 +254,9 @@ TEST_CASE("bulk is read ahead by little, and by less when few buffers are left",
   for (const bool roomy : {true, false}) {
     auto ring = make_ring(roomy ? RingOptions{} : few);
     std::size_t read_ahead = 0;
-    ring->run(stop_in_bulk(*ring, 24, read_ahead));
-    CHECK(read_ahead > 0);
-    CHECK(read_ahead <= (roomy ? Socket::kBulkBytes : Socket::kReadAheadBytes));
+    ring->run(stop_in_bulk(*ring, 40, read_ahead));
+    CHECK(read_ahead > (roomy ? 4 * kRelayBytes : 0));
+    CHECK(read_ahead <= (roomy ? 30 : 4) * kRelayBytes);
   }
 }
 

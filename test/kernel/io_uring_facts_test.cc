@@ -255,6 +255,32 @@ TEST_CASE("a bundle fills buffers in the order in which they were provided", "[k
   CHECK(facts.memory()[2][10] == 0);
 }
 
+TEST_CASE("a multishot bundle keeps to a limit for each answer and one for all", "[kernel]") {
+  Facts facts;
+  facts.provide(6);
+  const Tcp tcp = connected_tcp();
+  say(tcp.client, std::string(5 * kBuffer, 'a'));
+  std::string unused(5 * kBuffer, ' ');
+  REQUIRE(recv(tcp.server.get(), unused.data(), unused.size(), MSG_PEEK | MSG_WAITALL) ==
+          static_cast<ssize_t>(unused.size()));
+  facts.submit(1, [&](io_uring_sqe* sqe) {
+    io_uring_prep_recv_multishot(sqe, tcp.server.get(), nullptr, 2 * kBuffer, 0);
+    sqe->optlen = 4 * kBuffer;
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = kGroup;
+    sqe->ioprio |= IORING_RECVSEND_BUNDLE;
+  });
+  const Answer first = facts.next();
+  if (first.result == -EINVAL) SKIP("this kernel has no limits for multishot receives");
+  CHECK(first.result == static_cast<int>(2 * kBuffer));
+  CHECK(first.more());
+  CHECK(first.buffer() == 0);
+  const Answer second = facts.next();
+  CHECK(second.result == static_cast<int>(2 * kBuffer));
+  CHECK(!second.more());
+  CHECK(second.buffer() == 2);
+}
+
 TEST_CASE("MSG_WAITALL sends everything, however long the reader takes", "[kernel]") {
   Facts facts;
   const Tcp tcp = connected_tcp();

@@ -160,10 +160,12 @@ SimSocket::Progress SimSocket::advance_receive_buffers(Pending& operation) {
   std::deque<Provided>& provided = operation.ring->provided_of(submission.buffers);
   for (int round = 0; !own->unread.empty(); ++round) {
     if (provided.empty() || core.random.chance(faults.no_buffer)) return end(-ENOBUFS);
-    // Once: as many buffers as it takes (a bundle). Multishot: one an answer.
+    // In bulk as many buffers as it takes (a bundle), else one an answer.
     std::vector<std::uint16_t> filled;
     std::size_t total = 0;
-    std::size_t most = submission.multishot ? provided.front().length : submission.length;
+    const bool bulk = submission.at_once > 0;
+    std::size_t most = bulk ? submission.at_once : provided.front().length;
+    if (!faults.short_read_ahead) most = std::min(most, submission.length - operation.done);
     if (core.random.chance(faults.short_receive)) most = 1 + core.random.below(most);
     while (total < most && !provided.empty() && !own->unread.empty()) {
       const Provided buffer = provided.front();
@@ -174,8 +176,9 @@ SimSocket::Progress SimSocket::advance_receive_buffers(Pending& operation) {
     }
     operation.done += total;
     const bool limited = !faults.short_read_ahead && operation.done >= submission.length;
-    const bool more = submission.multishot && !limited && round < kMultishotRounds &&
-                      !core.random.chance(faults.multishot_ends);
+    const bool once = bulk && faults.short_read_ahead;
+    const bool more =
+        !once && !limited && round < kMultishotRounds && !core.random.chance(faults.multishot_ends);
     operation.ring->complete(operation.operation, static_cast<int>(total), more,
                              !own->unread.empty(), std::move(filled));
     if (!more) return Progress::kEnded;

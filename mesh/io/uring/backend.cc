@@ -209,13 +209,17 @@ void Backend::State::prepare(io_uring_sqe* sqe, const Submission& submission) no
 void Backend::State::prepare_receive_buffer(io_uring_sqe* sqe,
                                             const Submission& submission) noexcept {
   const UringFeatures& features = uring_features();
-  if (submission.multishot) {
-    io_uring_prep_recv_multishot(sqe, submission.handle, nullptr, 0, 0);
-    if (features.multishot_limit) sqe->optlen = static_cast<unsigned>(submission.length);
+  const bool bulk = submission.at_once > 0;
+  if (features.multishot_limit) {
+    // A receive that is not multishot would be repeated once for all that has come meanwhile.
+    io_uring_prep_recv_multishot(sqe, submission.handle, nullptr, submission.at_once, 0);
+    sqe->optlen = static_cast<unsigned>(submission.length);
+  } else if (bulk) {
+    io_uring_prep_recv(sqe, submission.handle, nullptr, submission.at_once, 0);
   } else {
-    io_uring_prep_recv(sqe, submission.handle, nullptr, submission.length, 0);
-    if (features.receive_bundle) sqe->ioprio |= IORING_RECVSEND_BUNDLE;
+    io_uring_prep_recv_multishot(sqe, submission.handle, nullptr, 0, 0);
   }
+  if (bulk && features.receive_bundle) sqe->ioprio |= IORING_RECVSEND_BUNDLE;
   if (submission.expect_wait) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = static_cast<std::uint16_t>(submission.buffers);

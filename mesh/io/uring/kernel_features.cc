@@ -13,13 +13,13 @@ namespace mesh::io {
 namespace internal {
 namespace {
 
-// A kernel that does not know a limit for a multishot receive refuses the field; one that does goes
-// on to look for a buffer, and there is none.
+// A kernel that does not know limits for a multishot receive, of an answer and of all, refuses the
+// fields; one that does goes on to look for a buffer, and there is none.
 bool probe_multishot_limit(io_uring& ring) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) return false;
   io_uring_sqe* sqe = io_uring_get_sqe(&ring);
-  io_uring_prep_recv_multishot(sqe, pair[0], nullptr, 0, 0);
+  io_uring_prep_recv_multishot(sqe, pair[0], nullptr, 65536, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = 1;
   sqe->optlen = 65536;
