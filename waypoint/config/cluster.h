@@ -175,7 +175,13 @@ struct HealthCheck {
 };
 
 struct Cluster {
-  enum class Discovery : std::uint8_t { kEds, kStatic, kStrictDns, kLogicalDns, kOriginalDst };
+  enum class Discovery : std::uint8_t {
+    kEds,
+    kStatic,
+    kStrictDns,
+    kLogicalDns,
+    kOriginalDst,  // a tunnel to the address that was dialled
+  };
   std::string name = {};
   std::string stat_name = {};
   Discovery discovery = Discovery::kEds;

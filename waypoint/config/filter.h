@@ -147,7 +147,8 @@ struct HttpFilter {
   std::variant<UnavailableFilter, RbacFilter, ExtAuthz, JwtFilter, Fault, CorsFilter,
                LocalRateLimit, RateLimitService, ExtProc>
       settings = UnavailableFilter{};
-  bool disabled = false;  // unless a route enables it
+  bool disabled = false;    // unless a route enables it
+  bool discovered = false;  // its settings come as a resource of that name (ECDS)
 };
 
 }  // namespace mesh::waypoint::config

@@ -7,8 +7,14 @@ std::string Endpoint::key() const {
 }
 
 const Destination& Snapshot::find(const net::SocketAddress& target) const {
-  const auto found = by_address->find(target);
-  return found == by_address->end() ? direct : found->second;
+  const auto found = by_address->exact.find(target);
+  if (found != by_address->exact.end()) return found->second;
+  for (const Block& block : by_address->blocks) {
+    if (block.block.contains(target.ip) && (!block.port || *block.port == target.port)) {
+      return block.destination;
+    }
+  }
+  return direct;
 }
 
 const Destination* Snapshot::find_host(std::string_view authority) const {

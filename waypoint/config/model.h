@@ -133,6 +133,14 @@ struct Terminate {
   std::chrono::milliseconds stream_idle_timeout{0};
 };
 
+// Tunnels to endpoints (connect_originate).
+struct Originate {
+  std::vector<StringMatch> server_names = {};  // URI names, any of; none: nobody is trusted
+  std::chrono::milliseconds idle_timeout{3'600'000};
+  std::chrono::milliseconds connect_timeout{10'000};
+  std::uint16_t port = 15'008;
+};
+
 // Something the configuration asks for that we do without: shown, not refused.
 struct NotHonoured {
   std::string resource = {};
@@ -147,9 +155,20 @@ class Snapshot {
   // nothing is let through (Reason::kNotReady).
   bool ready = false;
   Terminate terminate = {};
+  Originate originate = {};
   std::vector<NotHonoured> not_honoured = {};
 
-  using Destinations = std::map<net::SocketAddress, Destination>;
+  // A block of addresses, and a port or any.
+  struct Block {
+    net::Cidr block = {};
+    std::optional<std::uint16_t> port = {};
+    Destination destination = {};
+  };
+  struct Destinations {
+    std::map<net::SocketAddress, Destination> exact = {};
+    std::vector<Block> blocks =
+        {};  // the longest first, and those with a port before those without
+  };
   using Hostnames = std::map<std::string, Destination, std::less<>>;  // "host:port", lower case
   using Clusters = std::map<std::string, ClusterPtr, std::less<>>;
   using EndpointsMap = std::map<std::string, EndpointsPtr, std::less<>>;
@@ -157,7 +176,7 @@ class Snapshot {
   // Shared with the snapshots before and after. Never null after make().
   std::shared_ptr<const Destinations> by_address = std::make_shared<Destinations>();
   std::shared_ptr<const Hostnames> by_hostname = std::make_shared<Hostnames>();
-  Destination direct = {};  // an address of none of the above: a pod
+  Destination direct = {};  // an address of none of the above
   std::shared_ptr<const Clusters> clusters = std::make_shared<Clusters>();
   std::shared_ptr<const EndpointsMap> endpoints = std::make_shared<EndpointsMap>();
 

@@ -205,7 +205,6 @@ struct VirtualHost {
   HeaderChanges request_headers = {};
   HeaderChanges response_headers = {};
   FilterOverrides overrides = {};
-  std::optional<RetryPolicy> retry = {};
   std::vector<RateLimitDescriptor> rate_limits = {};
   bool include_attempt_count = false;
 };

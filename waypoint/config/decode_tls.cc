@@ -1,0 +1,108 @@
+// TLS towards endpoints and callers: envoy.extensions.transport_sockets.tls.v3.
+
+#include <string>
+
+#include "waypoint/config/decode_parts.h"
+
+namespace mesh::waypoint::config::parts {
+
+namespace {
+
+// Both lists of names; those that TLS towards a workload can mean.
+void names(Input& in, const Tree& at, UpstreamTls& tls) {
+  for (const Tree* one : in.list(at, "matchTypedSubjectAltNames")) {
+    const auto type = in.choice(*one, "sanType", {"SAN_TYPE_UNSPECIFIED", "URI", "DNS"});
+    const Tree* matcher = in.object(*one, "matcher");
+    if (matcher == nullptr || type == 0) {
+      in.refuse(*one, "a name without a type or a match");
+    } else {
+      (type == 1 ? tls.uri_names : tls.dns_names).push_back(string_match(in, *matcher));
+    }
+  }
+  for (const Tree* one : in.list(at, "matchSubjectAltNames")) {
+    // Untyped: any name of the certificate may be the one.
+    tls.uri_names.push_back(string_match(in, *one));
+    tls.dns_names.push_back(tls.uri_names.back());
+  }
+}
+
+void validation(Input& in, const Tree& at, UpstreamTls& tls) {
+  names(in, at, tls);
+  if (in.choice(at, "trustChainVerification", {"VERIFY_TRUST_CHAIN", "ACCEPT_UNTRUSTED"}) != 0) {
+    in.refuse(at, "ACCEPT_UNTRUSTED is not supported");
+  }
+  const Tree* ca = in.object(at, "trustedCa");
+  if (ca == nullptr) return;
+  const auto which = in.one_of(*ca, {"filename", "inlineString"});
+  if (which.empty()) in.refuse(*ca, "a CA that is neither a file nor inline");
+  tls.trusted_ca_is_file = which == "filename";
+  if (!which.empty()) tls.trusted_ca = in.text(*ca, which, 1 << 20);
+}
+
+std::string sds_name(Input& in, const Tree& at) {
+  Input::overlook(at, {"sdsConfig"});  // ours come from where our own identity comes from
+  std::string name = in.text(at, "name");
+  if (name.empty()) in.refuse(at, "a secret without a name");
+  return name;
+}
+
+void common(Input& in, const Tree& at, UpstreamTls& tls) {
+  tls.alpn = in.texts(at, "alpnProtocols");
+  for (const Tree* one : in.list(at, "tlsCertificateSdsSecretConfigs")) {
+    tls.certificate = sds_name(in, *one);
+  }
+  const auto which = in.one_of(
+      at, {"validationContext", "validationContextSdsSecretConfig", "combinedValidationContext"});
+  const Tree* context = which.empty() ? nullptr : in.object(at, which);
+  if (context == nullptr) {
+    tls.verify_nothing = true;
+  } else if (which == "validationContext") {
+    validation(in, *context, tls);
+    tls.verify_nothing = tls.trusted_ca.empty();
+  } else if (which == "validationContextSdsSecretConfig") {
+    tls.trusted_ca_secret = sds_name(in, *context);
+  } else {
+    const Tree* secret = in.object(*context, "validationContextSdsSecretConfig");
+    if (secret != nullptr) tls.trusted_ca_secret = sds_name(in, *secret);
+    if (const Tree* own = in.object(*context, "defaultValidationContext"))
+      validation(in, *own, tls);
+    tls.verify_nothing = tls.trusted_ca_secret.empty() && tls.trusted_ca.empty();
+  }
+  // Nothing weaker than ours can be asked for: we speak TLS 1.3, and 1.2 where a peer outside needs
+  // it.
+  Input::overlook(at, {"tlsParams"});
+}
+
+}  // namespace
+
+UpstreamTls upstream_tls(Input& in, const Tree& at) {
+  Input::secure(at);
+  UpstreamTls tls{.sni = in.text(at, "sni")};
+  tls.auto_sni = in.flag(at, "autoHostSni");
+  if (const Tree* shared = in.object(at, "commonTlsContext")) {
+    common(in, *shared, tls);
+  } else {
+    tls.verify_nothing = true;
+  }
+  if (in.flag(at, "allowRenegotiation")) in.refuse(at, "allowRenegotiation is not supported");
+  Input::overlook(at, {"maxSessionKeys"});
+  return tls;
+}
+
+std::vector<StringMatch> client_names(Input& in, const Tree& at) {
+  Input::secure(at);
+  UpstreamTls tls{.verify_nothing = true};
+  if (const Tree* shared = in.object(at, "commonTlsContext")) {
+    tls.verify_nothing = false;
+    common(in, *shared, tls);
+  }
+  if (!in.flag(at, "requireClientCertificate")) {
+    in.refuse(at, "callers without a certificate are not supported");
+  }
+  if (tls.verify_nothing) in.refuse(at, "callers that nobody vouches for are not supported");
+  Input::overlook(at, {"disableStatelessSessionResumption", "disableStatefulSessionResumption",
+                       "sessionTimeout"});
+  return tls.uri_names;
+}
+
+}  // namespace mesh::waypoint::config::parts
