@@ -33,6 +33,14 @@ std::expected<std::unique_ptr<Agent>, std::string> Agent::start(AgentOptions opt
   auto node = Node::start(agent->options_.node);
   if (!node) return std::unexpected(node.error());
   agent->node_ = *std::move(node);
+  if (agent->options_.kubelet_probes) {
+    const NodeOptions& options = agent->options_.node;
+    auto probes = Probes::create({.v4 = *options.probe_v4, .v6 = *options.probe_v6});
+    if (!probes) return std::unexpected("kubelet probes: " + explain(probes.error()));
+    agent->probes_ = *std::move(probes);
+    agent->node_->set_probes(*agent->probes_);
+    agent->keep_probes();
+  }
   if (agent->options_.kubernetes) {
     auto cluster = ClusterSide::start(*agent->options_.kubernetes, *agent->node_);
     if (!cluster) return std::unexpected(cluster.error());
@@ -86,8 +94,37 @@ void Agent::leave() {
     if (const auto removed = cni::Installer::remove(installer_->options()); !removed)
       log_error("weft-cni cannot be removed: " + removed.error());
   if (for_good) cluster_->keeper().say_goodbye();
-  if (for_good || options_.detach_on_exit) node_->detach_all();
+  if (for_good || options_.detach_on_exit) {
+    node_->detach_all();
+    if (probes_ != nullptr) probes_->remove_all();
+  }
   if (for_good) cluster_->settle();
+}
+
+Result<Cgroup> Agent::kubelet_cgroup() {
+  if (!options_.kubelet_cgroup.empty()) return cgroup_at(options_.kubelet_cgroup);
+  if (!kubelet_ || !is_there(*kubelet_)) {
+    kubelet_.reset();
+    TRY(kubelet_, find_kubelet());
+  }
+  return kubelet_->cgroup;
+}
+
+// Once a second: kubelets are restarted, and come back in a new control group.
+void Agent::keep_probes() {
+  if (probes_ == nullptr) return;
+  const auto cgroup = kubelet_cgroup();
+  const auto attached =
+      cgroup ? probes_->attach(*cgroup) : Result<bool>(std::unexpected(cgroup.error()));
+  if (attached && *attached) log_info("kubelet probes: the kubelet is in " + cgroup->path);
+  const std::string said = attached ? std::string() : explain(attached.error());
+  if (said != probes_said_ && !said.empty())
+    log_warning(
+        "kubelet probes cannot be told from other traffic of the node, and fail where mutual TLS "
+        "is "
+        "a must: " +
+        said + " (--kubelet-cgroup)");
+  probes_said_ = said;
 }
 
 void Agent::keep_installed(const std::map<int, short>& ready) {
@@ -126,6 +163,7 @@ bool Agent::turn() {
   keep_installed(ready);
   if (Clock::now() >= next_audit_) {
     node_->audit();
+    keep_probes();
     next_audit_ = Clock::now() + kAuditInterval;
   }
   return !node_->should_stop();

@@ -14,6 +14,7 @@
 
 #include "ebpf/cni/installer.h"
 #include "ebpf/kubernetes/cluster_side.h"
+#include "ebpf/kubernetes/kubelet.h"
 #include "ebpf/node.h"
 
 namespace mesh::ebpf {
@@ -24,6 +25,8 @@ struct AgentOptions {
   std::string socket;
   bool detach_on_exit = false;
   std::optional<KubernetesOptions> kubernetes = {};  // pods are enrolled by their labels
+  bool kubelet_probes = false;                       // they come from node.probe_v4 and _v6
+  std::string kubelet_cgroup = {};                   // a path in cgroup v2; empty: found by itself
   std::optional<cni::InstallOptions> install = {};   // keep weft-cni on the node
 };
 
@@ -51,6 +54,8 @@ class Agent {
   bool turn();
   void keep_installed(const std::map<int, short>& ready);
   void leave();
+  void keep_probes();
+  Result<Cgroup> kubelet_cgroup();
   int timeout_ms() const;
   void on_zds_listener();
   void on_listener();
@@ -61,6 +66,9 @@ class Agent {
   bool may_accept_ztunnel() const;
 
   AgentOptions options_;
+  std::unique_ptr<Probes> probes_;  // null: probes are captured like everything
+  std::optional<Kubelet> kubelet_;
+  std::string probes_said_;
   std::unique_ptr<Node> node_;
   std::unique_ptr<ClusterSide> cluster_;  // borrows node_; null without Kubernetes
   std::unique_ptr<cni::Installer> installer_;

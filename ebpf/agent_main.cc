@@ -90,6 +90,8 @@ void define_flags(CLI::App& app, Flags& flags, bool& debug) {
   app.add_option("--daemonset", flags.daemon_set,
                  "NAMESPACE/NAME of the DaemonSet that runs us: once it is deleted, our end is for "
                  "good");
+  app.add_option("--kubelet-cgroup", flags.agent.kubelet_cgroup,
+                 "the kubelet's control group, as a path in cgroup v2 (default: found by itself)");
   app.add_flag("--install-cni", flags.install_cni,
                "install weft-cni on the node, and keep it there until --daemonset is deleted");
   app.add_flag("--uninstall-cni", flags.uninstall_cni, "only take weft-cni off the node");
@@ -132,6 +134,7 @@ std::string set_up_kubernetes(Flags& flags) {
     options.watch.daemon_set = flags.daemon_set.substr(slash + 1);
   }
   flags.agent.kubernetes = std::move(options);
+  flags.agent.kubelet_probes = !flags.no_probe_exemption;
   return {};
 }
 

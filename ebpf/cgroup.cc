@@ -61,6 +61,18 @@ Result<Cgroup> cgroup_of_process(pid_t pid) {
   return cgroup;
 }
 
+Result<Cgroup> cgroup_at(std::string_view path) {
+  TRY(const std::string mounts, read_file("/proc/mounts"));
+  const std::string mount = find_cgroup2_mount(mounts);
+  if (mount.empty()) return failed_with_errno(ENODEV, "cgroup v2 mount");
+  Cgroup cgroup{.path = mount + (path.starts_with('/') ? "" : "/") + std::string(path),
+                .root = path.empty() || path == "/"};
+  struct stat status{};
+  if (stat(cgroup.path.c_str(), &status) < 0) return failed_with_errno(errno, "open cgroup");
+  cgroup.id = status.st_ino;
+  return cgroup;
+}
+
 std::optional<Cgroup> find_cgroup(std::uint64_t id) {
   const auto mounts = read_file("/proc/mounts");
   const std::string mount = mounts ? find_cgroup2_mount(*mounts) : std::string();

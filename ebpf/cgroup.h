@@ -22,6 +22,9 @@ struct Cgroup {
 // kSystem (ENODEV: no cgroup v2 mounted).
 Result<Cgroup> cgroup_of_process(pid_t pid);
 
+// The cgroup of that path below the mount. Errors: kSystem.
+Result<Cgroup> cgroup_at(std::string_view path);
+
 // The cgroup with that id, searched for in the whole tree.
 std::optional<Cgroup> find_cgroup(std::uint64_t id);
 

@@ -111,6 +111,27 @@ Result<Done> change_route(Change change, int family) {
   return settle(change, netlink_request(NETLINK_ROUTE, request));
 }
 
+Result<Done> change_own_address(Change change, const net::IpAddress& ip) {
+  ifaddrmsg address{};
+  address.ifa_family = ip.is_v4() ? AF_INET : AF_INET6;
+  address.ifa_prefixlen = ip.is_v4() ? 32 : 128;
+  address.ifa_scope = RT_SCOPE_HOST;
+  address.ifa_index = WEFT_LOOPBACK_IFINDEX;
+  ifa_cacheinfo lifetime{};
+  lifetime.ifa_valid = UINT32_MAX;
+  lifetime.ifa_prefered = ip.is_v4() ? UINT32_MAX : 0;  // IPv4 goes by the scope alone
+  NetlinkMessage request(change == Change::kAdd ? RTM_NEWADDR : RTM_DELADDR, change_flags(change));
+  request.fixed(address)
+      .attribute(IFA_LOCAL, std::as_bytes(ip.bytes()))
+      .attribute(IFA_ADDRESS, std::as_bytes(ip.bytes()))
+      .attribute(IFA_FLAGS, static_cast<std::uint32_t>(IFA_F_NODAD));
+  if (change == Change::kAdd)
+    request.attribute(IFA_CACHEINFO, std::as_bytes(std::span(&lifetime, 1)));
+  const auto done = netlink_request(NETLINK_ROUTE, request);
+  if (!done && change == Change::kRemove && done.error().os_errno == EADDRNOTAVAIL) return Done{};
+  return settle(change, done);
+}
+
 Result<Done> destroy_socket(const weft_connection& connection) {
   inet_diag_req_v2 query{};
   query.sdiag_family = static_cast<std::uint8_t>(connection.family);

@@ -34,6 +34,11 @@ Result<Done> change_rule(Change change, int family);
 // "local default dev lo table WEFT_ROUTE_TABLE".
 Result<Done> change_route(Change change, int family);
 
+// An address of the node itself, on lo, that is never chosen as a source unless somebody asks for
+// it: of host scope, and deprecated from the start. To add one that is there, or to remove one that
+// is not, succeeds.
+Result<Done> change_own_address(Change change, const net::IpAddress& ip);
+
 // Ends a TCP connection: its socket gets ECONNABORTED, its peer a RST. One that is already gone is
 // fine.
 Result<Done> destroy_socket(const weft_connection& connection);

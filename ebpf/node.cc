@@ -132,6 +132,7 @@ void Node::enrol(PodInfo info, UniqueFd descriptor, std::function<void(Enrolled)
     return done({.error = captured.error()});
   }
   log_info("pod " + described + " enrolled");
+  if (probes_ != nullptr) probes_->add(pods_.at(uid).info.ips);
   tell_newest(pods_.at(uid), std::move(done));
 }
 
@@ -205,10 +206,26 @@ void Node::finish_remove(const std::string& uid, const std::function<void(std::s
   if (pod == nullptr) return done({});
   const auto removed = pod->capture.remove(pod->netns);
   log_info("pod " + describe(pod->info) + " removed");
+  const std::vector<net::IpAddress> ips = std::move(pod->info.ips);
   pods_.erase(uid);
+  forget_probes(ips);
   const auto saved = save();
   if (!removed) return done(in_words("capture was not fully removed", removed.error()));
   done(saved ? std::string() : saved.error());
+}
+
+void Node::set_probes(Probes& probes) {
+  probes_ = &probes;
+  for (const auto& [uid, pod] : pods_) probes_->add(pod.info.ips);
+}
+
+// An address may be another pod's by now.
+void Node::forget_probes(const std::vector<net::IpAddress>& ips) {
+  if (probes_ == nullptr) return;
+  probes_->remove(ips);
+  for (const auto& [uid, pod] : pods_)
+    if (std::ranges::find_first_of(pod.info.ips, ips) != pod.info.ips.end())
+      probes_->add(pod.info.ips);
 }
 
 const PodInfo* Node::enrolled(const std::string& uid) const {

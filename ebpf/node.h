@@ -16,6 +16,7 @@
 #include "ebpf/cgroup.h"
 #include "ebpf/enrolments.h"
 #include "ebpf/pod_store.h"
+#include "ebpf/probes.h"
 #include "ebpf/seqpacket.h"
 #include "ebpf/zds_session.h"
 
@@ -37,6 +38,9 @@ class Node final : public Enrolments {
   static std::expected<std::unique_ptr<Node>, std::string> start(NodeOptions options);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
+
+  // Tells `probes` of the pods, now and from now on. Borrows it.
+  void set_probes(Probes& probes);
 
   void handle(AgentRequest request, std::vector<UniqueFd> descriptors, OnReply reply);
 
@@ -92,6 +96,7 @@ class Node final : public Enrolments {
   CaptureOptions capture_options(const PodInfo& info) const;
   std::expected<void, std::string> save();
   Pod* find(const std::string& uid);
+  void forget_probes(const std::vector<net::IpAddress>& ips);
 
   NodeOptions options_;
   PodStore store_;
@@ -100,6 +105,7 @@ class Node final : public Enrolments {
   std::vector<std::unique_ptr<ZdsSession>> ztunnels_;  // the newest last
   std::map<std::uint64_t, Cgroup> cgroups_;            // of ztunnels, by id
   std::map<const ZdsSession*, std::uint64_t> cgroup_of_;
+  Probes* probes_ = nullptr;
   unsigned audits_ = 0;
   bool should_stop_ = false;
 };

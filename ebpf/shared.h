@@ -10,6 +10,7 @@
 enum {
 	WEFT_ADDRESSES = 8,		/* of one family, one pod */
 	WEFT_EXEMPT_CGROUPS = 64,	/* ztunnels of one node, old and new */
+	WEFT_PROBED_ADDRESSES = 4096,	/* of the pods of one node */
 	WEFT_LOOPBACK_IFINDEX = 1,	/* in every network namespace */
 
 	WEFT_PORT_OUTBOUND = 15001,
@@ -33,6 +34,20 @@ struct weft_pod {
 	__u32 primary_ifindex;	/* the interface whose packets must carry the pod's addresses */
 	__u32 probe_v4;		/* where the kubelet's probes come from; 0: no such exemption */
 	__u32 probe_v6[4];
+};
+
+/* What the programs for the kubelet's probes know; fixed when they are loaded. Network order. */
+struct weft_probe {
+	__u64 cgroup;		/* the kubelet's */
+	__u64 netns;		/* the node's, by its cookie */
+	__u32 v4;		/* where probes come from */
+	__u32 v6[4];
+	__u32 unused;
+};
+
+/* An address of a pod; IPv4 as ::ffff:a.b.c.d. */
+struct weft_address {
+	__u32 words[4];
 };
 
 /* What a socket of the pod is; kept in socket storage. */

@@ -4,13 +4,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "ebpf/cgroup.h"
+#include "ebpf/kubernetes/process.h"
 
 namespace mesh::ebpf {
 namespace {
@@ -33,22 +31,6 @@ std::string pod_of_component(std::string_view component) {
   std::string uid(component.substr(at + 4, component.size() - at - 4 - 6));
   std::ranges::replace(uid, '_', '-');
   return is_uid(uid) ? uid : std::string();
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// When the process began, in clock ticks since boot; the largest number if it is gone. The 22nd
-// field of its stat; the second, its name, may hold anything, and ends at the last ")".
-std::uint64_t start_of(const std::string& folder) {
-  const std::string stat = read_file(folder + "/stat");
-  std::size_t at = stat.rfind(')');
-  for (int field = 2; field < 22 && at != stat.npos; ++field) at = stat.find(' ', at + 1);
-  std::uint64_t start = UINT64_MAX;
-  if (at != stat.npos) std::from_chars(stat.data() + at + 1, stat.data() + stat.size(), start);
-  return start;
 }
 
 }  // namespace
@@ -77,9 +59,9 @@ std::map<std::string, UniqueFd> find_pod_namespaces(const std::set<std::string>&
     const std::string name = entry.path().filename().string();
     if (name.find_first_not_of("0123456789") != name.npos) continue;
     const std::string folder = entry.path().string();
-    const std::string uid = pod_of_cgroup(find_cgroup2_path(read_file(folder + "/cgroup")));
+    const std::string uid = pod_of_cgroup(find_cgroup2_path(read_proc_file(folder + "/cgroup")));
     if (uid.empty() || !uids.contains(uid)) continue;
-    const std::uint64_t start = start_of(folder);
+    const std::uint64_t start = start_of_process(folder);
     if (Oldest& known = oldest[uid]; start < known.start) known = {start, folder};
   }
   struct stat own{};
@@ -90,7 +72,7 @@ std::map<std::string, UniqueFd> find_pod_namespaces(const std::set<std::string>&
     struct stat status{};
     if (!netns || fstat(netns.get(), &status) < 0 || status.st_ino == own.st_ino) continue;
     // The number could have become another process's meanwhile.
-    if (start_of(process.folder) == process.start) found.emplace(uid, std::move(netns));
+    if (start_of_process(process.folder) == process.start) found.emplace(uid, std::move(netns));
   }
   return found;
 }

@@ -25,6 +25,13 @@ spec:
   - {name: web, image: python, command: [python3, -u, -m, http.server, "8080"], MORE}
 """
 
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: SPACE}
+spec: {mtls: {mode: STRICT}}
+"""
+
 
 def expect(condition, what):
     if not condition:
@@ -90,12 +97,7 @@ def test_pods_of_a_labelled_namespace_speak_mutual_tls(lab):
 
 
 def test_strangers_are_refused_under_strict(lab):
-    lab.kubectl("apply", "-f", "-", input="""
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {name: strict, namespace: shop}
-spec: {mtls: {mode: STRICT}}
-""")
+    lab.kubectl("apply", "-f", "-", input=STRICT.replace("SPACE", "shop"))
     namespace(lab, "plain")
     apply_server(lab, "stranger", "plain", "node-2")
     wait_ready(lab, "stranger", "plain")
@@ -104,6 +106,46 @@ spec: {mtls: {mode: STRICT}}
     expect(lab.fetch("shop", "client", f"http://{address}:8080/") is not None, "the mesh's own is refused")
     expect(not is_annotated(lab, "plain", "stranger"), "a stranger says that it is in the mesh")
     lab.kubectl("-n", "shop", "delete", "peerauthentication", "strict")
+
+
+def test_kubelet_probes_pass_under_strict_and_nobody_else_of_the_node(lab):
+    lab.kubectl("apply", "-f", "-", input=STRICT.replace("SPACE", "shop"))
+    probes = ("readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}, "
+              "livenessProbe: {tcpSocket: {port: 8080}, periodSeconds: 1, failureThreshold: 2}")
+    # Strict from its first packet on: not to be ready by what passed before.
+    lab.until(lambda: lab.fetch("plain", "stranger", f"http://{lab.pod('shop', 'web')['status']['podIP']}:8080/") is None,
+              "STRICT in force")
+    apply_server(lab, "probed", node="node-1", more=probes)
+    address = wait_ready(lab, "probed")
+    lab.kubectl("apply", "-f", "-", input="""
+apiVersion: v1
+kind: Service
+metadata: {name: probed, namespace: shop}
+spec: {type: NodePort, selector: {app: probed}, ports: [{port: 80, targetPort: 8080, nodePort: 30081}]}
+""")
+
+    def heard():
+        return {line.split()[0] for line in lab.kubectl("-n", "shop", "logs", "probed").stdout.splitlines() if "GET" in line}
+    expect(heard() == {"169.254.7.127"}, f"the probes come from {heard()}")
+
+    def from_node(*words, node="node-1"):
+        return subprocess.run(["nsenter", f"--net=/run/netns/{lab.prefix}-{node}", "curl", "-sS", "-m", "3", *words],
+                              capture_output=True, text=True, check=False)
+    expect(from_node(f"http://{address}:8080/").returncode != 0, "a host process from the node's address gets in")
+    taken = from_node("--interface", "169.254.7.127", f"http://{address}:8080/")
+    expect(taken.returncode != 0, "a host process takes the probes' address")
+    expect("bind failed" in taken.stderr or "not permitted" in taken.stderr, f"it was refused otherwise: {taken.stderr}")
+    rules = subprocess.run(["nsenter", f"--net=/run/netns/{lab.prefix}-node-1", "nft", "list", "ruleset"],
+                           capture_output=True, text=True, check=False).stdout
+    expect("30081" in rules, "there is no node port to try")
+    expect(from_node("http://192.168.77.1:30081/", node="node-2").returncode != 0, "node port traffic gets in")
+    expect(heard() == {"169.254.7.127"}, f"others were heard: {heard()}")
+    time_up = time.monotonic() + 3  # some liveness probes
+    lab.until(lambda: time.monotonic() > time_up, "some probes")
+    status = lab.pod("shop", "probed")["status"]["containerStatuses"][0]
+    expect(status["restartCount"] == 0 and status["ready"], f"its probes fail: {status}")
+    lab.kubectl("-n", "shop", "delete", "peerauthentication", "strict")
+    lab.kubectl("-n", "shop", "delete", "pod/probed", "service/probed")
 
 
 def test_a_label_enrols_and_unenrols_pods_that_run(lab):
