@@ -31,23 +31,15 @@ class MeshLab(Lab):
             self.install_mesh()
 
     def start_control(self):
-        state = self.folder / "control"
-        tokens = state / "tokens"
-        tokens.mkdir(parents=True)
-        for name in self.nodes:
-            (tokens / name).write_text(os.urandom(16).hex())
+        self.kubectl("create", "namespace", "weft-system")
         with open(self.folder / "weft-control.log", "ab") as log:
             self.children["weft-control"] = subprocess.Popen(  # pylint: disable=consider-using-with
                 self.inside([self.build / "control/weft-control", "--kubernetes", "--kubeconfig",
-                             self.kubeconfig_of_nodes, "--state", state, "--tokens", tokens, "--san", CONTROL]),
+                             self.kubeconfig_of_nodes, "--namespace", "weft-system", "--pod-name", "control",
+                             "--state", self.folder / "control", "--san", CONTROL]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent)
-        root = state / "ca/root-cert.pem"
-        self.until(root.exists, "weft-control")
-        for name in self.nodes:
-            identity = self.node_state(name) / "root/etc/weft"
-            identity.mkdir(parents=True, exist_ok=True)
-            (identity / "root-cert.pem").write_text(root.read_text())
-            (identity / "token").write_text((tokens / name).read_text())
+        self.until(lambda: self.kubectl("-n", "weft-system", "get", "configmap", "istio-ca-root-cert",
+                                        check=False).returncode == 0, "weft-control")
 
     def install_mesh(self):
         self.kubectl("apply", "-f", MESH)
