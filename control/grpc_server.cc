@@ -10,6 +10,7 @@
 #include <grpcpp/security/tls_credentials_options.h>
 
 #include "control/ads_session.h"
+#include "control/envoy/waypoint_hub.h"
 #include "control/state.h"
 #include "mesh/xds/ads_codec.h"
 
@@ -20,6 +21,8 @@ constexpr int kMaxMessageBytes = 32 << 20;
 constexpr unsigned kIdentitySeconds = 5;  // how often the serving files are looked at
 constexpr std::string_view kAdsMethod =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+constexpr std::string_view kWholeMethod =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 constexpr std::string_view kCaMethod = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 
 grpc::Status status_of(int code, std::string message) {
@@ -134,15 +137,17 @@ class CaCall final : public grpc::ServerGenericBidiReactor {
   grpc::ByteBuffer response_;
 };
 
-// One discovery stream: carries the messages between gRPC and an AdsSession.
+// One discovery stream: carries the messages between gRPC and an AdsSession when the caller is a
+// node, a WaypointConversation when it is a workload that says it is a waypoint.
 class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
  public:
-  AdsStream(Hub& hub, telemetry::Log& log) : hub_(hub), log_(log) {}
+  AdsStream(bool delta, Hub& hub, WaypointHub& waypoints, telemetry::Log& log)
+      : delta_(delta), hub_(hub), waypoints_(waypoints), log_(log) {}
 
-  // Reading begins when the caller is known and there is a snapshot.
-  static AdsStream* start(const Credentials& credentials, Authenticator& callers, Hub& hub,
-                          telemetry::Log& log) {
-    const auto stream = std::make_shared<AdsStream>(hub, log);
+  // Reading begins when the caller is known and, for a node, there is a snapshot.
+  static AdsStream* start(bool delta, const Credentials& credentials, Authenticator& callers,
+                          Hub& hub, WaypointHub& waypoints, telemetry::Log& log) {
+    const auto stream = std::make_shared<AdsStream>(delta, hub, waypoints, log);
     stream->self_ = stream;
     callers.authenticate(credentials, [stream](Authenticator::Answer answer) {
       stream->authenticated(stream, std::move(answer));
@@ -177,23 +182,16 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
   }
 
   void OnReadDone(bool ok) override {
-    const std::lock_guard lock(mutex_);
-    if (!ok) return end(grpc::Status::OK);
-    const auto request = xds::decode_request(to_string(request_));
-    if (!request) return end(status_of(kInvalidArgument, "not a DeltaDiscoveryRequest"));
-    if (request->node && !is_own(*request->node)) {
-      return end(status_of(kPermissionDenied, "the token is of another node: " + node_));
+    bool look = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!ok) return end(grpc::Status::OK);
+      const grpc::Status taken = waypoint_ ? take_waypoints(look) : take_nodes();
+      if (!taken.ok()) return end(taken);
+      send();
+      if (!finished_) StartRead(&request_);
     }
-    const std::uint64_t nacks = session_->nacks();
-    const auto received = session_->receive(*request);
-    if (!received) return end(status_of(kInvalidArgument, received.error().during));
-    if (session_->nacks() != nacks) {
-      hub_.count(&Counters::nacks);
-      log_.limited("nack", telemetry::Level::kWarn, "xds", "a node refused resources",
-                   {{"node", node_}, {"error", session_->last_nack()}});
-    }
-    send();
-    if (!finished_) StartRead(&request_);
+    if (look) waypoints_.look();
   }
 
   void OnWriteDone(bool ok) override {
@@ -214,7 +212,8 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
       done_ = true;
     }
     hub_.remove(this);
-    if (!node_.empty()) log_.info("xds", "discovery stream ended", {{"node", node_}});
+    if (waypoint_) waypoints_.remove(waypoint_.get());
+    if (!name_.empty()) log_.info("xds", "discovery stream ended", {{"node", name_}});
     self_.reset();  // and with it, this
   }
 
@@ -224,19 +223,59 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
       const std::lock_guard lock(mutex_);
       if (finished_) return;
       if (!answer) return end(refusal_of(answer.error(), hub_, log_));
-      // What is sent here is everything that a node must know, and nobody else need.
-      if (!answer->is_node()) {
-        return end(refusal_of(
-            {kPermissionDenied, answer->to_string() + " is not a node: nothing here is for it"},
-            hub_, log_));
+      if (answer->is_node() && !delta_) {
+        return end(refusal_of({kPermissionDenied, "nodes speak delta discovery"}, hub_, log_));
       }
       node_ = answer->node;
+      name_ = answer->is_node() ? node_ : answer->to_string();
+      if (!answer->is_node()) {
+        waypoint_ = std::make_shared<WaypointConversation>(*std::move(answer), delta_,
+                                                           [weak = std::weak_ptr(self)] {
+                                                             if (const auto stream = weak.lock())
+                                                               stream->wake();
+                                                           });
+        StartRead(&request_);
+      }
     }
     hub_.count(&Counters::streams);
-    log_.info("xds", "discovery stream opened", {{"node", node_}});
-    hub_.add(self);
+    log_.info("xds", "discovery stream opened", {{"node", name_}});
+    if (waypoint_) {
+      waypoints_.add(waypoint_);
+    } else {
+      hub_.add(self);
+    }
     const std::lock_guard lock(mutex_);
     if (done_) hub_.remove(this);  // it ended before it was added
+  }
+
+  // What is sent to nodes is everything that a node must know, and nobody else need.
+  grpc::Status take_nodes() {
+    const auto request = xds::decode_request(to_string(request_));
+    if (!request) return status_of(kInvalidArgument, "not a DeltaDiscoveryRequest");
+    if (request->node && !is_own(*request->node)) {
+      return status_of(kPermissionDenied, "the token is of another node: " + node_);
+    }
+    const std::uint64_t nacks = session_->nacks();
+    const auto received = session_->receive(*request);
+    if (!received) return status_of(kInvalidArgument, received.error().during);
+    if (session_->nacks() != nacks) say_nack(session_->last_nack());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status take_waypoints(bool& look) {
+    const bool known = waypoint_->node().has_value();
+    const std::uint64_t nacks = waypoint_->nacks();
+    const auto refused = waypoint_->receive(to_string(request_));
+    if (refused) return status_of(kPermissionDenied, *refused);
+    look = !known && waypoint_->node();
+    if (waypoint_->nacks() != nacks) say_nack(waypoint_->status().last_nack);
+    return grpc::Status::OK;
+  }
+
+  void say_nack(const std::string& why) {
+    hub_.count(&Counters::nacks);
+    log_.limited("nack", telemetry::Level::kWarn, "xds", "a data plane refused resources",
+                 {{"node", name_}, {"error", why}});
   }
 
   bool is_own(const xds::Node& node) const {
@@ -244,14 +283,25 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
     return name == node.metadata.end() || name->second == node_;
   }
 
+  void wake() {
+    const std::lock_guard lock(mutex_);
+    send();
+  }
+
   void send() {
     if (writing_ || finished_) return;
-    const std::uint64_t before = session_->resources_sent();
-    const auto response = session_->next();
-    if (!response) return;
+    if (waypoint_) {
+      const auto bytes = waypoint_->next();
+      if (!bytes) return;
+      response_ = to_buffer(*bytes);
+    } else {
+      const std::uint64_t before = session_->resources_sent();
+      const auto response = session_->next();
+      if (!response) return;
+      hub_.count(&Counters::resources, session_->resources_sent() - before);
+      response_ = to_buffer(xds::encode(*response));
+    }
     hub_.count(&Counters::responses);
-    hub_.count(&Counters::resources, session_->resources_sent() - before);
-    response_ = to_buffer(xds::encode(*response));
     writing_ = true;
     StartWrite(&response_);
   }
@@ -260,16 +310,21 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
     if (std::exchange(finished_, true)) return;
     if (!status.ok() && status.error_code() != grpc::StatusCode::CANCELLED) {
       log_.limited("stream refused", telemetry::Level::kWarn, "xds", "discovery stream refused",
-                   {{"node", node_}, {"error", status.error_message()}});
+                   {{"node", name_}, {"error", status.error_message()}});
     }
     Finish(status);
   }
 
+  const bool delta_;
   Hub& hub_;
+  WaypointHub& waypoints_;
   telemetry::Log& log_;
   std::shared_ptr<AdsStream> self_;
   mutable std::mutex mutex_;
-  std::string node_;  // written once, before the stream is anybody's follower
+  // Written once, before the stream is anybody's follower.
+  std::string node_;  // empty: a waypoint's
+  std::string name_;
+  std::shared_ptr<WaypointConversation> waypoint_;
   std::optional<AdsSession> session_;
   std::uint64_t version_ = 0;
   bool writing_ = false;
@@ -281,13 +336,17 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
 
 class Dispatcher final : public grpc::CallbackGenericService {
  public:
-  Dispatcher(Hub& hub, CaServer& ca, Authenticator& callers, telemetry::Log& log)
-      : hub_(hub), ca_(ca), callers_(callers), log_(log) {}
+  Dispatcher(Hub& hub, WaypointHub& waypoints, CaServer& ca, Authenticator& callers,
+             telemetry::Log& log)
+      : hub_(hub), waypoints_(waypoints), ca_(ca), callers_(callers), log_(log) {}
 
   grpc::ServerGenericBidiReactor* CreateReactor(
       grpc::GenericCallbackServerContext* context) override {
     const Credentials credentials = credentials_of(*context);
-    if (context->method() == kAdsMethod) return AdsStream::start(credentials, callers_, hub_, log_);
+    if (context->method() == kAdsMethod || context->method() == kWholeMethod) {
+      return AdsStream::start(context->method() == kAdsMethod, credentials, callers_, hub_,
+                              waypoints_, log_);
+    }
     if (context->method() == kCaMethod) {
       return CaCall::start(credentials, callers_, hub_, ca_, log_);
     }
@@ -296,6 +355,7 @@ class Dispatcher final : public grpc::CallbackGenericService {
 
  private:
   Hub& hub_;
+  WaypointHub& waypoints_;
   CaServer& ca_;
   Authenticator& callers_;
   telemetry::Log& log_;
@@ -344,7 +404,8 @@ void set_limits(grpc::ServerBuilder& builder) {
 
 struct GrpcServer::Impl {
   Impl(Hub& hub, CaServer& ca, Authenticator& callers, telemetry::Log& log)
-      : dispatcher(hub, ca, callers, log) {}
+      : waypoints(WaypointHub::make(hub)), dispatcher(hub, *waypoints, ca, callers, log) {}
+  std::shared_ptr<WaypointHub> waypoints;
   Dispatcher dispatcher;
   std::unique_ptr<grpc::Server> server;
 };
@@ -388,6 +449,7 @@ std::unique_ptr<GrpcServer> GrpcServer::start(const GrpcOptions& options, Hub& h
 GrpcServer::~GrpcServer() {
   impl_->server->Shutdown(std::chrono::system_clock::now());
   impl_->server->Wait();
+  impl_->waypoints->stop();
   set_transport_log({});
 }
 

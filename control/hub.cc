@@ -76,6 +76,7 @@ std::vector<NodeStatus> Hub::nodes() const {
   }
   for (const auto& follower : followers) {
     const Follower::Status status = follower->status();
+    if (status.node.empty()) continue;  // not of a node, or not known yet
     NodeStatus& node = nodes[status.node];
     node.acked_version =
         node.connected ? std::min(node.acked_version, status.acked_version) : status.acked_version;

@@ -91,14 +91,14 @@ StatusCondition accepted(const World& world, const RouteView& route, const Paren
   return {"Accepted", true, "Accepted", "the route is valid"};
 }
 
-bool is_granted(const World& world, const RouteView& route, const std::string& ns,
-                const std::string& name) {
+bool is_granted(const World& world, manifest::Kind kind, const std::string& from_ns,
+                const std::string& ns, const std::string& name) {
   for (const auto* grant : world.all<manifest::ReferenceGrant>()) {
     if (grant->metadata.ns != ns) continue;
     const bool from =
         std::any_of(grant->from.begin(), grant->from.end(), [&](const manifest::GrantFrom& who) {
           return who.group == "gateway.networking.k8s.io" &&
-                 who.kind == manifest::kind_name(route.object.kind) && who.ns == route.object.ns;
+                 who.kind == manifest::kind_name(kind) && who.ns == from_ns;
         });
     const bool to =
         std::any_of(grant->to.begin(), grant->to.end(), [&](const manifest::GrantTo& what) {
@@ -122,7 +122,8 @@ std::optional<StatusCondition> unresolved(const World& world, const RouteView& r
   const std::string& ns = target.ns.empty() ? route.object.ns : target.ns;
   const std::string name = ns + "/" + target.name;
   // Before existence: who may not use it need not learn whether it is there.
-  if (ns != route.object.ns && !is_granted(world, route, ns, target.name)) {
+  if (ns != route.object.ns &&
+      !is_granted(world, route.object.kind, route.object.ns, ns, target.name)) {
     return refused("RefNotPermitted", "no ReferenceGrant in " + ns + " permits Service " + name);
   }
   const auto* service = world.find<Service>(ns, target.name);
@@ -170,6 +171,13 @@ void add_routes(const World& world, manifest::Kind kind, std::vector<ObjectStatu
 }
 
 }  // namespace
+
+bool may_route_to(const World& world, manifest::Kind kind, const std::string& ns,
+                  const manifest::Target& target) {
+  if (!is_core(target.group) || target.kind != "Service") return false;
+  return target.ns.empty() || target.ns == ns ||
+         is_granted(world, kind, ns, target.ns, target.name);
+}
 
 void add_route_statuses(const World& world, std::vector<ObjectStatus>& into) {
   add_routes<manifest::HttpRoute>(world, manifest::Kind::kHttpRoute, into);

@@ -68,7 +68,13 @@ void Tokens::authenticate(const Credentials& credentials, std::function<void(Ans
   if (!node) {
     return then(std::unexpected(RpcError{kUnauthenticated, "no bearer token of a node"}));
   }
-  then(Caller{.node = *std::move(node), .ns = {}, .service_account = {}});
+  // No node's name has a tilde in it.
+  const auto tilde = node->find('~');
+  if (tilde == std::string::npos) {
+    return then(Caller{.node = *std::move(node), .ns = {}, .service_account = {}});
+  }
+  then(
+      Caller{.node = {}, .ns = node->substr(0, tilde), .service_account = node->substr(tilde + 1)});
 }
 
 bool Tokens::is_fresh(const File& file) const {

@@ -1,6 +1,6 @@
 #pragma once
 // Tokens: a folder with a file per node, which holds that node's bearer token. Who shows the token
-// is that node.
+// is that node. A file named NAMESPACE~ACCOUNT holds a service account's.
 
 #include <array>
 #include <chrono>
@@ -23,8 +23,8 @@ class Tokens final : public Authenticator {
  public:
   explicit Tokens(std::string folder);
 
-  // The node that `authorization` ("Bearer TOKEN") belongs to. Files are read again when they have
-  // changed, so a token that was replaced or removed no longer counts.
+  // The file whose token `authorization` ("Bearer TOKEN") shows. Files are read again when they
+  // have changed, so a token that was replaced or removed no longer counts.
   std::optional<std::string> node_of(std::string_view authorization);
 
   // At once.

@@ -82,9 +82,7 @@ std::optional<Route> route_waypoint(const Directory& directory, const RouteReque
     return std::nullopt;
   }
   if (choice->workload->network != request.network) return refuse(Reason::kUnreachable);
-  if (choice->workload->tunnel != workload::TunnelProtocol::kHbone) {
-    return refuse(Reason::kWaypointMissing);
-  }
+  // A waypoint ends tunnels itself, whatever is said of connections to its pod.
   Route way = tunnel(*choice, nullptr, request.dialled.ip, choice->target_port,
                      request.dialled.to_string());
   if (way.way == Route::Way::kRefuse) way.reason = Reason::kWaypointMissing;

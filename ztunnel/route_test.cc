@@ -56,6 +56,7 @@ workload::DirectoryPtr world() {
   builder.set(service("shop", "lonely", "10.96.0.2", 80));
 
   auto waypoint = pod("shop", "waypoint", {"10.0.3.1"});
+  waypoint->tunnel = workload::TunnelProtocol::kNone;  // no ztunnel is in front of it
   serves(*waypoint, "shop", "waypoint", 15008, 15008);
   builder.set(waypoint);
   auto waypoint_service = service("shop", "waypoint", "10.96.0.9", 15008);

@@ -20,5 +20,6 @@ bool exists(const std::string& path);
 std::string tail(const std::string& path, int count);
 // `bytes` bytes of the kernel's randomness, in hex.
 std::string random_hex(int bytes);
+inline constexpr int kTokenBytes = 32;  // of randomness, in a bearer token
 
 }  // namespace mesh::cli::lab

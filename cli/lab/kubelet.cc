@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -284,6 +285,26 @@ Outcome<Done> Kubelet::start_containers(PodRun& run) {
   return Done{};
 }
 
+// What the downward API, the projected token and the root's ConfigMap give a container of a mesh:
+// who it is, and where the control plane is. The token is its service account's.
+Outcome<std::vector<std::string>> Kubelet::identity_of(const PodRun& run) const {
+  const std::string& account = run.pod.service_account;
+  // The name by which control knows whose token it is: control/tokens.h.
+  const std::string token = record_.control_state() + "/tokens/" + run.pod.ns + "~" + account;
+  if (::access(token.c_str(), F_OK) != 0) {
+    TRY_DO(write_file(token, random_hex(kTokenBytes) + "\n", 0600));
+  }
+  return std::vector<std::string>{
+      "POD_NAME=" + run.pod.name,
+      "POD_NAMESPACE=" + run.pod.ns,
+      "SERVICE_ACCOUNT=" + account,
+      "INSTANCE_IP=" + (run.record.addresses.empty() ? "" : run.record.addresses[0]),
+      "NODE_NAME=" + run.record.node,
+      "XDS_ADDRESS=https://" + std::string(kControlAddress) + ":15012",
+      "XDS_ROOT_CA=" + record_.control_state() + "/ca/root-cert.pem",
+      "AUTH_TOKEN=" + token};
+}
+
 Outcome<Done> Kubelet::start_container(PodRun& run, ContainerRun& container) {
   container.cgroup = run.record.cgroup + "/" + container.spec->name;
   TRY_DO(make_cgroup(container.cgroup));
@@ -292,6 +313,7 @@ Outcome<Done> Kubelet::start_container(PodRun& run, ContainerRun& container) {
               .env = {},
               .log = record_.log_of(run.pod.key())};
   if (!container.spec->working_dir.empty()) what.place.working_dir = container.spec->working_dir;
+  TRY(what.env, identity_of(run));
   for (const auto& [name, value] : container.spec->env) what.env.push_back(name + "=" + value);
   TRY(container.pid, launch(what));
   container.started = Clock::now();

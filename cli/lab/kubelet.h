@@ -85,6 +85,7 @@ class Kubelet {
   Outcome<Done> tell_agent(PodRun& run);
   void untell_agent(PodRun& run);
   Outcome<Done> start_containers(PodRun& run);
+  Outcome<std::vector<std::string>> identity_of(const PodRun& run) const;
   Outcome<Done> start_container(PodRun& run, ContainerRun& container);
   void container_ended(PodRun& run, ContainerRun& container, int wait_status);
   void probe(PodRun& run, Clock::time_point now);

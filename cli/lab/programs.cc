@@ -24,7 +24,6 @@ namespace {
 constexpr std::chrono::seconds kRestartFirst{1};
 constexpr std::chrono::seconds kRestartMax{30};
 constexpr std::chrono::seconds kStable{60};
-constexpr int kTokenBytes = 32;
 
 bool answers_200(const std::string& netns, const std::string& url) {
   bool ok = false;

@@ -20,7 +20,7 @@ ROWS = [
     ["mesh/h1", "mesh/grpc", "mesh/identity", "mesh/kube"],
     ["mesh/hbone", "mesh/xds"],
     ["ebpf"],
-    ["ztunnel", "waypoint", "control", "cli"],
+    ["ztunnel", "waypoint", "sds", "control", "cli"],
 ]
 ROW_OF = {folder: number for number, row in enumerate(ROWS) for folder in row}
 # Pure folders wait for nothing, whatever their row would allow.

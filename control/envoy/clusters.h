@@ -1,0 +1,36 @@
+#pragma once
+// Clusters: those that every waypoint has, and one for each port and subset of a service.
+
+#include <string>
+#include <string_view>
+
+#include "control/envoy/catalog.h"
+#include "control/envoy/pieces.h"
+
+namespace envoy::config::cluster::v3 {
+class Cluster;
+}
+
+namespace mesh::control {
+
+// main_internal, connect_originate and encap.
+envoy::config::cluster::v3::Cluster main_internal_cluster();
+envoy::config::cluster::v3::Cluster encap_cluster();
+envoy::config::cluster::v3::Cluster connect_originate_cluster(const Settings& settings,
+                                                              const WaypointClient& client);
+
+struct ClusterUse {
+  std::string name;
+  const CatalogService* service = nullptr;
+  CatalogPort port;
+  bool inbound = false;  // the waypoint stands before the service
+  bool http = true;
+  const manifest::DestinationRule* rule = nullptr;
+  const manifest::Subset* subset = nullptr;
+};
+
+// `problem`: what of the rule cannot be honoured; then the cluster has no endpoints, and whoever
+// calls it is refused.
+envoy::config::cluster::v3::Cluster service_cluster(const ClusterUse& use, std::string& problem);
+
+}  // namespace mesh::control

@@ -1,0 +1,90 @@
+#include "control/envoy/translate.h"
+
+#include <utility>
+
+#include "control/envoy/build.h"
+#include "control/envoy/clusters.h"
+#include "control/envoy/endpoints.h"
+#include "control/envoy/listeners.h"
+#include "envoy/cluster.pb.h"
+#include "envoy/endpoint.pb.h"
+#include "envoy/listener.pb.h"
+
+namespace mesh::control {
+namespace {
+
+void add(EnvoyType type, const std::string& name, const google::protobuf::MessageLite& message,
+         WaypointConfig& to) {
+  to.resources[static_cast<std::size_t>(type)][name] = bytes_of(message);
+}
+
+void add_cluster(const envoy::config::cluster::v3::Cluster& cluster, WaypointConfig& to) {
+  add(EnvoyType::kCluster, cluster.name(), cluster, to);
+}
+
+void add_listener(const envoy::config::listener::v3::Listener& listener, WaypointConfig& to) {
+  add(EnvoyType::kListener, listener.name(), listener, to);
+}
+
+// The subsets of the services that the waypoint stands before, whether a route names them or not.
+void add_subsets(Build& build) {
+  for (const auto& [key, service] : build.catalog.services()) {
+    if (!build.owns(service)) continue;
+    const manifest::DestinationRule* rule = build.rules.of(service);
+    if (rule == nullptr) continue;
+    for (const CatalogPort& port : service.ports) {
+      for (const manifest::Subset& subset : rule->subsets) {
+        if (port.protocol != PortProtocol::kTcp) {
+          build.cluster(service, port.number, true, subset.name);
+        }
+        if (port.protocol == PortProtocol::kTcp || port.protocol == PortProtocol::kUnknown) {
+          build.cluster(service, port.number, false, subset.name);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::string_view type_url(EnvoyType type) {
+  switch (type) {
+    case EnvoyType::kCluster:
+      return "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+    case EnvoyType::kEndpoint:
+      return "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment";
+    case EnvoyType::kListener:
+      return "type.googleapis.com/envoy.config.listener.v3.Listener";
+    case EnvoyType::kRoute:
+      break;
+  }
+  return "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
+}
+
+WaypointConfig translate_waypoint(const World& world, const Settings& settings,
+                                  const Catalog& catalog, const WaypointClient& client) {
+  Build build(world, settings, catalog, client);
+  WaypointConfig to;
+  add_listener(connect_terminate_listener(build), to);
+  add_listener(connect_originate_listener(), to);
+  add_listener(main_internal_listener(build), to);
+  add_subsets(build);
+  add_cluster(main_internal_cluster(), to);
+  add_cluster(encap_cluster(), to);
+  add_cluster(connect_originate_cluster(settings, client), to);
+  for (const auto& [name, use] : build.clusters) {
+    std::string problem;
+    const auto cluster = service_cluster(use, problem);
+    add_cluster(cluster, to);
+    if (!problem.empty() && use.rule != nullptr) {
+      build.note({manifest::Kind::kDestinationRule, use.rule->metadata.ns, use.rule->metadata.name},
+                 problem);
+    }
+    if (cluster.type() != envoy::config::cluster::v3::Cluster::EDS) continue;
+    add(EnvoyType::kEndpoint, name, service_endpoints(catalog, client, use), to);
+  }
+  to.notes = std::move(build.notes);
+  return to;
+}
+
+}  // namespace mesh::control

@@ -1,0 +1,266 @@
+#include "control/envoy/waypoint_hub.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "control/waypoints.h"
+
+namespace mesh::control {
+namespace {
+
+// How long the world must be quiet before it is computed, and how long that may put it off.
+constexpr std::chrono::milliseconds kQuiet{20};
+constexpr std::chrono::milliseconds kLatest{250};
+
+std::string hash(std::string_view bytes) {
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
+  std::string text;
+  for (int i = 0; i < SHA256_DIGEST_LENGTH / 2; ++i) {
+    text += "0123456789abcdef"[digest[i] >> 4];
+    text += "0123456789abcdef"[digest[i] & 15];
+  }
+  return text;
+}
+
+// What did not change is shared with `before`; all of it: `before` itself.
+std::shared_ptr<const WaypointSnapshot> snapshot_of(
+    const WaypointConfig& config, const std::shared_ptr<const WaypointSnapshot>& before) {
+  auto to = std::make_shared<WaypointSnapshot>();
+  bool same = before != nullptr;
+  for (const EnvoyType type : kEnvoyOrder) {
+    Resources& into = to->resources[static_cast<std::size_t>(type)];
+    for (const auto& [name, bytes] : config.of(type)) {
+      if (before != nullptr) {
+        const auto old = before->of(type).find(name);
+        if (old != before->of(type).end() && old->second->bytes == bytes) {
+          into.emplace(name, old->second);
+          continue;
+        }
+      }
+      same = false;
+      into.emplace(name, std::make_shared<const Resource>(name, hash(bytes), bytes));
+    }
+    same = same && into.size() == before->of(type).size();
+  }
+  if (same) return before;
+  to->version = before == nullptr ? 1 : before->version + 1;
+  return to;
+}
+
+}  // namespace
+
+// ---- WaypointConversation -----------------------------------------------------------------------
+
+WaypointConversation::WaypointConversation(Caller caller, bool delta, std::function<void()> wake)
+    : caller_(std::move(caller)), delta_(delta), wake_(std::move(wake)), session_(delta) {}
+
+std::optional<std::string> WaypointConversation::receive(std::string_view bytes) {
+  auto decoded = decode_envoy_request(delta_, bytes);
+  if (!decoded) return "not a discovery request";
+  const std::lock_guard lock(mutex_);
+  if (decoded->node_id && !node_) {
+    auto node = parse_waypoint_id(*decoded->node_id);
+    if (!node) return "the node's id is not a waypoint's: waypoint~ADDRESS~POD.NAMESPACE~DOMAIN";
+    if (node->ns != caller_.ns || (!caller_.pod.empty() && node->pod != caller_.pod)) {
+      return caller_.to_string() + " may not be the waypoint " + node->ns + "/" + node->pod;
+    }
+    node->sds_folder = decoded->sds_folder;
+    node_ = std::move(node);
+  }
+  if (!node_) return "the first request has no node";
+  const auto received = session_.receive(decoded->request);
+  if (!received) return std::string(received.error().during);
+  return {};
+}
+
+std::optional<std::string> WaypointConversation::next() {
+  const std::lock_guard lock(mutex_);
+  const auto response = session_.next();
+  if (!response) return {};
+  return encode_envoy_response(delta_, *response);
+}
+
+std::optional<WaypointNode> WaypointConversation::node() const {
+  const std::lock_guard lock(mutex_);
+  return node_;
+}
+
+void WaypointConversation::configure(std::shared_ptr<const WaypointSnapshot> snapshot) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (configured_ == snapshot) return;
+    configured_ = snapshot;
+    session_.update(std::move(snapshot));
+  }
+  wake_();
+}
+
+WaypointConversation::Status WaypointConversation::status() const {
+  const std::lock_guard lock(mutex_);
+  return {.pod = node_ ? node_->pod : "",
+          .ns = node_ ? node_->ns : "",
+          .configured = configured_ != nullptr,
+          .current = session_.is_current(),
+          .last_nack = session_.last_nack()};
+}
+
+std::uint64_t WaypointConversation::nacks() const {
+  const std::lock_guard lock(mutex_);
+  return session_.nacks();
+}
+
+// ---- WaypointHub --------------------------------------------------------------------------------
+
+const manifest::Gateway* gateway_of(const World& world, const Caller& caller,
+                                    const WaypointNode& node) {
+  if (node.ns != caller.ns) return nullptr;
+  const auto* pod = world.find<manifest::Pod>(node.ns, node.pod);
+  if (pod == nullptr || pod->service_account != caller.service_account) return nullptr;
+  return own_gateway(world, pod->metadata);
+}
+
+// By waypoint, place and folder of secrets.
+struct WaypointHub::Computed {
+  using Key = std::tuple<std::string, std::string, Locality, std::string>;
+  std::shared_ptr<const World> world;
+  std::unique_ptr<const Catalog> catalog;
+  struct Config {
+    std::shared_ptr<const WaypointSnapshot> snapshot;
+    bool fresh = false;  // of this very world
+  };
+  std::map<Key, Config> configs;
+};
+
+WaypointHub::WaypointHub(Settings settings)
+    : settings_(std::move(settings)), computed_(std::make_unique<Computed>()) {}
+
+std::shared_ptr<WaypointHub> WaypointHub::make(Hub& hub) {
+  std::shared_ptr<WaypointHub> made(new WaypointHub(hub.settings()));
+  made->thread_ = std::thread([raw = made.get()] { raw->run(); });
+  hub.add(made);
+  return made;
+}
+
+WaypointHub::~WaypointHub() { stop(); }
+
+void WaypointHub::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void WaypointHub::add(const std::shared_ptr<WaypointConversation>& conversation) {
+  {
+    const std::lock_guard lock(mutex_);
+    conversations_.push_back(conversation);
+  }
+  look();
+}
+
+void WaypointHub::remove(const WaypointConversation* conversation) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(conversations_, [&](const auto& one) {
+    const auto alive = one.lock();
+    return alive == nullptr || alive.get() == conversation;
+  });
+}
+
+void WaypointHub::look() {
+  {
+    const std::lock_guard lock(mutex_);
+    due_ = true;
+  }
+  changed_.notify_all();
+}
+
+void WaypointHub::follow(std::shared_ptr<const Snapshot> snapshot) {
+  {
+    const std::lock_guard lock(mutex_);
+    snapshot_ = std::move(snapshot);
+    due_ = true;
+  }
+  changed_.notify_all();
+}
+
+std::vector<WaypointConversation::Status> WaypointHub::proxies() const {
+  std::vector<std::shared_ptr<WaypointConversation>> alive;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& one : conversations_) {
+      if (auto conversation = one.lock()) alive.push_back(std::move(conversation));
+    }
+  }
+  std::vector<WaypointConversation::Status> statuses;
+  for (const auto& one : alive) statuses.push_back(one->status());
+  return statuses;
+}
+
+void WaypointHub::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    changed_.wait(lock, [this] { return stopping_ || due_; });
+    const auto latest = std::chrono::steady_clock::now() + kLatest;
+    while (due_ && !stopping_ && std::chrono::steady_clock::now() < latest) {
+      due_ = false;
+      changed_.wait_for(lock, kQuiet, [this] { return stopping_ || due_; });
+    }
+    due_ = false;
+    const auto snapshot = snapshot_;
+    if (stopping_ || snapshot == nullptr || conversations_.empty()) continue;
+    lock.unlock();
+    compute(snapshot);
+    lock.lock();
+  }
+}
+
+void WaypointHub::compute(const std::shared_ptr<const Snapshot>& snapshot) {
+  std::vector<std::shared_ptr<WaypointConversation>> alive;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& one : conversations_) {
+      if (auto conversation = one.lock()) alive.push_back(std::move(conversation));
+    }
+  }
+  Computed& computed = *computed_;
+  const World& world = *snapshot->world;
+  if (computed.world != snapshot->world) {
+    computed.catalog = nullptr;
+    computed.world = snapshot->world;
+    for (auto& [key, config] : computed.configs) config.fresh = false;
+  }
+  std::set<Computed::Key> used;
+  for (const auto& conversation : alive) {
+    const auto node = conversation->node();
+    const manifest::Gateway* gateway =
+        node ? gateway_of(world, conversation->caller(), *node) : nullptr;
+    if (gateway == nullptr) continue;  // whatever it has, it keeps
+    const auto* pod = world.find<manifest::Pod>(node->ns, node->pod);
+    const WaypointClient client{
+        .gateway = gateway, .locality = locality_of(world, *pod), .sds_folder = node->sds_folder};
+    const Computed::Key key{gateway->metadata.ns, gateway->metadata.name, client.locality,
+                            client.sds_folder};
+    used.insert(key);
+    Computed::Config& config = computed.configs[key];
+    if (!config.fresh) {
+      if (computed.catalog == nullptr) {
+        computed.catalog = std::make_unique<const Catalog>(world, settings_);
+      }
+      config.snapshot = snapshot_of(translate_waypoint(world, settings_, *computed.catalog, client),
+                                    config.snapshot);
+      config.fresh = true;
+    }
+    conversation->configure(config.snapshot);
+  }
+  std::erase_if(computed.configs, [&](const auto& one) { return !used.contains(one.first); });
+}
+
+}  // namespace mesh::control

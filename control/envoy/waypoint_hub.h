@@ -1,0 +1,101 @@
+#pragma once
+// WaypointHub: follows the world and computes what each waypoint proxy is to have, on a thread of
+// its own: a burst of changes becomes one configuration, and proxies of one waypoint in one place
+// share it.
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "control/caller.h"
+#include "control/envoy/messages.h"
+#include "control/envoy/session.h"
+#include "control/hub.h"
+
+namespace mesh::control {
+
+// One discovery stream of a waypoint proxy. Threads: any.
+class WaypointConversation {
+ public:
+  // `wake` is called, without any lock of this, when next() may have something.
+  WaypointConversation(Caller caller, bool delta, std::function<void()> wake);
+
+  // The text of an error ends the stream.
+  std::optional<std::string> receive(std::string_view bytes);
+  std::optional<std::string> next();
+
+  // What the proxy said it is; none before its first request.
+  std::optional<WaypointNode> node() const;
+  const Caller& caller() const { return caller_; }
+  // Nothing happens when it has that very one.
+  void configure(std::shared_ptr<const WaypointSnapshot> snapshot);
+
+  struct Status {
+    std::string pod, ns;
+    bool configured = false;
+    bool current = false;
+    std::string last_nack;
+  };
+  Status status() const;
+  std::uint64_t nacks() const;
+
+ private:
+  const Caller caller_;
+  const bool delta_;
+  const std::function<void()> wake_;
+  mutable std::mutex mutex_;
+  std::optional<WaypointNode> node_;
+  std::shared_ptr<const WaypointSnapshot> configured_;
+  WaypointSession session_;
+};
+
+class WaypointHub final : public Follower {
+ public:
+  // Made by make(): the hub holds it as a follower.
+  static std::shared_ptr<WaypointHub> make(Hub& hub);
+  ~WaypointHub() override;
+
+  void add(const std::shared_ptr<WaypointConversation>& conversation);
+  void remove(const WaypointConversation* conversation);
+  // Somebody said who it is: compute for it.
+  void look();
+
+  void follow(std::shared_ptr<const Snapshot> snapshot) override;
+  Status status() const override { return {}; }  // of no node
+
+  std::vector<WaypointConversation::Status> proxies() const;
+
+  // Ends the thread; nobody is configured any more.
+  void stop();
+
+ private:
+  explicit WaypointHub(Settings settings);
+  struct Computed;
+
+  void run();
+  void compute(const std::shared_ptr<const Snapshot>& snapshot);
+
+  const Settings settings_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  bool due_ = false;
+  bool stopping_ = false;
+  std::vector<std::weak_ptr<WaypointConversation>> conversations_;
+  std::unique_ptr<Computed> computed_;  // the thread's own
+  std::thread thread_;
+};
+
+// Which waypoint the pod of that name is a proxy of, if the caller may be it: it runs under the
+// caller's service account, in the caller's namespace. nullptr: none.
+const manifest::Gateway* gateway_of(const World& world, const Caller& caller,
+                                    const WaypointNode& node);
+
+}  // namespace mesh::control
