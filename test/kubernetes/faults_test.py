@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""weft-control behind a faulty API server (faults.py): what is known stays in force, nothing goes back in time,
+everything that happened meanwhile is there afterwards, and the server is not hammered.
+
+    test/kubernetes/faults_test.py WEFT_CONTROL
+"""
+import base64
+import json
+import pathlib
+import sys
+import urllib.request
+
+from cluster import SKIPPED, Cluster, Failed, Missing
+from control import NAMESPACE, Control, expect
+from faults import Faults
+
+POLICY = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: NAME, namespace: shop}
+spec: {action: DENY, rules: [{from: [{source: {namespaces: [evil]}}]}]}
+---
+"""
+POLICIES = "authorizationpolicies"
+
+
+class Bench:
+    def __init__(self, cluster, faults, control):
+        self.cluster, self.faults, self.control = cluster, faults, control
+
+    def apply(self, *names):
+        self.cluster.kubectl("apply", "-f", "-", input="".join(POLICY.replace("NAME", name) for name in names))
+
+    def delete(self, name):
+        self.cluster.kubectl("delete", "authorizationpolicy", name, "-n", "shop")
+
+    def served(self):
+        return {name.split("/")[1] for name in self.control.served("policies")}
+
+    def until_served(self, names, what):
+        self.cluster.until(lambda: self.served() == names, what)
+
+    def metric(self, name):
+        return self.control.metric(f"weft_control_{name}")
+
+    def asked(self, since):
+        """How many requests for policies there were after the first `since` of all."""
+        return sum(POLICIES in line for line in self.faults.seen[since:])
+
+
+def watches_that_break_in_the_middle(bench):
+    before = bench.metric("lists_total")
+    bench.faults.cut_watches(f"{POLICIES}.*watch=", 700)  # an event has more
+    bench.apply("cut-1", "cut-2")
+    bench.cluster.until(lambda: bench.metric("watch_failures_total") > 0, "a watch that breaks")
+    bench.faults.heal()
+    bench.until_served({"first", "cut-1", "cut-2"}, "what was in the watch that broke")
+    expect(bench.metric("lists_total") == before, "a broken watch was answered by a new list")
+
+
+def refusals(bench):
+    """429 with Retry-After, 500, and 410 in turn, for lists and watches alike."""
+    cluster, faults = bench.cluster, bench.faults
+    for status, headers in ((500, {}), (429, {"Retry_After": "1"}), (410, {})):
+        before, failures = bench.served(), bench.metric("watch_failures_total")
+        since = len(faults.seen)
+        faults.refuse(f"GET .*{POLICIES}", status, **headers)
+        faults.cut_watches(f"{POLICIES}.*watch=", 0)  # so that it has to ask again
+        bench.apply(f"during-{status}")
+        cluster.until(lambda failures=failures: bench.metric("watch_failures_total") >= failures + 2, f"{status} is met")
+        expect(bench.served() == before and bench.control.is_ready(), f"{status} takes something back")
+        expect(bench.asked(since) < 20, f"{status} is answered by {bench.asked(since)} requests")
+        faults.heal()
+        bench.until_served(before | {f"during-{status}"}, f"what happened during {status}")
+
+
+def an_older_cache(bench):
+    """Another replica of the API server answers lists as they were at first, without all that came later."""
+    before = bench.served()
+    bench.faults.answer_from_an_old_cache(f"GET .*{POLICIES}")
+    bench.faults.refuse(f"{POLICIES}.*watch=", 410, times=1)
+    bench.faults.cut_watches(f"{POLICIES}.*watch=", 0)
+    lists = bench.metric("lists_total")
+    bench.apply("news")
+    bench.cluster.until(lambda: bench.metric("lists_total") > lists, "a list from an old cache")
+    expect(bench.served() >= before, "an older list was believed")
+    bench.faults.heal()
+    bench.until_served(before | {"news"}, "the news")
+
+
+def slow_answers(bench):
+    bench.faults.slow_down(1.5)
+    bench.apply("slow")
+    bench.until_served(bench.served() | {"slow"}, "news from a slow server")
+    expect(bench.control.is_ready(), "not ready")
+    bench.faults.heal()
+
+
+def compaction(bench):
+    """The server and etcd forget what was before: a watch from there is answered by 410."""
+    cluster = bench.cluster
+    before = bench.served()
+    bench.faults.refuse(".*", 503)
+    bench.faults.cut_watches(".*", 0)
+    bench.apply("unseen")
+    bench.delete("first")
+    words = cluster.children["etcd"].args
+    url = words[words.index("--listen-client-urls") + 1]
+
+    def etcd(what, body):
+        request = urllib.request.Request(f"{url}/v3/kv/{what}", json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+    key = base64.b64encode(b"nothing").decode()
+    revision = etcd("range", {"key": key})["header"]["revision"]
+    cluster.kill_api_server()
+    etcd("compaction", {"revision": revision, "physical": True})
+    cluster.restart_api_server()
+    expect(bench.served() == before, "something was taken back")
+    bench.faults.heal()
+    bench.until_served((before | {"unseen"}) - {"first"}, "the state after a compaction")
+
+
+def main():
+    program = pathlib.Path(sys.argv[1]).resolve()
+    try:
+        with Cluster() as cluster, Faults(cluster) as faults:
+            cluster.kubectl("create", "namespace", NAMESPACE)
+            cluster.kubectl("create", "namespace", "shop")
+            kubeconfig = cluster.config_with_token("faulty", cluster.token, faults.url)
+            with Control(program, kubeconfig) as control:
+                bench = Bench(cluster, faults, control)
+                cluster.until(control.is_ready, "weft-control")
+                bench.apply("first")
+                bench.until_served({"first"}, "a policy")
+                for fault in (watches_that_break_in_the_middle, refusals, an_older_cache, slow_answers, compaction):
+                    fault(bench)
+                    print(f"{fault.__name__}: passed", flush=True)
+    except Missing as missing:
+        print(missing)
+        return SKIPPED
+    except Failed as failed:
+        print(f"faults_test.py: {failed}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
