@@ -11,6 +11,7 @@
 #include "waypoint/config/model.h"
 #include "waypoint/fleet.h"
 #include "waypoint/http/dice.h"
+#include "waypoint/limiters.h"
 #include "waypoint/record.h"
 #include "waypoint/upstreams.h"
 
@@ -30,10 +31,12 @@ struct RingContext {
   Fleet& fleet;
   Recorder& recorder;
   http::Dice& dice;
+  Limiters& limiters;
   ProxyLimits limits{};
   config::SnapshotPtr snapshot{};         // never null once running
   io::Event* snapshot_changed = nullptr;  // pulses
   bool draining = false;
+  std::uint64_t faults_active = 0;
 };
 
 }  // namespace mesh::waypoint

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "mesh/io/timer.h"
 #include "waypoint/http/path.h"
 #include "waypoint/route/deadlines.h"
 
@@ -78,7 +79,7 @@ io::Task<void> Exchange::run() {
     sanitise();
     reply = route();
   }
-  if (!reply) reply = ask_filters();
+  if (!reply) reply = co_await ask_filters();
   if (reply) {
     co_await answer(*std::move(reply));
   } else {
@@ -164,27 +165,89 @@ std::optional<LocalReply> Exchange::ask_cors() {
   return LocalReply{.status = 200, .details = "cors_response", .headers = std::move(cors_.headers)};
 }
 
-std::optional<LocalReply> Exchange::ask_filters() {
+io::Task<std::optional<LocalReply>> Exchange::ask_filters() {
+  using Overrides = config::FilterOverrides;
   for (const config::HttpFilter& filter : http_.filters) {
     if (filter.disabled) continue;
     std::optional<LocalReply> reply;
     if (const auto* rules = std::get_if<config::RbacFilter>(&filter.settings)) {
-      const auto* other =
-          route::override_of(*http_.routes, decision_, &config::FilterOverrides::rbac);
-      reply = ask(other != nullptr ? *other : *rules);
+      reply = ask(setting(*rules, &Overrides::rbac));
     } else if (std::holds_alternative<config::CorsFilter>(filter.settings)) {
       reply = ask_cors();
+    } else if (const auto* limit = std::get_if<config::LocalRateLimit>(&filter.settings)) {
+      reply = ask(setting(*limit, &Overrides::local_rate_limit));
+    } else if (const auto* fault = std::get_if<config::Fault>(&filter.settings)) {
+      reply = co_await ask(setting(*fault, &Overrides::fault));
     } else {
-      const auto* missing = std::get_if<config::UnavailableFilter>(&filter.settings);
-      reply = LocalReply{.status = 500,
-                         .flags = Flag::kNFCF,
-                         .details = "filter_unavailable{" + filter.name + "}",
-                         .body = "filter " + filter.name + " is not available" +
-                                 (missing != nullptr ? ": " + missing->problem : "")};
+      reply = refuse_unavailable(filter);
     }
-    if (reply) return reply;
+    if (reply) co_return reply;
   }
-  return std::nullopt;
+  co_return std::nullopt;
+}
+
+std::optional<LocalReply> Exchange::refuse_unavailable(const config::HttpFilter& filter) const {
+  const auto* missing = std::get_if<config::UnavailableFilter>(&filter.settings);
+  return LocalReply{.status = 500,
+                    .flags = Flag::kNFCF,
+                    .details = "filter_unavailable{" + filter.name + "}",
+                    .body = "filter " + filter.name + " is not available" +
+                            (missing != nullptr ? ": " + missing->problem : "")};
+}
+
+std::optional<LocalReply> Exchange::ask(const config::LocalRateLimit& limit) {
+  const limits::DescriptorContext about{.request = &request_, .remote = caller_.address.ip};
+  std::vector<limits::Descriptor> asked;
+  const config::Forward* forward = decision_.forward();
+  if (forward != nullptr) asked = limits::descriptors(forward->rate_limits, limit.stage, about);
+  if (decision_.host != nullptr && (forward == nullptr || forward->rate_limits.empty() ||
+                                    forward->include_virtual_host_rate_limits)) {
+    auto of_host = limits::descriptors(decision_.host->rate_limits, limit.stage, about);
+    asked.insert(asked.end(), of_host.begin(), of_host.end());
+  }
+  const bool own = route::override_of(*http_.routes, decision_,
+                                      &config::FilterOverrides::local_rate_limit) != nullptr;
+  const std::string owner = chain_->name + "|" + limit.stat_prefix + "|" +
+                            (own && decision_.route != nullptr ? decision_.route->name : "");
+  const auto result =
+      context_.limiters.decide(owner, limit, asked, context_.ring.now(), context_.dice);
+  if (result != limits::LimitResult::kOver) return std::nullopt;
+  LocalReply reply{.status = limit.status,
+                   .flags = Flag::kRL,
+                   .details = "local_rate_limited",
+                   .body = "local_rate_limited",
+                   .headers = {{"x-envoy-ratelimited", "true"}},
+                   .grpc_resource_exhausted = limit.grpc_resource_exhausted};
+  for (const auto& [name, value] : limit.response_headers) reply.headers.push_back({name, value});
+  return reply;
+}
+
+// Delay, then abort.
+io::Task<std::optional<LocalReply>> Exchange::ask(const config::Fault& fault) {
+  const limits::FaultDecision decided = limits::decide_fault(
+      fault, request_, decision_.target != nullptr ? decision_.target->cluster : std::string(),
+      context_.faults_active, context_.dice);
+  if (decided.delay) {
+    record_.flags.add(Flag::kDI);
+    ++context_.faults_active;
+    const auto slept = co_await io::sleep_for(context_.ring, *decided.delay);
+    --context_.faults_active;
+    if (!slept) co_return LocalReply{.status = 499, .flags = Flag::kDC, .details = "cancelled"};
+  }
+  if (decided.abort_grpc) {
+    LocalReply reply{.status = 200, .flags = Flag::kFI, .details = "fault_filter_abort"};
+    reply.headers = {{"content-type", "application/grpc"},
+                     {"grpc-status", std::to_string(*decided.abort_grpc)},
+                     {"grpc-message", "fault filter abort"}};
+    co_return reply;
+  }
+  if (decided.abort_status != 0) {
+    co_return LocalReply{.status = decided.abort_status,
+                         .flags = Flag::kFI,
+                         .details = "fault_filter_abort",
+                         .body = "fault filter abort"};
+  }
+  co_return std::nullopt;
 }
 
 std::optional<LocalReply> Exchange::allow_upgrade() {

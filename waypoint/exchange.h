@@ -42,8 +42,16 @@ class Exchange {
   // The phases; each gives an answer of our own, or nothing: go on.
   std::optional<LocalReply> normalise();
   void sanitise();
-  std::optional<LocalReply> ask_filters();
+  io::Task<std::optional<LocalReply>> ask_filters();
   std::optional<LocalReply> ask(const config::RbacFilter& filter);
+  std::optional<LocalReply> ask(const config::LocalRateLimit& limit);
+  io::Task<std::optional<LocalReply>> ask(const config::Fault& fault);
+  std::optional<LocalReply> refuse_unavailable(const config::HttpFilter& filter) const;
+  template <class T>
+  const T& setting(const T& of_chain, std::optional<T> config::FilterOverrides::* which) const {
+    const T* own = route::override_of(*http_.routes, decision_, which);
+    return own != nullptr ? *own : of_chain;
+  }
   std::optional<LocalReply> ask_cors();
   std::optional<LocalReply> route();
   std::optional<LocalReply> allow_upgrade();

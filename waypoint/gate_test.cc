@@ -188,6 +188,34 @@ TEST_CASE("a gRPC caller is told in its own words") {
   CHECK(h2::find_header(answer.headers, "grpc-status") == "7");
 }
 
+TEST_CASE("a rate limit answers 429, and a fault what it is told") {
+  World world;
+  world.application.handler.serve = wire::test::echo;
+  config::LocalRateLimit limit{
+      .bucket = config::TokenBucket{.max_tokens = 2, .tokens_per_fill = 1, .fill_interval = 3600s}};
+  limit.enabled = limit.enforced = {.numerator = 100, .denominator = 100};
+  world.chain.filters.push_back({.name = "limit", .settings = limit});
+  world.use();
+  struct Story {
+    static io::Task<void> tell(World& world) {
+      for (const int status : {200, 200, 429}) {
+        const Answer answer = co_await ask(world, {.headers = {}});
+        CHECK(answer.status == status);
+      }
+      CHECK(world.kept.last().flags.to_string() == "RL");
+      config::Fault fault;
+      fault.abort = config::Fault::Abort{.http_status = 418,
+                                         .percentage = {.numerator = 100, .denominator = 100}};
+      world.chain.filters = {{.name = "fault", .settings = fault}};
+      world.use();
+      const Answer answer = co_await ask(world, {.headers = {}});
+      CHECK(answer.status == 418);
+      CHECK(world.kept.last().flags.to_string() == "FI");
+    }
+  };
+  world.run(Story::tell(world));
+}
+
 io::Task<void> talk_into(World& world, std::string said, std::string authority,
                          std::string& answer) {
   answer = co_await world.talk(std::move(said), std::move(authority));

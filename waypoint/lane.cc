@@ -15,7 +15,7 @@ hbone::ServerOptions server_options() {
 
 }  // namespace
 
-Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder)
+Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters)
     : ring_(ring),
       settings_(settings),
       id_(net::SpiffeId::parse(settings.identity()).value()),
@@ -30,6 +30,7 @@ Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder)
                .fleet = fleet_,
                .recorder = recorder,
                .dice = dice_,
+               .limiters = limiters,
                .snapshot = std::make_shared<config::Snapshot>(),
                .snapshot_changed = &snapshot_changed_},
       gate_(context_, [this] { return own(); }),

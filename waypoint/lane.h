@@ -14,7 +14,7 @@ namespace mesh::waypoint {
 
 class Lane {
  public:
-  Lane(io::Ring& ring, const Settings& settings, Recorder& recorder);
+  Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;

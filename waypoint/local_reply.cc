@@ -40,6 +40,7 @@ FormedReply form(const LocalReply& reply, bool grpc) {
   FormedReply formed;
   formed.response.status = reply.status;
   formed.response.headers = reply.headers;
+  if (h2::find_header(reply.headers, "grpc-status")) return formed;  // it is in gRPC's words
   if (grpc) {
     formed.grpc_status =
         reply.status == 429 && reply.grpc_resource_exhausted ? 8 : grpc_status_of(reply.status);

@@ -33,6 +33,7 @@ World::World()
               .fleet = fleet,
               .recorder = kept,
               .dice = dice,
+              .limiters = limiters,
               .snapshot = std::make_shared<config::Snapshot>(),
               .snapshot_changed = &changed},
       gate(context, [this] { return certificate; }),

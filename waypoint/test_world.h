@@ -101,6 +101,7 @@ struct World {
   hbone::TunnelPool upstream_tunnels{*ring, {}};
   Upstreams upstreams;
   Fleet fleet{*ring, dice};
+  Limiters limiters;
   io::Event changed{*ring};
   RingContext context;
   Gate gate;
