@@ -125,12 +125,7 @@ io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
       route::hash_of(forward.hash, request_, caller_.address.ip, context_.dice.roll());
   hash_ = hash.value;
   set_cookie_ = hash.set_cookie;
-  const config::RetryPolicy* policy = nullptr;
-  if (forward.retry) {
-    policy = &*forward.retry;
-  } else if (decision_.host != nullptr && decision_.host->retry) {
-    policy = &*decision_.host->retry;
-  }
+  const config::RetryPolicy* policy = forward.retry ? &*forward.retry : nullptr;
   retry_.emplace(policy, request_);
   const bool may_repeat = retry_->enabled() || is_idempotent(request_.method);
   body_ = std::make_unique<RequestBody>(stream_, may_repeat ? context_.limits.retry_body_max : 0);

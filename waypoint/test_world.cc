@@ -81,9 +81,9 @@ void World::use() {
   tcp_chain->tcp = tcp;
   auto destinations = std::make_shared<config::Snapshot::Destinations>();
   const auto at = [](const char* address) { return net::SocketAddress::parse(address).value(); };
-  (*destinations)[at(kService)] = {.http = http_chain};
-  (*destinations)[at(kTcpService)] = {.tcp = tcp_chain};
-  (*destinations)[at(kEitherService)] = {.http = http_chain, .tcp = tcp_chain};
+  destinations->exact[at(kService)] = {.http = http_chain};
+  destinations->exact[at(kTcpService)] = {.tcp = tcp_chain};
+  destinations->exact[at(kEitherService)] = {.http = http_chain, .tcp = tcp_chain};
   snapshot->by_address = std::move(destinations);
   auto clusters = std::make_shared<config::Snapshot::Clusters>();
   (*clusters)[cluster.name] = std::make_shared<const config::Cluster>(cluster);
