@@ -40,13 +40,13 @@ struct WaypointSnapshot {
 
 // A DiscoveryRequest or a DeltaDiscoveryRequest.
 struct EnvoyRequest {
-  std::string type_url;
-  std::vector<std::string> names;        // state of the world: all that are wanted
-  std::vector<std::string> subscribe;    // delta
-  std::vector<std::string> unsubscribe;  // delta
-  std::vector<std::pair<std::string, std::string>> initial_versions;  // delta
-  std::string nonce;
-  std::optional<std::string> error;
+  std::string type_url = {};
+  std::vector<std::string> names = {};        // state of the world: all that are wanted
+  std::vector<std::string> subscribe = {};    // delta
+  std::vector<std::string> unsubscribe = {};  // delta
+  std::vector<std::pair<std::string, std::string>> initial_versions = {};  // delta
+  std::string nonce = {};
+  std::optional<std::string> error = {};
 };
 
 struct EnvoyResponse {
