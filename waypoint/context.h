@@ -8,6 +8,7 @@
 #include "mesh/identity/certificate.h"
 #include "mesh/io/event.h"
 #include "mesh/io/ring.h"
+#include "waypoint/authenticators.h"
 #include "waypoint/config/model.h"
 #include "waypoint/fleet.h"
 #include "waypoint/http/dice.h"
@@ -37,6 +38,7 @@ struct RingContext {
   io::Event* snapshot_changed = nullptr;  // pulses
   bool draining = false;
   std::uint64_t faults_active = 0;
+  Authenticators authenticators{};
 };
 
 }  // namespace mesh::waypoint

@@ -146,7 +146,8 @@ rbac::Subject Exchange::subject() const {
           .direct_remote = caller_.address,
           .remote = caller_.address.ip,
           .peer_principal = caller_.principal,
-          .local_principal = caller_.own_principal};
+          .local_principal = caller_.own_principal,
+          .metadata = &metadata_};
 }
 
 std::optional<LocalReply> Exchange::ask(const config::RbacFilter& filter) {
@@ -172,6 +173,8 @@ io::Task<std::optional<LocalReply>> Exchange::ask_filters() {
     std::optional<LocalReply> reply;
     if (const auto* rules = std::get_if<config::RbacFilter>(&filter.settings)) {
       reply = ask(setting(*rules, &Overrides::rbac));
+    } else if (const auto* tokens = std::get_if<config::JwtFilter>(&filter.settings)) {
+      reply = ask(filter, *tokens);
     } else if (std::holds_alternative<config::CorsFilter>(filter.settings)) {
       reply = ask_cors();
     } else if (const auto* limit = std::get_if<config::LocalRateLimit>(&filter.settings)) {

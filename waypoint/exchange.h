@@ -10,6 +10,7 @@
 
 #include "waypoint/balance/retry.h"
 #include "waypoint/context.h"
+#include "waypoint/http/value.h"
 #include "waypoint/local_reply.h"
 #include "waypoint/rbac/rbac.h"
 #include "waypoint/record.h"
@@ -46,6 +47,7 @@ class Exchange {
   std::optional<LocalReply> ask(const config::RbacFilter& filter);
   std::optional<LocalReply> ask(const config::LocalRateLimit& limit);
   io::Task<std::optional<LocalReply>> ask(const config::Fault& fault);
+  std::optional<LocalReply> ask(const config::HttpFilter& named, const config::JwtFilter& filter);
   std::optional<LocalReply> refuse_unavailable(const config::HttpFilter& filter) const;
   template <class T>
   const T& setting(const T& of_chain, std::optional<T> config::FilterOverrides::* which) const {
@@ -90,6 +92,7 @@ class Exchange {
   http::Request request_;
   route::Decision decision_;
   route::Cors cors_;
+  http::Value metadata_;  // by filter: the claims of good tokens
   Record record_;
   std::unique_ptr<RequestBody> body_;
   std::vector<std::string> tried_;

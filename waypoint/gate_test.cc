@@ -2,6 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "test/support/jwt_signer.h"
 #include "waypoint/test_world.h"
 
 namespace mesh::waypoint::test {
@@ -176,6 +177,69 @@ TEST_CASE("policy asks for the identity that the tunnel proved") {
   CHECK(answer.body == "RBAC: access denied");
   CHECK(world.kept.last().details == "rbac_access_denied_matched_policy[none]");
   CHECK(world.application.asked.empty());
+}
+
+// Tokens of one issuer, and rules that want the claim group admin.
+void want_admins(World& world, const mesh::test::JwtSigner& signer) {
+  config::JwtFilter tokens;
+  tokens.providers = {{.name = "p",
+                       .issuer = "issuer",
+                       .inline_jwks = signer.jwks(),
+                       .payload_in_metadata = "payload",
+                       .claim_to_headers = {{.header = "x-group", .claim = "group"}}}};
+  tokens.rules = {{.match = {.path = {.kind = config::PathMatch::Kind::kPrefix, .value = "/"}},
+                   .required = {.kind = config::JwtRequirement::Kind::kProvider, .provider = "p"}}};
+  config::RbacNode admin{.kind = config::RbacNode::Kind::kMetadata};
+  admin.metadata.filter = jwt::kMetadataFilter;
+  admin.metadata.path = {"payload", "group"};
+  admin.metadata.value = {.kind = config::MetadataMatch::Value::Kind::kString,
+                          .text = config::StringMatch::exact("admin")};
+  config::RbacPolicy policy{.name = "ns[shop]-policy[admins]-rule[0]",
+                            .permissions = {{.kind = config::RbacNode::Kind::kAny}},
+                            .principals = {admin}};
+  config::RbacFilter rules;
+  rules.rules =
+      config::RbacRules{.action = config::RbacRules::Action::kAllow, .policies = {policy}};
+  world.chain.filters.push_back({.name = "jwt", .settings = tokens});
+  world.chain.filters.push_back({.name = "rbac", .settings = rules});
+}
+
+TEST_CASE("tokens are asked for before rules, and their claims are what rules see") {
+  using mesh::test::JwtSigner;
+  const JwtSigner signer(JwtSigner::Kind::kEd25519);
+  const JwtSigner stranger(JwtSigner::Kind::kEd25519);
+  const auto token = [](const JwtSigner& by, const char* group) {
+    const std::string claims = std::string(R"({"iss":"issuer","group":")") + group + "\"}";
+    return "Bearer " + by.token("EdDSA", R"({"alg":"EdDSA"})", claims);
+  };
+  const struct {
+    h2::Headers headers;
+    int status;
+    const char* details;
+  } rows[] = {
+      {{{"authorization", token(signer, "admin")}, {"x-group", "x"}, {"x_group", "x"}}, 200, ""},
+      {{{"authorization", token(signer, "user")}}, 403, "rbac_access_denied_matched_policy[none]"},
+      {{{"authorization", token(stranger, "admin")}},
+       401,
+       "jwt_authn_access_denied{Jwt_verification_fails}"},
+      {{{"x-group", "admin"}}, 401, "jwt_authn_access_denied{Jwt_is_missing}"}};
+  for (const auto& row : rows) {
+    World world;
+    world.application.handler.serve = mirror_headers;
+    want_admins(world, signer);
+    world.use();
+    const Answer answer = answer_to(world, {.headers = row.headers});
+    CHECK(answer.status == row.status);
+    if (row.status == 200) {
+      CHECK(h2::find_header(answer.headers, "got-x-group") == "admin");
+      CHECK_FALSE(h2::find_header(answer.headers, "got-x_group").has_value());
+      CHECK_FALSE(h2::find_header(answer.headers, "got-authorization").has_value());
+    } else {
+      CHECK(world.kept.last().details == row.details);
+      CHECK(world.application.asked.empty());
+    }
+    if (row.status == 401) CHECK(h2::find_header(answer.headers, "www-authenticate").has_value());
+  }
 }
 
 TEST_CASE("a gRPC caller is told in its own words") {

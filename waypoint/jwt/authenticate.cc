@@ -131,6 +131,15 @@ Status more_telling(Status a, Status b) {
   return a == Status::kUnknownIssuer && b != Status::kMissing && b != Status::kOk ? b : a;
 }
 
+// A header of ours by any name that a backend might read as it: some take '_' for '-'.
+void remove_spellings(h2::Headers& headers, std::string_view name) {
+  const auto fold = [](char c) { return c == '_' ? '-' : c; };
+  if (name.empty()) return;
+  std::erase_if(headers, [&](const h2::Header& header) {
+    return std::ranges::equal(header.name, name, {}, fold, fold);
+  });
+}
+
 std::string challenge(const http::Request& request, Status status) {
   std::string realm = request.scheme + "://" + request.authority + std::string(request.path_only());
   std::erase(realm, '"');
@@ -362,11 +371,9 @@ Authentication Authenticator::authenticate(http::Request& request, std::chrono::
   Authentication result;
   // What we put there must not come from a client, whatever the rule says.
   for (const JwtProvider& provider : filter_.providers) {
-    if (!provider.forward_payload_header.empty()) {
-      http::remove_header(request.headers, provider.forward_payload_header);
-    }
+    remove_spellings(request.headers, provider.forward_payload_header);
     for (const config::ClaimToHeader& claim : provider.claim_to_headers) {
-      http::remove_header(request.headers, claim.header);
+      remove_spellings(request.headers, claim.header);
     }
   }
   Session session{.request = request, .now = now, .fetched = fetched};

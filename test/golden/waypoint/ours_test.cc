@@ -1,4 +1,4 @@
-// What our own control plane configures a waypoint with is understood by our waypoint, byte for byte
+// What our own control plane configures a waypoint with is understood by our waypoint, every byte
 // of it: the worlds of test/golden/envoy, translated and decoded.
 
 #include <filesystem>
