@@ -154,6 +154,10 @@ void add_ztunnel_config(CLI::App& weft, Session& session) {
     add_output(*command, session);
     command->add_option("--node", *node, "only this node (default: every node)");
     command->add_option("--address", *address, "an admin address to ask, instead of a lab's nodes");
+    command->add_flag("-k,--kubernetes", session.kubernetes, "ask the ztunnels of a cluster");
+    command->add_option("-n,--namespace", session.ns, "where they are (default: weft-system)");
+    command->add_option("--kubeconfig", session.kubeconfig, "how to reach the cluster");
+    command->add_option("--context", session.context, "of the kubeconfig");
     command->callback([node, address, part, &session] {
       session.code = ztunnel_config(session, part, *node, *address);
     });

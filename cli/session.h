@@ -26,6 +26,7 @@ struct Session {
   std::string token_file = "";            // for it
   std::string kubeconfig = "";            // of a cluster; "": what the environment says
   std::string context = "";               // of the kubeconfig
+  bool kubernetes = false;                // ask a cluster, not a lab
   std::string ns = "";                    // -n; "": the context's
   std::vector<std::string> command = {};  // what stands behind "--"
 

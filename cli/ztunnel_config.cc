@@ -6,6 +6,7 @@
 
 #include "cli/http.h"
 #include "cli/json.h"
+#include "cli/kubernetes/cluster.h"
 #include "cli/lab/network.h"
 #include "cli/table.h"
 
@@ -145,6 +146,22 @@ struct NodeDump {
   std::string dump;
 };
 
+Outcome<std::vector<NodeDump>> dumps_of_cluster(const Session& session, const std::string& node) {
+  TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+  const std::string ns = session.ns.empty() ? "weft-system" : session.ns;
+  TRY(const std::vector<Json> pods, cluster.list(kPods.path(ns), "app=ztunnel"));
+  std::vector<NodeDump> dumps;
+  for (const Json& pod : pods) {
+    const std::string where = text(member(pod, "spec"), "nodeName");
+    if (where.empty() || (!node.empty() && where != node)) continue;
+    TRY(std::string dump,
+        cluster.pod_page({.ns = ns, .pod = name_of(pod), .port = 15000, .path = "/config_dump"}));
+    dumps.push_back({.node = where, .dump = std::move(dump)});
+  }
+  if (dumps.empty()) return problem("no ztunnel in " + ns + (node.empty() ? "" : " on " + node));
+  return dumps;
+}
+
 Outcome<std::vector<NodeDump>> fetch_dumps(const Session& session, const std::string& node,
                                            const std::string& address) {
   std::vector<NodeDump> dumps;
@@ -153,6 +170,7 @@ Outcome<std::vector<NodeDump>> fetch_dumps(const Session& session, const std::st
     dumps.push_back({.node = address, .dump = std::move(dump)});
     return dumps;
   }
+  if (session.kubernetes) return dumps_of_cluster(session, node);
   TRY(const lab::Record record, lab::find_lab(session.lab));
   for (const lab::NodeRecord& one : record.nodes) {
     if (!node.empty() && one.name != node) continue;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/json.h"
+#include "cli/kubernetes/tunnel.h"
 
 namespace mesh::cli {
 
@@ -48,10 +49,9 @@ Outcome<kube::Access> access_of(const ClusterChoice& choice) {
 
 Outcome<Cluster> Cluster::open(const ClusterChoice& choice) {
   TRY(kube::Access access, access_of(choice));
-  std::string ns = access.ns;
-  TRY(std::shared_ptr<kube::Http> http, kube::Http::open(std::move(access)));
+  TRY(std::shared_ptr<kube::Http> http, kube::Http::open(access));
   return Cluster([http](kube::HttpRequest request) { return http->call(std::move(request)); },
-                 std::move(ns));
+                 access.ns, [access](const PodPage& page) { return pod_get(access, page); });
 }
 
 Outcome<std::string> Cluster::page(const std::string& path) {
@@ -60,6 +60,14 @@ Outcome<std::string> Cluster::page(const std::string& path) {
   auto answer = send_(std::move(request));
   if (!answer) return problem(sentence("GET " + path, answer.error()));
   return std::move(*answer);
+}
+
+Outcome<std::string> Cluster::pod_page(const PodPage& page) {
+  if (!fetch_) return problem("pods cannot be reached");
+  TRY(HttpAnswer answer, fetch_(page));
+  if (answer.status == 200) return std::move(answer.body);
+  return problem(page.ns + "/" + page.pod + page.path + ": " + std::to_string(answer.status) +
+                 ": " + answer.body.substr(0, 300));
 }
 
 Outcome<Json> Cluster::get(const std::string& path) {

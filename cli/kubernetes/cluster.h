@@ -5,6 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,12 +14,22 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/http.h"
 #include "cli/outcome.h"
 #include "mesh/kube/write.h"
 
 namespace mesh::cli {
 
 inline constexpr std::string_view kFieldManager = "weft";
+
+// A page of a pod's own server, through a port-forward.
+struct PodPage {
+  std::string ns;
+  std::string pod;
+  std::uint16_t port = 0;
+  std::string path = "/";
+  std::string bearer_token = {};
+};
 
 struct ClusterChoice {
   std::string kubeconfig = {};
@@ -30,11 +41,13 @@ class Cluster {
   // One request and its answer. Waits.
   using Sender = std::function<std::expected<std::string, kube::Status>(kube::HttpRequest)>;
 
+  using Fetcher = std::function<Outcome<HttpAnswer>(const PodPage&)>;
+
   // Errors: no kubeconfig, or one that cannot be used.
   static Outcome<Cluster> open(const ClusterChoice& choice);
   // For tests.
-  explicit Cluster(Sender sender, std::string ns = "default")
-      : send_(std::move(sender)), ns_(std::move(ns)) {}
+  explicit Cluster(Sender sender, std::string ns = "default", Fetcher fetch = {})
+      : send_(std::move(sender)), fetch_(std::move(fetch)), ns_(std::move(ns)) {}
 
   const std::string& default_namespace() const { return ns_; }
 
@@ -58,6 +71,9 @@ class Cluster {
   // A question, such as a SelfSubjectAccessReview.
   Outcome<nlohmann::json> ask(const kube::ResourceType& type, const nlohmann::json& question);
 
+  // The body of a 200 answer of a pod.
+  Outcome<std::string> pod_page(const PodPage& page);
+
   std::expected<std::string, kube::Status> send(kube::HttpRequest request) {
     return send_(std::move(request));
   }
@@ -70,6 +86,7 @@ class Cluster {
   Outcome<const Served*> served(const std::string& api_version, const std::string& kind);
 
   Sender send_;
+  Fetcher fetch_;
   std::string ns_;
   std::map<std::string, std::map<std::string, Served>> kinds_;  // by apiVersion, by kind
 };

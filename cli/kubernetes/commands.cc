@@ -4,7 +4,11 @@
 #include <memory>
 
 #include "cli/analyze/analyze.h"
+#include "cli/kubernetes/bug_report.h"
+#include "cli/kubernetes/check.h"
+#include "cli/kubernetes/describe.h"
 #include "cli/kubernetes/install.h"
+#include "cli/kubernetes/proxy_config.h"
 #include "cli/kubernetes/waypoint.h"
 #include "cli/mesh_status.h"
 #include "cli/session.h"
@@ -183,12 +187,85 @@ void add_analyze(CLI::App& weft, Session& session) {
   command->callback([options, &session] { session.code = analyze(session, *options); });
 }
 
+void add_check(CLI::App& weft, Session& session) {
+  auto options = std::make_shared<CheckOptions>();
+  CLI::App* command =
+      weft.add_subcommand("check", "is a cluster fit for Weft; is Weft on it as it should be");
+  add_cluster_choice(*command, session);
+  add_output(*command, session);
+  command->add_option("-n,--namespace", options->ns, "where Weft is, or will be")
+      ->capture_default_str();
+  command->footer("Exit code 0: all is well; 5: something is wrong, and named with its fix.");
+  command->callback([options, &session] { session.code = check(session, *options); });
+
+  command = weft.add_subcommand("status", "the programs of Weft, and who is in the mesh");
+  add_cluster_choice(*command, session);
+  add_output(*command, session);
+  command->add_option("-n,--namespace", session.ns, "where Weft is (default: weft-system)");
+  command->callback([&session] { session.code = status(session); });
+
+  auto path = std::make_shared<std::string>("weft-bug-report.tar");
+  command = weft.add_subcommand("bug-report", "what somebody needs to see to help; no secrets");
+  add_cluster_choice(*command, session);
+  command->add_option("-n,--namespace", session.ns, "where Weft is (default: weft-system)");
+  command->add_option("-f,--file", *path, "a new file")->capture_default_str();
+  command->callback([path, &session] { session.code = bug_report(session, *path); });
+}
+
+void add_question(CLI::App& parent, Session& session, const char* name, const char* help,
+                  int (*run)(const Session&, const std::string&)) {
+  auto object = std::make_shared<std::string>();
+  CLI::App* command = parent.add_subcommand(name, help);
+  add_cluster_choice(*command, session);
+  add_namespace(*command, session);
+  command->add_option("name", *object)->required();
+  command->callback([object, run, &session] { session.code = run(session, *object); });
+}
+
+void add_descriptions(CLI::App& weft, Session& session) {
+  CLI::App* describe =
+      weft.add_subcommand("describe", "what the mesh does with a pod or a service");
+  describe->require_subcommand(1);
+  add_question(*describe, session, "pod", "in the mesh? as whom? by which policies?", describe_pod);
+  add_question(*describe, session, "service", "its pods, waypoint and routes", describe_service);
+  CLI::App* authz = weft.add_subcommand("authz", "authorization");
+  authz->require_subcommand(1);
+  add_question(*authz, session, "check", "the policies of a pod, and who enforces them",
+               authz_check);
+}
+
+void add_proxy_config(CLI::App& weft, Session& session) {
+  CLI::App* all = weft.add_subcommand("proxy-config", "what a waypoint is configured with");
+  all->require_subcommand(1);
+  auto pod = std::make_shared<std::string>();
+  auto address = std::make_shared<std::string>();
+  for (const auto& [name, part, help] :
+       {std::tuple("cluster", ProxyPart::kCluster, "services that it calls"),
+        std::tuple("listener", ProxyPart::kListener, "what it takes, and where that leads"),
+        std::tuple("route", ProxyPart::kRoute, "how requests are told apart"),
+        std::tuple("endpoint", ProxyPart::kEndpoint, "addresses of services, and their health"),
+        std::tuple("all", ProxyPart::kAll, "everything; with -o json, the dump as it is")}) {
+    CLI::App* command = all->add_subcommand(name, help);
+    add_cluster_choice(*command, session);
+    add_namespace(*command, session);
+    add_output(*command, session);
+    command->add_option("pod", *pod, "[NAMESPACE/]POD of a waypoint");
+    command->add_option("--address", *address, "an admin address to ask instead");
+    command->callback([pod, address, part, &session] {
+      session.code = proxy_config(session, part, *pod, *address);
+    });
+  }
+}
+
 }  // namespace
 
 void add_kubernetes_commands(CLI::App& weft, Session& session) {
   add_installation(weft, session);
   add_waypoints(weft, session);
   add_analyze(weft, session);
+  add_check(weft, session);
+  add_descriptions(weft, session);
+  add_proxy_config(weft, session);
 }
 
 }  // namespace mesh::cli

@@ -4,22 +4,10 @@
 //
 // Limits: 10 s to connect, 30 s in all, and those of websocket.h.
 
-#include <cstdint>
-#include <string>
-
-#include "cli/http.h"
-#include "cli/outcome.h"
+#include "cli/kubernetes/cluster.h"
 #include "mesh/kube/config.h"
 
 namespace mesh::cli {
-
-struct PodPage {
-  std::string ns;
-  std::string pod;
-  std::uint16_t port = 0;
-  std::string path = "/";
-  std::string bearer_token = {};
-};
 
 // Errors: the API server, the node or the pod refuses, with their words.
 Outcome<HttpAnswer> pod_get(const kube::Access& access, const PodPage& page);

@@ -1,0 +1,164 @@
+#include "cli/kubernetes/bug_report.h"
+
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
+
+#include "cli/analyze/finding.h"
+#include "cli/json.h"
+#include "cli/kubernetes/check.h"
+#include "cli/lab/files.h"
+#include "mesh/manifest/parse.h"
+
+namespace mesh::cli {
+
+using Json = nlohmann::json;
+
+namespace {
+
+constexpr const char* kLogBytes = "4194304";
+
+class Report {
+ public:
+  explicit Report(Cluster& cluster) : cluster_(cluster) {}
+
+  void page(const std::string& name, const std::string& path) {
+    auto text = cluster_.page(path);
+    if (text) {
+      files[name] = std::move(*text);
+    } else {
+      files["problems.txt"] += name + ": " + text.error() + "\n";
+    }
+  }
+
+  void objects(const std::string& name, const std::string& path) {
+    auto list = cluster_.list(path);
+    if (!list) {
+      files["problems.txt"] += name + ": " + list.error() + "\n";
+      return;
+    }
+    for (Json& one : *list) {
+      if (one.contains("metadata")) one["metadata"].erase("managedFields");
+    }
+    files[name] = to_text(Json(*list), 1) + "\n";
+  }
+
+  std::map<std::string, std::string> files;
+
+ private:
+  Cluster& cluster_;
+};
+
+void add_pods(Cluster& cluster, const std::string& ns, Report& report) {
+  const auto pods = cluster.list(kPods.path(ns), "app.kubernetes.io/part-of=weft");
+  if (!pods) return;
+  for (const Json& pod : *pods) {
+    const std::string path = kPods.path(ns, name_of(pod), "log");
+    const std::string name = "logs/" + name_of(pod);
+    report.page(name + ".log", kube::with_query(path, {{"limitBytes", kLogBytes}}));
+    for (const Json& container : member(member(pod, "status"), "containerStatuses")) {
+      if (text(container, "restartCount") == "0") continue;
+      report.page(name + ".previous.log",
+                  kube::with_query(path, {{"limitBytes", kLogBytes}, {"previous", "true"}}));
+    }
+    if (label(pod, "app") != "ztunnel") continue;
+    const auto dump =
+        cluster.pod_page({.ns = ns, .pod = name_of(pod), .port = 15000, .path = "/config_dump"});
+    report.files["ztunnel/" + name_of(pod) + ".json"] = dump ? *dump : dump.error();
+  }
+}
+
+void add_checks(Cluster& cluster, const std::string& ns, Report& report) {
+  CheckResults results;
+  (void)check_server(cluster, results);
+  (void)check_nodes(cluster, results);
+  (void)check_kinds(cluster, results);
+  (void)check_roles(cluster, ns, results);
+  (void)check_programs(cluster, ns, results);
+  std::string text;
+  for (const CheckResult& one : results) {
+    text += (one.health == Health::kGood ? "ok " : "WRONG ") + one.what + ": " + one.why + "\n";
+  }
+  report.files["check.txt"] = std::move(text);
+  Inventory all;
+  if (!all.add_cluster(cluster)) return;
+  std::string found;
+  for (const Finding& one : analyze(all)) {
+    found += one.code + " " + one.object + ": " + one.message + "\n";
+  }
+  report.files["analyze.txt"] = std::move(found);
+}
+
+void put_octal(char* field, std::size_t digits, std::uint64_t value) {
+  for (std::size_t i = digits; i-- > 0; value >>= 3)
+    field[i] = static_cast<char>('0' + (value & 7));
+}
+
+}  // namespace
+
+std::map<std::string, std::string> gather_report(Cluster& cluster, const std::string& ns) {
+  Report report(cluster);
+  report.files["version.txt"] = "weft " WEFT_VERSION "\n";
+  report.page("server-version.json", "/version");
+  report.objects("nodes.json", kNodes.path());
+  report.objects("events.json", "/api/v1/events");
+  for (const char* plural : {"pods", "services", "configmaps", "serviceaccounts"}) {
+    report.objects(std::string("weft/") + plural + ".json",
+                   kube::ResourceType{"", "v1", plural, true}.path(ns));
+  }
+  for (const char* plural : {"deployments", "daemonsets", "replicasets"}) {
+    report.objects(std::string("weft/") + plural + ".json",
+                   kube::ResourceType{"apps", "v1", plural, true}.path(ns));
+  }
+  // Everything that decides where traffic goes; none of these kinds holds a secret.
+  for (const manifest::KnownKind& known : manifest::known_kinds()) {
+    const auto types = kube::types_of(known.kind);
+    if (types.empty() || types.front().group.empty()) continue;
+    report.objects("mesh/" + types.front().plural + ".json", types.front().path());
+  }
+  report.objects("mesh/services.json", kServices.path());
+  add_pods(cluster, ns, report);
+  add_checks(cluster, ns, report);
+  return std::move(report.files);
+}
+
+std::string tar_of(const std::map<std::string, std::string>& files, std::int64_t when) {
+  std::string tar;
+  for (const auto& [name, body] : files) {
+    char header[512] = {};
+    std::memcpy(header, name.data(), std::min<std::size_t>(name.size(), 100));
+    put_octal(header + 100, 7, 0644);
+    put_octal(header + 108, 7, 0);
+    put_octal(header + 116, 7, 0);
+    put_octal(header + 124, 11, body.size());
+    put_octal(header + 136, 11, static_cast<std::uint64_t>(when));
+    header[156] = '0';
+    std::memcpy(header + 257, "ustar\00000", 8);
+    std::memset(header + 148, ' ', 8);
+    unsigned sum = 0;
+    for (const char c : header) sum += static_cast<unsigned char>(c);
+    put_octal(header + 148, 6, sum);
+    header[154] = '\0';
+    tar.append(header, sizeof header);
+    tar += body;
+    tar.append((512 - body.size() % 512) % 512, '\0');
+  }
+  return tar.append(1024, '\0');
+}
+
+int bug_report(const Session& session, const std::string& path) {
+  auto cluster = Cluster::open({session.kubeconfig, session.context});
+  if (!cluster) return complain(cluster.error());
+  const auto files = gather_report(*cluster, session.ns.empty() ? "weft-system" : session.ns);
+  std::FILE* const out = std::fopen(path.c_str(), "wxb");
+  if (out == nullptr) return complain(path + ": " + std::strerror(errno));
+  const std::string tar = tar_of(files, std::time(nullptr));
+  const bool written = std::fwrite(tar.data(), 1, tar.size(), out) == tar.size();
+  if (std::fclose(out) != 0 || !written) return complain(path + ": cannot be written");
+  std::printf("%s: %zu files, %zu bytes; look through it before you pass it on\n", path.c_str(),
+              files.size(), tar.size());
+  return kOk;
+}
+
+}  // namespace mesh::cli

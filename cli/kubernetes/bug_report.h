@@ -1,0 +1,20 @@
+#pragma once
+// `weft bug-report`: what somebody needs to see to help, in one tar file. Secrets are never in it.
+
+#include <map>
+#include <string>
+
+#include "cli/kubernetes/cluster.h"
+#include "cli/session.h"
+
+namespace mesh::cli {
+
+int bug_report(const Session& session, const std::string& path);
+
+// By name in the archive. What cannot be read is a line in "problems.txt".
+std::map<std::string, std::string> gather_report(Cluster& cluster, const std::string& ns);
+
+// A POSIX tar of the files. Pure. Names longer than 100 bytes are cut.
+std::string tar_of(const std::map<std::string, std::string>& files, std::int64_t when);
+
+}  // namespace mesh::cli

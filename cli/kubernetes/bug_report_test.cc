@@ -1,0 +1,39 @@
+#include "cli/kubernetes/bug_report.h"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "cli/kubernetes/fake_server_for_tests.h"
+
+using namespace mesh::cli;
+using Json = nlohmann::json;
+
+TEST_CASE("A report goes on when something cannot be read, and says so") {
+  FakeServer server;
+  server.refuse("GET /version", 403, "no");
+  server.answers["GET /api/v1/nodes?limit=500"] = {
+      {"kind", "NodeList"},
+      {"apiVersion", "v1"},
+      {"items", {{{"metadata", {{"name", "n1"}, {"managedFields", {1, 2}}}}}}}};
+  Cluster cluster = server.cluster();
+  const auto files = gather_report(cluster, "mesh");
+  CHECK(files.at("problems.txt").find("server-version.json: GET /version: 403") == 0);
+  CHECK(files.at("nodes.json").find("n1") != std::string::npos);
+  CHECK(files.at("nodes.json").find("managedFields") == std::string::npos);
+  for (const std::string& asked : server.asked) {
+    CHECK(asked.find("secrets") == std::string::npos);
+  }
+}
+
+TEST_CASE("A tar has a header of 512 bytes, its sum, and the file in blocks") {
+  const std::string tar = tar_of({{"a.txt", "hello"}}, 1);
+  REQUIRE(tar.size() == 512 + 512 + 1024);
+  CHECK(std::string(tar.c_str()) == "a.txt");
+  CHECK(tar.substr(124, 11) == "00000000005");
+  CHECK(tar.substr(257, 5) == "ustar");
+  unsigned sum = 8 * ' ';
+  for (std::size_t i = 0; i < 512; ++i) {
+    if (i < 148 || i >= 156) sum += static_cast<unsigned char>(tar[i]);
+  }
+  CHECK(std::stoul(tar.substr(148, 6), nullptr, 8) == sum);
+  CHECK(tar.substr(512, 5) == "hello");
+}
