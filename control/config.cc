@@ -18,6 +18,8 @@ struct Flags {
   std::string ns = "weft-system", pod = "weft-control";
   std::vector<std::string> node_accounts;
   std::string rotation_wait;
+  std::string waypoint_image = "weft-waypoint:" WEFT_VERSION;
+  std::string waypoint_seccomp = "localhost";
   std::string listen = "[::]:15012";
   std::string debug_listen = "[::]:15014";
   std::string lifetime = "24h";
@@ -47,6 +49,12 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option(
       "--rotation-wait", flags.rotation_wait,
       "Between the steps of a root's rotation (default: the certificate lifetime and 10m)");
+  app.add_option("--waypoint-image", flags.waypoint_image, "Of the waypoints that it deploys")
+      ->capture_default_str();
+  app.add_option("--waypoint-seccomp", flags.waypoint_seccomp,
+                 "localhost: nodes have the profile weft/waypoint.json; or unconfined")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"localhost", "unconfined"}));
   app.add_option("--trust-domain-alias", flags.settings.trust_domain_aliases,
                  "A former name of the trust domain, which counts as it")
       ->delimiter(',');
@@ -116,6 +124,8 @@ std::expected<Config, Leave> check(Flags flags) {
     }
     config.rotation_wait = *wait;
   }
+  config.waypoint_image = flags.waypoint_image;
+  config.waypoint_seccomp_localhost = flags.waypoint_seccomp == "localhost";
   for (std::string& account : flags.node_accounts) {
     if (std::count(account.begin(), account.end(), '/') != 1 || account.size() < 3) {
       return mistake("--node-account: \"" + account + "\" is not NAMESPACE/NAME");

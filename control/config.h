@@ -21,6 +21,8 @@ struct Config {
   std::string pod = "weft-control";                  // what we are called in the Lease
   std::set<std::string, std::less<>> node_accounts;  // of ztunnels: "NAMESPACE/NAME"
   std::chrono::seconds rotation_wait{0};
+  std::string waypoint_image;  // of the waypoints that are deployed
+  bool waypoint_seccomp_localhost = true;
   std::string state;
   std::string tokens;  // STATE/tokens unless said; on an API server: none unless said
   net::SocketAddress listen;

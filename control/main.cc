@@ -96,13 +96,16 @@ struct Source {
                       ? kube::in_cluster()
                       : kube::load_kubeconfig(config.kubeconfig, config.context);
     if (!access) return std::unexpected("--kubernetes: " + access.error());
-    auto opened = kubernetes::Replica::open({.access = *std::move(access),
-                                             .ns = config.ns,
-                                             .pod = config.pod,
-                                             .node_accounts = config.node_accounts,
-                                             .rotation_wait = config.rotation_wait},
-                                            hub, authority, log, std::move(changed),
-                                            std::move(authority_changed));
+    auto opened = kubernetes::Replica::open(
+        {.access = *std::move(access),
+         .ns = config.ns,
+         .pod = config.pod,
+         .node_accounts = config.node_accounts,
+         .rotation_wait = config.rotation_wait,
+         .waypoints = {.image = config.waypoint_image,
+                       .ns = config.ns,
+                       .localhost_seccomp = config.waypoint_seccomp_localhost}},
+        hub, authority, log, std::move(changed), std::move(authority_changed));
     if (!opened) return std::unexpected("--kubernetes: " + opened.error());
     replica = *std::move(opened);
     return Done{};

@@ -128,6 +128,10 @@ StatusCondition attachment_status(const World& world, const Settings& settings,
       first_bad = attachment;
     }
   }
+  if (good > 0 && policy.action == AuthorizationAction::kCustom) {
+    return {"WaypointAccepted", false, "UnsupportedValue",
+            "provider " + policy.provider + " is not known: what it would be asked is denied"};
+  }
   if (good == policy.targets.size()) {
     return {"WaypointAccepted", true, "Accepted", first_good.message};
   }

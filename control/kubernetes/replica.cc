@@ -8,6 +8,7 @@
 #include "control/kubernetes/root_maps.h"
 #include "control/kubernetes/status_plan.h"
 #include "control/kubernetes/store.h"
+#include "control/kubernetes/waypoint_writer.h"
 #include "control/kubernetes/write_queue.h"
 
 namespace mesh::control::kubernetes {
@@ -16,7 +17,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // Whether what routes and policies ask of waypoints is sent to them.
-constexpr bool kServesWaypoints = false;
+constexpr bool kServesWaypoints = true;
 constexpr const char* kLease = "weft-control";
 constexpr std::chrono::milliseconds kGather{100};
 constexpr std::chrono::seconds kLook{5};  // for what time alone changes
@@ -41,7 +42,8 @@ struct Replica::Impl {
         log(to_log),
         http(std::move(connection)),
         reviews(*http, hub, {.node_accounts = options.node_accounts}),
-        root_maps(*http, [this] { note(); }) {}
+        root_maps(*http, [this] { note(); }),
+        waypoints(*http, options.waypoints, [this] { note(); }) {}
 
   const Options options;
   Hub& hub;
@@ -50,6 +52,7 @@ struct Replica::Impl {
   std::unique_ptr<kube::Http> http;  // stopped before anything below ends
   auth::TokenReviews reviews;
   RootMaps root_maps;
+  WaypointWriter waypoints;
   std::shared_ptr<kube::Election> election;
   std::shared_ptr<WriteQueue> queue;
   std::unique_ptr<CaStore> ca;
@@ -91,6 +94,7 @@ void Replica::Impl::begin(std::function<void(const StoreState&)> state_changed,
   http->post([this] {
     ca->run();
     root_maps.run();
+    waypoints.run();
     look();
   });
   election->run();
@@ -125,6 +129,9 @@ void Replica::Impl::plan() {
     for (Write& write : root_maps.plan(*snapshot->world, signer->root_pem())) {
       queue->put(std::move(write));
     }
+  }
+  for (Write& write : waypoints.plan(*snapshot->world, hub.settings())) {
+    queue->put(std::move(write));
   }
   for (Write& write : plan_statuses(compute_statuses(*snapshot->world, hub.settings()),
                                     store->statuses(), rfc3339_now(), kServesWaypoints)) {
@@ -166,6 +173,7 @@ std::vector<std::string> Replica::problems() const {
   add(impl_->election->health().problem);
   add(impl_->reviews.problem());
   add(impl_->root_maps.problem());
+  for (std::string& problem : impl_->waypoints.problems()) add(std::move(problem));
   return all;
 }
 

@@ -16,6 +16,7 @@
 #include "control/caller.h"
 #include "control/hub.h"
 #include "control/kubernetes/ca_store.h"
+#include "control/kubernetes/waypoint_parts.h"
 #include "control/store.h"
 #include "mesh/kube/config.h"
 #include "mesh/kube/election.h"
@@ -29,6 +30,7 @@ class Replica {
     std::string ns, pod;
     std::set<std::string, std::less<>> node_accounts;
     std::chrono::seconds rotation_wait{0};
+    WaypointOptions waypoints = {};
   };
 
   // Publishes to `hub`, sets `authority`, and calls `authority_changed` after each change of it and
