@@ -1,5 +1,6 @@
 #include "waypoint/assembly.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace mesh::waypoint {
@@ -55,9 +56,13 @@ void Assembly::remove(EnvoyType type, const std::string& name) {
       return;
     case EnvoyType::kRoutes:
       routes_.erase(name);
-      routes_changed_ = true;
+      parts_changed_ = true;
       return;
-    default:
+    case EnvoyType::kExtension:
+      extensions_.erase(name);
+      parts_changed_ = true;
+      return;
+    case EnvoyType::kSecret:
       return;
   }
 }
@@ -73,6 +78,7 @@ void Assembly::add_not_honoured(const std::string& key, std::vector<config::NotH
 void Assembly::take_one(EnvoyType type, const xds::RawResource& resource,
                         std::vector<Refused>& refused) {
   const std::string& name = resource.name;
+  const std::size_t before = refused.size();
   const auto keep = [&](auto decoded, auto&& store) {
     if (!decoded.problem.empty()) refused.push_back({name, decoded.problem});
     add_not_honoured(std::string(type_name(type)) + name, std::move(decoded.not_honoured));
@@ -81,6 +87,8 @@ void Assembly::take_one(EnvoyType type, const xds::RawResource& resource,
   switch (type) {
     case EnvoyType::kListener:
       return keep(config::decode_listener(resource.bytes), [&](Listener listener) {
+        const bool whole = refused.size() == before;
+        if (!whole && listeners_.contains(name)) return;
         listeners_[name] = std::make_shared<const Listener>(std::move(listener));
       });
     case EnvoyType::kCluster:
@@ -99,10 +107,14 @@ void Assembly::take_one(EnvoyType type, const xds::RawResource& resource,
     case EnvoyType::kRoutes:
       return keep(config::decode_routes(resource.bytes), [&](config::RouteTable routes) {
         routes_[name] = std::make_shared<const config::RouteTable>(std::move(routes));
-        routes_changed_ = true;
+        parts_changed_ = true;
+      });
+    case EnvoyType::kExtension:
+      return keep(config::decode_extension(resource.bytes), [&](config::Extension extension) {
+        extensions_[name] = std::move(extension);
+        parts_changed_ = true;
       });
     case EnvoyType::kSecret:
-    case EnvoyType::kExtension:
       refused.push_back({name, std::string(type_name(type)) + " is not honoured"});
       return;
   }
@@ -116,12 +128,15 @@ std::set<std::string> Assembly::wanted(EnvoyType type) const {
       names.insert(cluster->eds_name.empty() ? name : cluster->eds_name);
     }
   }
-  if (type == EnvoyType::kRoutes) {
-    for (const auto& [name, listener] : listeners_) {
-      for (const config::ChainPtr& chain : listener->chains) {
-        if (chain->http && !chain->http->route_config_name.empty()) {
-          names.insert(chain->http->route_config_name);
-        }
+  for (const auto& [name, listener] : listeners_) {
+    for (const config::ChainPtr& chain : listener->chains) {
+      if (!chain->http) continue;
+      if (type == EnvoyType::kRoutes && !chain->http->route_config_name.empty()) {
+        names.insert(chain->http->route_config_name);
+      }
+      if (type != EnvoyType::kExtension) continue;
+      for (const config::HttpFilter& filter : chain->http->filters) {
+        if (filter.discovered) names.insert(filter.name);
       }
     }
   }
@@ -173,11 +188,27 @@ bool Assembly::warm_listener(const Listener& main) {
   return true;
 }
 
+// With the routes and the filters that came by name. A filter that has not come refuses.
 config::ChainPtr Assembly::complete(const config::ChainPtr& chain) const {
-  if (!chain || !chain->http || chain->http->route_config_name.empty()) return chain;
-  const auto routes = routes_.find(chain->http->route_config_name);
+  if (!chain || !chain->http) return chain;
+  const bool discovers = std::ranges::any_of(chain->http->filters, &config::HttpFilter::discovered);
+  if (chain->http->route_config_name.empty() && !discovers) return chain;
   auto whole = std::make_shared<config::Chain>(*chain);
-  whole->http->routes = routes == routes_.end() ? nullptr : routes->second;
+  if (!whole->http->route_config_name.empty()) {
+    const auto routes = routes_.find(whole->http->route_config_name);
+    whole->http->routes = routes == routes_.end() ? nullptr : routes->second;
+  }
+  std::vector<config::HttpFilter> filters;
+  for (config::HttpFilter& filter : whole->http->filters) {
+    const auto extension = filter.discovered ? extensions_.find(filter.name) : extensions_.end();
+    if (extension == extensions_.end()) {
+      filters.push_back(std::move(filter));
+    } else if (!extension->second.ignored) {
+      filter.settings = extension->second.filter.settings;
+      filters.push_back(std::move(filter));
+    }
+  }
+  whole->http->filters = std::move(filters);
   return whole;
 }
 
@@ -221,10 +252,10 @@ config::SnapshotPtr Assembly::build(std::uint64_t number, std::string_view versi
   } else if (warm_listener(*main)) {
     main_ = main;
   }
-  if (main_ && (destinations_of_ != main_ || routes_changed_)) {
+  if (main_ && (destinations_of_ != main_ || parts_changed_)) {
     rebuild_destinations(*main_);
     destinations_of_ = main_;
-    routes_changed_ = false;
+    parts_changed_ = false;
   }
   if (terminate != nullptr) snapshot->terminate = terminate->terminate;
   if (!originates_.empty()) snapshot->originate = originates_.begin()->second;

@@ -3,7 +3,8 @@
 //
 // A cluster is used from when its endpoints are known, a listener from when its routes and the
 // clusters that they name are; until then what was there before stays in force. What was refused
-// changes nothing: the last good resource of that name stays.
+// changes nothing: the last good resource of that name stays. A listener that is refused for one of
+// its chains and has no last good one is taken with that chain closed.
 
 #include <map>
 #include <memory>
@@ -44,6 +45,7 @@ class Assembly final : public SnapshotStore {
   std::map<std::string, config::ClusterPtr> clusters_;
   std::map<std::string, config::EndpointsPtr, std::less<>> endpoints_;
   std::map<std::string, config::RouteTablePtr, std::less<>> routes_;
+  std::map<std::string, config::Extension, std::less<>> extensions_;
   Names answered_endpoints_;  // there, or said to be gone
   std::map<std::string, config::Originate> originates_;
   std::map<std::string, std::vector<config::NotHonoured>> not_honoured_;
@@ -51,7 +53,7 @@ class Assembly final : public SnapshotStore {
   // In force.
   std::shared_ptr<const config::Listener> main_;
   std::map<std::string, config::ClusterPtr, std::less<>> in_force_;
-  bool routes_changed_ = true;
+  bool parts_changed_ = true;  // routes or extensions
   std::shared_ptr<const config::Listener> destinations_of_;
   std::map<const config::Chain*, config::ChainPtr> completed_;
   std::shared_ptr<const config::Snapshot::Destinations> by_address_;
