@@ -118,7 +118,8 @@ class Lab(Cluster):
                        "--kubeconfig", self.kubeconfig_of_nodes, "--name", name, "--address", f"192.168.77.{number}",
                        "--netns", f"/run/netns/{self.prefix}-{name}", "--netns-prefix", f"{self.prefix}-pod-",
                        "--state", state, "--cgroup", self.cgroup / name, "--cni-conf", conf,
-                       "--cni-bin", f"{plugins}:{CNI_BIN}", "--client-ca", self.folder / "ca.crt", *images, run=shared)
+                       "--cni-bin", f"{plugins}:{CNI_BIN}", "--client-ca", self.folder / "ca.crt",
+                       "--seccomp-runner", pathlib.Path(__file__).resolve().with_name("seccomp_run.py"), *images, run=shared)
 
     def images(self):
         found = {name: self.build / folder / name for name, folder in PROGRAMS.items()}

@@ -109,6 +109,20 @@ def roll(lab):
     print(f"ok    {good} connections while every ztunnel was replaced, none lost", flush=True)
 
 
+def least_privileges_are_enough(lab):
+    """The programs run with what the chart gives them; none is refused anything that it asks for."""
+    for name in names(lab):
+        own = lab.kubectl("-n", "weft-system", "exec", name, "--", "grep", "Seccomp:", "/proc/self/status").stdout
+        if own.split() != ["Seccomp:", "2"]:
+            raise Failed(f"{name} runs under no seccomp profile: {own}")
+    for app in ("weft-control", "weft-agent", "ztunnel"):
+        log = lab.kubectl("-n", "weft-system", "logs", "-l", f"app={app}", "--tail=-1").stdout
+        refused = [line for line in log.splitlines() if "orbidden" in line or "not permitted" in line or "EPERM" in line]
+        if refused:
+            raise Failed(f"{app} is refused something: {refused[:3]}")
+    print("ok    every program runs with the chart's privileges, under its seccomp profile", flush=True)
+
+
 def main():
     if os.geteuid() != 0:
         print("needs root: it makes network namespaces")
@@ -117,6 +131,7 @@ def main():
         with Lab() as lab:
             set_up(lab)
             roll(lab)
+            least_privileges_are_enough(lab)
     except Missing as missing:
         print(missing)
         return SKIPPED

@@ -24,7 +24,7 @@ var capabilityNumbers = map[v1.Capability]int{"CHOWN": 0, "DAC_OVERRIDE": 1, "DA
 	"WAKE_ALARM": 35, "BLOCK_SUSPEND": 36, "AUDIT_READ": 37, "PERFMON": 38, "BPF": 39, "CHECKPOINT_RESTORE": 40}
 
 // secure sets who the container runs as and with which capabilities. Errors: what a kubelet would refuse.
-// Seccomp profiles must be there, and are not applied.
+// Localhost seccomp profiles must be there, and are applied if there is a program that does so.
 func (c *container) secure(place *Place) error {
 	pod, own := c.pod.pod.Spec.SecurityContext, c.spec.SecurityContext
 	if pod == nil {
@@ -59,8 +59,12 @@ func (c *container) secure(place *Place) error {
 	}
 	if seccomp != nil && seccomp.Type == v1.SeccompProfileTypeLocalhost && seccomp.LocalhostProfile != nil {
 		path := c.pod.node.options.State + "/root/var/lib/kubelet/seccomp/" + *seccomp.LocalhostProfile
-		if _, err := os.Stat(path); err != nil {
+		profile, err := os.ReadFile(path)
+		if err != nil {
 			return fmt.Errorf("seccomp profile %s is not on the node", *seccomp.LocalhostProfile)
+		}
+		if c.pod.node.options.SeccompRunner != "" {
+			place.SeccompRunner, place.Seccomp = c.pod.node.options.SeccompRunner, string(profile)
 		}
 	}
 	place.NoNewPrivileges = own.AllowPrivilegeEscalation != nil && !*own.AllowPrivilegeEscalation

@@ -28,6 +28,7 @@ type Place struct {
 	Argv, Env                    []string
 	UID, GID                     int
 	Privileged, NoNewPrivileges  bool
+	SeccompRunner, Seccomp       string // a program, and the profile that it is to load first
 	Capabilities                 []int
 }
 
@@ -94,7 +95,12 @@ func (p *Place) become() error {
 			return err
 		}
 	}
-	return unix.Exec(program, p.Argv, p.Env)
+	argv := p.Argv
+	if p.Seccomp != "" {
+		argv = append([]string{p.SeccompRunner, p.Seccomp, program}, p.Argv...)
+		program = p.SeccompRunner
+	}
+	return unix.Exec(program, argv, p.Env)
 }
 
 func cut(text string) (string, string, bool) {
