@@ -11,7 +11,7 @@ SUITE ?=
 TARGET ?=
 MESON_ARGS := $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized)
 
-.PHONY: help setup build demo test kubernetes images test-kernel fuzz perf clean
+.PHONY: help setup build demo test kubernetes images test-kernel fuzz perf churn clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -50,6 +50,10 @@ perf: setup ## the figures of perf/README.md, from a release build
 	@[ -f build-release/build.ninja ] || meson setup build-release --native-file tools/clang.ini --buildtype=release
 	@ninja -C build-release -j $(JOBS) programs benchmarks
 	@tools/as-root perf/run build-release
+
+churn: build ## pods come and go for a minute, through the agent's socket and through the API server: nothing stays
+	@tools/as-root env python3 ebpf/churn.py $(BUILD)/ebpf/weft-agent $(BUILD)/ztunnel/weft-ztunnel
+	@tools/as-root env WEFT_BUILD=$(CURDIR)/$(BUILD) python3 test/kubernetes/churn_test.py
 
 clean: ## remove the build folders
 	@rm -rf build build-*

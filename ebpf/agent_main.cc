@@ -30,7 +30,7 @@ struct Flags {
   std::string probe_v4 = "169.254.7.127";
   std::string probe_v6 = "fd16:9254:7127:1337:ffff:ffff:ffff:ffff";
   bool no_probe_exemption = false;
-  bool clsact = false;
+  bool tcx = false;
   bool kubernetes = false;
   std::string kubeconfig;
   std::string daemon_set;
@@ -81,7 +81,9 @@ void define_flags(CLI::App& app, Flags& flags, bool& debug) {
                "capture kubelet probes like everything else");
   app.add_flag("--detach-on-exit", flags.agent.detach_on_exit,
                "on SIGTERM, take capture away from the pods instead of leaving it in force");
-  app.add_flag("--clsact", flags.clsact, "attach by clsact filters even where the kernel has TCX");
+  app.add_flag("--tcx", flags.tcx,
+               "attach by TCX where the kernel has it: slower, since each attachment waits for the "
+               "whole machine");
   app.add_flag("--kubernetes", flags.kubernetes,
                "enrol the pods of this node by their labels, from the cluster we run in");
   app.add_option("--kubeconfig", flags.kubeconfig, "the same, from the cluster of this file");
@@ -199,7 +201,7 @@ int run(Flags& flags) {
     descriptors.rlim_cur = descriptors.rlim_max;
     setrlimit(RLIMIT_NOFILE, &descriptors);
   }
-  flags.agent.node.attach = flags.clsact ? AttachKind::kClsact : best_attach_kind();
+  flags.agent.node.attach = flags.tcx ? best_attach_kind() : AttachKind::kClsact;
 
   sigset_t signals;
   sigemptyset(&signals);

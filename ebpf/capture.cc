@@ -79,7 +79,15 @@ Result<Capture> Capture::establish_here(const CaptureOptions& options, ExemptCgr
 
   // A former agent's programs: their maps are kept, so that captured connections stay captured.
   KeptMaps kept;
-  TRY(const std::optional<std::uint32_t> former, attacher.find(egress_of(pod.primary_ifindex)));
+  TRY(std::optional<std::uint32_t> former, attacher.find(egress_of(pod.primary_ifindex)));
+  // It may have attached them the other way.
+  Attacher other(options.attach == AttachKind::kTcx ? AttachKind::kClsact : AttachKind::kTcx);
+  other.made_clsact() = options.made_clsact;
+  bool changes_kind = false;
+  if (!former && best_attach_kind() == AttachKind::kTcx) {
+    TRY(former, other.find(egress_of(pod.primary_ifindex)));
+    changes_kind = former.has_value();
+  }
   if (former) {
     TRY(kept, maps_of_program(*former));
     if (kept.exempt_cgroups) TRY_DO(exempt.add_all_of(kept.exempt_cgroups.get()));
@@ -94,10 +102,11 @@ Result<Capture> Capture::establish_here(const CaptureOptions& options, ExemptCgr
   }
   if (outcome && !former && options.keep_older_connections)
     outcome = capture.programs_.mark_older();
+  if (outcome && changes_kind) outcome = detach_all(other);
   if (outcome) return capture;
   // What a former agent had in force stays so.
   if (!former) {
-    static_cast<void>(capture.detach_all());
+    static_cast<void>(detach_all(capture.attacher_));
     static_cast<void>(remove_routing(capture.saved_settings_));
   }
   return std::unexpected(outcome.error());
@@ -123,11 +132,11 @@ Result<unsigned> Capture::attach_all() {
   return places;
 }
 
-Result<Done> Capture::detach_all() {
+Result<Done> Capture::detach_all(Attacher& attacher) {
   TRY(const std::vector<Link> links, ethernet_links());
   Result<Done> outcome = Done{};
   const auto detach = [&](const AttachPoint& point) {
-    if (const auto done = attacher_.detach(point); !done) outcome = done;
+    if (const auto done = attacher.detach(point); !done) outcome = done;
   };
   for (const Link& link : links) {
     detach(inbound_of(link.ifindex));
@@ -209,7 +218,7 @@ Result<Done> Capture::remove(const net::NetworkNamespace& netns) {
   return inside<Done>(netns, [&]() -> Result<Done> {
     // Left alone, a captured connection's next bytes would leave as plaintext.
     const auto ended = end_captured();
-    Result<Done> outcome = detach_all();
+    Result<Done> outcome = detach_all(attacher_);
     if (const auto routing = remove_routing(saved_settings_); !routing) outcome = routing;
     return ended ? outcome : ended;
   });

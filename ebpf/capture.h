@@ -73,7 +73,7 @@ class Capture {
         saved_settings_(std::move(saved)) {}
   static Result<Capture> establish_here(const CaptureOptions& options, ExemptCgroups& exempt);
   Result<unsigned> attach_all();
-  Result<Done> detach_all();
+  static Result<Done> detach_all(Attacher& attacher);
   Result<Done> attach(const AttachPoint& point);
   bool is_local(const weft_connection& connection) const;
   Result<std::vector<weft_connection>> older_here();

@@ -354,6 +354,37 @@ TEST_CASE("what stays in the pod is not captured") {
   CHECK(mesh.counted("egress_captured_syn") == 0);
 }
 
+TEST_CASE(
+    "an agent that attaches the other way takes over without a gap, and leaves nothing double") {
+  if (!has_tcx()) SKIP("this kernel has one way only");
+  const auto [former, next] = GENERATE(table<AttachKind, AttachKind>(
+      {{AttachKind::kTcx, AttachKind::kClsact}, {AttachKind::kClsact, AttachKind::kTcx}}));
+  TestMesh mesh;
+  const Echo service(mesh.world.outsider(), 8080);
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  mesh.enrol(test_options(former));
+  auto open = Talk::connect(mesh.world.pod(), kServiceV4, 8080);
+  REQUIRE(open);
+  CHECK(open->hears("you are"));
+  CaptureOptions options = test_options(next);
+  options.keep_older_connections = false;
+  options.made_clsact = mesh.capture().made_clsact();
+  options.saved_settings = mesh.capture().saved_settings();
+  mesh.forget();
+  mesh.enrol(options);
+
+  CHECK(open->say("still captured"));
+  CHECK(open->hear() == "still captured");
+  CHECK(Talk::connect(mesh.world.pod(), kServiceV4, 8080));
+  const std::string programs = mesh.world.in_pod("bpftool net");
+  for (const char* program : {"weft_egress", "weft_inbound", "weft_steer"}) {
+    INFO(programs);
+    CHECK(programs.find(program) != std::string::npos);
+    CHECK(programs.find(program) == programs.rfind(program));
+  }
+}
+
 TEST_CASE("a kubelet probe reaches the application past the proxy") {
   TestMesh mesh;
   const Echo application(mesh.world.pod(), 9000);

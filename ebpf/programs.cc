@@ -3,12 +3,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <fcntl.h>
+
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <string_view>
 #include <utility>
-
-#include "weft.skel.h"
 
 namespace mesh::ebpf {
 namespace {
@@ -21,32 +23,14 @@ constexpr const char* kOutcomeNames[] = {
 #undef WEFT_OUTCOME_NAME
 };
 
-bool has_shape(const bpf_map_info& info, const bpf_map* map) {
-  return info.type == static_cast<std::uint32_t>(bpf_map__type(map)) &&
-         info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
-         info.max_entries == bpf_map__max_entries(map);
-}
-
-Result<Done> keep(bpf_map* map, const UniqueFd& kept) {
-  if (!kept) return Done{};
-  bpf_map_info info{};
-  std::uint32_t size = sizeof info;
-  if (bpf_map_get_info_by_fd(kept.get(), &info, &size) < 0)
-    return failed_with_errno(errno, "inspect map");
-  // Another version's map: its numbers mean something else. Begin anew.
-  if (!has_shape(info, map)) return Done{};
-  if (bpf_map__reuse_fd(map, kept.get()) < 0) return failed_with_errno(errno, "keep map");
-  return Done{};
-}
-
 // Runs an iterator to its end in the calling thread's namespace; `output` collects what it writes.
-Result<Done> run_iterator(bpf_program* program, std::vector<std::byte>* output) {
-  bpf_link* link = bpf_program__attach_iter(program, nullptr);
-  if (link == nullptr) return failed_with_errno(errno, "attach socket iterator");
-  const UniqueFd iterator(bpf_iter_create(bpf_link__fd(link)));
-  const int error = errno;
-  bpf_link__destroy(link);
-  if (!iterator) return failed_with_errno(error, "start socket iterator");
+Result<Done> run_iterator(int program, std::vector<std::byte>* output) {
+  const int attached = bpf_link_create(program, 0, BPF_TRACE_ITER, nullptr);
+  if (attached < 0) return failed_with_errno(-attached, "attach socket iterator");
+  const UniqueFd link(attached);
+  const int started = bpf_iter_create(link.get());
+  if (started < 0) return failed_with_errno(-started, "start socket iterator");
+  const UniqueFd iterator(started);
   std::array<std::byte, 16384> chunk;
   for (;;) {
     const ssize_t size = ::read(iterator.get(), chunk.data(), chunk.size());
@@ -58,6 +42,19 @@ Result<Done> run_iterator(bpf_program* program, std::vector<std::byte>* output) 
       return failed(Reason::kTooLarge, "read socket iterator");
     output->insert(output->end(), chunk.begin(), chunk.begin() + size);
   }
+}
+
+// Has this namespace any TCP socket that is not closed? An iterator looks through the whole
+// machine's table; the namespace's own count is there for the asking.
+bool has_sockets() {
+  for (const char* path : {"/proc/thread-self/net/sockstat", "/proc/thread-self/net/sockstat6"}) {
+    std::ifstream file(path);
+    if (!file) return true;  // not known: look
+    std::string line;
+    while (std::getline(file, line))
+      if (line.starts_with("TCP") && line.find(" inuse 0") == line.npos) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -130,40 +127,46 @@ Result<KeptMaps> maps_of_program(std::uint32_t program_id) {
 
 Result<Programs> Programs::load(const weft_pod& pod, const ExemptCgroups& exempt,
                                 const KeptMaps& kept) {
-  Programs programs(weft_bpf__open());
-  if (programs.skeleton_ == nullptr) return failed_with_errno(errno, "open programs");
-  weft_bpf& skeleton = *programs.skeleton_;
-  std::memcpy(&skeleton.rodata->pod, &pod, sizeof pod);
-  if (bpf_map__reuse_fd(skeleton.maps.exempt_cgroups, exempt.fd()) < 0)
-    return failed_with_errno(errno, "share map");
-  TRY_DO(keep(skeleton.maps.sockets, kept.sockets));
-  TRY_DO(keep(skeleton.maps.outcomes, kept.outcomes));
-  const int error = weft_bpf__load(&skeleton);
-  if (error < 0) return failed_with_errno(-error, "load programs");
+  using Which = ProgramTemplate::Which;
+  TRY(const ProgramTemplate* model, ProgramTemplate::get());
+  Programs programs;
+  programs.exempt_ = UniqueFd(fcntl(exempt.fd(), F_DUPFD_CLOEXEC, 3));
+  if (!programs.exempt_) return failed_with_errno(errno, "share map");
+  programs.outcomes_ = model->keep_outcomes(kept.outcomes);
+  if (!programs.outcomes_) {
+    TRY(programs.outcomes_, model->make_outcomes());
+  }
+  programs.sockets_ = model->keep_sockets(kept.sockets);
+  if (!programs.sockets_) {
+    TRY(programs.sockets_, model->make_sockets());
+  }
+  TRY(programs.pod_, model->make_pod(pod));
+  TRY(programs.egress_, model->load(Which::kEgress, programs.maps()));
+  TRY(programs.steer_, model->load(Which::kSteer, programs.maps()));
+  TRY(programs.inbound_, model->load(Which::kInbound, programs.maps()));
   return programs;
 }
 
-Programs::Programs(Programs&& other) noexcept
-    : skeleton_(std::exchange(other.skeleton_, nullptr)) {}
-
-Programs& Programs::operator=(Programs&& other) noexcept {
-  std::swap(skeleton_, other.skeleton_);
-  return *this;
+ProgramTemplate::Maps Programs::maps() const {
+  return {.exempt_cgroups = exempt_.get(),
+          .outcomes = outcomes_.get(),
+          .sockets = sockets_.get(),
+          .pod = pod_.get()};
 }
 
-Programs::~Programs() { weft_bpf__destroy(skeleton_); }
-
-int Programs::egress() const { return bpf_program__fd(skeleton_->progs.weft_egress); }
-int Programs::steer() const { return bpf_program__fd(skeleton_->progs.weft_steer); }
-int Programs::inbound() const { return bpf_program__fd(skeleton_->progs.weft_inbound); }
-
 Result<Done> Programs::mark_older() {
-  return run_iterator(skeleton_->progs.weft_mark_older, nullptr);
+  if (!has_sockets()) return Done{};
+  TRY(const ProgramTemplate* model, ProgramTemplate::get());
+  TRY(const UniqueFd program, model->load(ProgramTemplate::Which::kMarkOlder, maps()));
+  return run_iterator(program.get(), nullptr);
 }
 
 Result<std::vector<weft_connection>> Programs::list_sockets() {
+  if (!has_sockets()) return std::vector<weft_connection>();
+  TRY(const ProgramTemplate* model, ProgramTemplate::get());
+  TRY(const UniqueFd program, model->load(ProgramTemplate::Which::kListSockets, maps()));
   std::vector<std::byte> bytes;
-  TRY_DO(run_iterator(skeleton_->progs.weft_list_sockets, &bytes));
+  TRY_DO(run_iterator(program.get(), &bytes));
   std::vector<weft_connection> connections(bytes.size() / sizeof(weft_connection));
   if (!connections.empty())
     std::memcpy(connections.data(), bytes.data(), connections.size() * sizeof(weft_connection));
@@ -175,8 +178,7 @@ std::array<std::uint64_t, WEFT_OUTCOMES> Programs::counters() const {
   const int cpus = libbpf_num_possible_cpus();
   std::vector<std::uint64_t> per_cpu(cpus > 0 ? static_cast<std::size_t>(cpus) : 1);
   for (std::uint32_t key = 0; key < WEFT_OUTCOMES; ++key) {
-    if (bpf_map_lookup_elem(bpf_map__fd(skeleton_->maps.outcomes), &key, per_cpu.data()) < 0)
-      continue;
+    if (bpf_map_lookup_elem(outcomes_.get(), &key, per_cpu.data()) < 0) continue;
     for (const std::uint64_t packets : per_cpu) totals[key] += packets;
   }
   return totals;

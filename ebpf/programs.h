@@ -9,12 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "ebpf/program_template.h"
 #include "ebpf/shared.h"
 #include "ebpf/unique_fd.h"
 #include "mesh/base/result.h"
 #include "mesh/net/address.h"
-
-struct weft_bpf;
 
 namespace mesh::ebpf {
 
@@ -54,13 +53,11 @@ class Programs {
   // is too old), ESRCH (no BTF), ENOMEM.
   static Result<Programs> load(const weft_pod& pod, const ExemptCgroups& exempt,
                                const KeptMaps& kept);
-  Programs(Programs&&) noexcept;
-  Programs& operator=(Programs&&) noexcept;
-  ~Programs();  // those attached stay in force
+  // Programs that are attached stay in force when this goes.
 
-  int egress() const;
-  int steer() const;
-  int inbound() const;
+  int egress() const { return egress_.get(); }
+  int steer() const { return steer_.get(); }
+  int inbound() const { return inbound_.get(); }
 
   // Run in the calling thread's namespace.
   Result<Done> mark_older();
@@ -70,8 +67,10 @@ class Programs {
   std::array<std::uint64_t, WEFT_OUTCOMES> counters() const;
 
  private:
-  explicit Programs(weft_bpf* skeleton) : skeleton_(skeleton) {}
-  weft_bpf* skeleton_;
+  Programs() = default;
+  ProgramTemplate::Maps maps() const;
+  UniqueFd exempt_, outcomes_, sockets_, pod_;
+  UniqueFd egress_, steer_, inbound_;
 };
 
 }  // namespace mesh::ebpf
