@@ -171,7 +171,9 @@ TEST_CASE("probes: go on while the agent is away, change hands, and go when they
   CHECK(node.seen_as(kPodV4) == kProbeV4);
   const std::string programs = node.group.programs();
   CHECK(programs.find("weft_probe_v4") == programs.rfind("weft_probe_v4"));
-  shell("bpftool cgroup detach " + node.group.cgroup.path + " connect4 name weft_probe_v4");
+  const std::string& path = node.group.cgroup.path;
+  shell("bpftool cgroup detach " + path + " connect4 id $(bpftool cgroup show " + path +
+        " | awk '/weft_probe_v4/ {print $1}')");
   CHECK(node.attach());  // somebody detached it: mended
   CHECK(node.seen_as(kPodV4) == kProbeV4);
 
