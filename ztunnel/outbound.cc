@@ -120,8 +120,11 @@ io::Task<Result<Upstream>> Outbound::reach() {
 }
 
 io::Task<Result<Upstream>> Outbound::reach_directly(net::SocketAddress to) {
-  const io::ConnectOptions options{
-      .to = to, .from = {}, .mark = {}, .netns = pod_.spec_.netns.get()};
+  const io::ConnectOptions options{.to = to,
+                                   .from = {},
+                                   .mark = {},
+                                   .reset_unless_finished = true,
+                                   .netns = pod_.spec_.netns.get()};
   CO_TRY(io::Socket socket, co_await io::connect(lane_.ring, options));
   Upstream upstream;
   upstream.socket.emplace(std::move(socket));

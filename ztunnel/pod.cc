@@ -37,6 +37,8 @@ Result<Done> Pod::listen(std::string& failed_at) {
         .at = {lane_.config.ipv6 ? net::IpAddress::v6({}) : net::IpAddress(), port},
         .transparent = true,
         .same_host = port == kOutboundPort,  // the pod's own application
+        // A tunnel has an end of its own.
+        .reset_unless_finished = port != kHbonePort,
         .congestion_control = port == kHbonePort ? lane_.congestion.at_first : std::string_view(),
         .mark = {},
         .netns = spec_.netns.get()};
@@ -169,6 +171,7 @@ io::Task<Result<io::Socket>> connect_to_application(io::Ring& ring, policy::Perm
   const io::ConnectOptions options{.to = address.to,
                                    .from = address.from,
                                    .mark = {},
+                                   .reset_unless_finished = true,
                                    .same_host = true,
                                    .netns = address.netns,
                                    .deadline = kApplicationDeadline};

@@ -9,6 +9,9 @@
 namespace mesh::h2 {
 namespace {
 
+// What two ends that are not stuck add to the path's round trip, generously.
+constexpr io::Duration kSlowestEnds = std::chrono::microseconds(500);
+
 using Impl = Connection::Impl;
 
 Impl& impl_of(void* user) { return *static_cast<Impl*>(user); }
@@ -275,6 +278,10 @@ void Impl::ping_answered(const std::uint8_t* payload) {
     probing = false;
     const io::Duration trip = now - probe_sent_at;
     shortest_trip = std::min(shortest_trip, trip);
+    // Loss or a busy peer may slow every PING there ever was: the path has no part in that.
+    if (const auto path = events->path_round_trip()) {
+      shortest_trip = std::min(shortest_trip, *path * 2 + kSlowestEnds);
+    }
     bool grew = false;
     for (auto& [id, stream] : streams) {
       if (stream.reset || stream.credit.round_trip_ended(shortest_trip, trip) == 0) continue;

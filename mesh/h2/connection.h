@@ -86,7 +86,9 @@ class Events {
   virtual void on_goaway(ErrorCode code, StreamId last) = 0;
   virtual void on_pong() {}      // an answer to ping()
   virtual void on_settings() {}  // the peer's first or changed SETTINGS
-  virtual void on_to_send() {}   // something to send, not because of a call of yours
+  // What is known of the path's own round trip, if anything: PINGs may all have been slowed.
+  virtual std::optional<io::Duration> path_round_trip() { return std::nullopt; }
+  virtual void on_to_send() {}  // something to send, not because of a call of yours
 };
 
 class Connection {

@@ -84,6 +84,7 @@ class Tunnel final : h2::Events, io::Timer {
   void on_goaway(h2::ErrorCode code, h2::StreamId last) override;
   void on_pong() override;
   void on_to_send() override { wake_writer(); }
+  std::optional<io::Duration> path_round_trip() override { return socket_.shortest_round_trip(); }
   void on_time() noexcept override;
 
   io::Task<Result<Done>> say(std::vector<tls::Piece>& ciphertext);

@@ -97,6 +97,7 @@ struct SocketSpec {
   bool transparent = false;
   bool reuse_port = false;
   bool same_host = false;                    // of a stream, and of what a listener accepts
+  bool reset_unless_finished = false;        // the same
   std::string_view congestion_control = {};  // the same
   int backlog = 0;
   std::optional<std::uint32_t> mark;

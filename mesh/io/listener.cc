@@ -21,6 +21,7 @@ Result<Listener> Listener::listen(Ring& ring, const ListenOptions& options) {
                                   .transparent = options.transparent,
                                   .reuse_port = options.reuse_port,
                                   .same_host = options.same_host,
+                                  .reset_unless_finished = options.reset_unless_finished,
                                   .congestion_control = options.congestion_control,
                                   .backlog = options.backlog,
                                   .mark = options.mark,

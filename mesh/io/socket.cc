@@ -175,6 +175,7 @@ Task<Result<Socket>> connect(Ring& ring, ConnectOptions options) {
                                   .family_v6 = options.to.ip.is_v6(),
                                   .transparent = options.from.has_value(),
                                   .same_host = options.same_host,
+                                  .reset_unless_finished = options.reset_unless_finished,
                                   .congestion_control = options.congestion_control,
                                   .mark = options.mark,
                                   .netns = options.netns};

@@ -119,7 +119,11 @@ struct ConnectOptions {
   net::SocketAddress to;
   // Connect from this address (IP_TRANSPARENT and IP_FREEBIND, so it need not be local).
   std::optional<net::IpAddress> from{};
-  std::optional<std::uint32_t> mark{};           // SO_MARK: for routing only, never for trust
+  std::optional<std::uint32_t> mark{};  // SO_MARK: for routing only, never for trust
+  // Until finish_sending() the peer reads a reset, not an end of stream, however the socket goes:
+  // also when this process is killed. Not for what has an end of its own (TLS): a reset may be
+  // lost.
+  bool reset_unless_finished = false;
   bool same_host = false;                        // see ListenOptions
   std::string_view congestion_control{};         // see ListenOptions
   const net::NetworkNamespace* netns = nullptr;  // nullptr: the process's own
@@ -135,6 +139,7 @@ struct ListenOptions {
   // The peer runs on this machine's kernel: there is no path whose rate has to be found out, so the
   // system's congestion control, which may pace every segment with a timer (BBR), is not used.
   bool same_host = false;
+  bool reset_unless_finished = false;  // of what is accepted; see ConnectOptions
   // Of what is accepted, by name (outlives the call); empty: the system's own. See
   // Socket::use_congestion_control().
   std::string_view congestion_control{};

@@ -1,5 +1,6 @@
 #include "mesh/io/socket.h"
 
+#include <catch2/generators/catch_generators.hpp>
 #include <random>
 #include <vector>
 
@@ -218,6 +219,45 @@ Task<void> close_with_unread(Ring& ring) {
 TEST_CASE("closing with bytes unread is a reset, also when they were read ahead", "[socket]") {
   auto ring = make_ring();
   ring->run(close_with_unread(*ring));
+}
+
+// The server side goes without a word, or after its last one; the client has sent, and it has read.
+Task<void> go_unfinished(Ring& ring, bool finish, std::string& heard) {
+  ListenOptions options;
+  options.at = loopback();
+  options.reset_unless_finished = true;
+  auto listener = Listener::listen(ring, options);
+  REQUIRE(listener.has_value());
+  const std::string words = pattern(100'000);
+  Pair pair;
+  co_await make_pair_of(ring, *listener, pair);
+  const auto asked = co_await pair.client->send_all(bytes("ask"));
+  CHECK(asked.has_value());
+  const auto got = co_await pair.server->recv_buffer();
+  CHECK(got.has_value());
+  const auto sent = co_await pair.server->send_all(bytes(words));
+  CHECK(sent.has_value());
+  if (finish) CHECK(pair.server->finish_sending().has_value());
+  pair.server.reset();
+  for (;;) {
+    const auto more = co_await pair.client->recv_buffer();
+    if (!more) {
+      CHECK(more.error().reason == Reason::kPeerReset);
+      heard = "reset";
+      co_return;
+    }
+    if (more->empty()) break;
+    heard += text(more->bytes());
+  }
+  CHECK(heard == words);
+}
+
+TEST_CASE("a socket that goes before it has finished is reset, if that was asked for", "[socket]") {
+  const bool finish = GENERATE(true, false);
+  auto ring = make_ring();
+  std::string heard;
+  ring->run(go_unfinished(*ring, finish, heard));
+  CHECK((heard == "reset") == !finish);
 }
 
 Task<void> send_what_it_takes(Socket& to, std::string_view payload) {

@@ -4,7 +4,7 @@ import re
 import subprocess
 import time
 
-from harness import Failed, expect, main, until
+from harness import Failed, expect, main, until, weft
 
 # A server in a pod: one connection at a time, treated as argv[2] says; prints what happened.
 SERVER = """
@@ -192,6 +192,41 @@ print('all ended', flush=True)
     expect(load.communicate(timeout=20)[0].strip() == "all ended", "connections to a removed pod stay")
     expect(time.monotonic() - start < 10, "they took long to end")
     lab.works()
+
+
+# Waits for an answer that never comes.
+LISTENS = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], 6379), 5)
+s.sendall(b'PING\\r\\n'); s.recv(100); print('open', flush=True)
+try: print('read', s.recv(100), flush=True)
+except ConnectionResetError: print('reset', flush=True)
+"""
+
+
+ANSWERS_ONCE = """
+import socket
+s = socket.create_server(('', 6379)); print('listening', flush=True)
+c = s.accept()[0]; c.recv(100); c.sendall(b'answer')
+try: print('read', c.recv(100), flush=True)
+except ConnectionResetError: print('reset', flush=True)
+"""
+
+
+def test_a_killed_ztunnel_is_a_reset_and_no_end(lab):
+    # To redis through a tunnel, to outsider in plaintext: web is beside the ztunnel that is killed.
+    tunnelled, first = lab.spawn("web", LISTENS, lab.address("redis"))
+    expect(first == "open", first)
+    server, first = lab.spawn("outsider", ANSWERS_ONCE)
+    expect(first == "listening", first)
+    plain, first = lab.spawn("web", LISTENS, lab.address("outsider"))
+    expect(first == "open", first)
+    weft("lab", "stop", "-l", lab.name, "--kill", "node-1/ztunnel")
+    for name, one in (("tunnelled", tunnelled), ("plain", plain), ("the plain one's server", server)):
+        seen = one.stdout.readline().strip()
+        expect(seen == "reset", f"{name}: a killed ztunnel was taken for the end: {seen}")
+    weft("lab", "start", "-l", lab.name, "node-1/ztunnel")
+    until(lambda: "plum" in lab.curl("web", "http://cart/").stdout, "new connections work again")
 
 
 def test_a_connection_to_nobody_is_refused(lab):

@@ -75,7 +75,7 @@ io::Duration transfer(bool through_the_mesh) {
     node.start();
     node.add_pod(0, client);
     node.add_pod(1, server);
-    node.deliver(all, {});
+    node.deliver({.delta = all});
     world.run_for(1s);
     REQUIRE(node.all_up());
   }

@@ -17,7 +17,12 @@ std::string principals(const std::set<int>& pods) {
 
 }  // namespace
 
+std::string policy_key(int pod, bool listed) {
+  return "ns" + std::to_string(pod) + (listed ? "/own" : "/rule");
+}
+
 bool Rule::allows(int from) const {
+  if (mesh_strict && from == kOutside) return false;
   switch (kind) {
     case Kind::kOpen:
       return true;
@@ -28,25 +33,31 @@ bool Rule::allows(int from) const {
     case Kind::kNobody:
     case Kind::kBroken:
       return false;
+    case Kind::kStrict:
+      return from != kOutside;
   }
   return false;
 }
 
 policy::PolicyPtr Rule::policy(int to) const {
-  const std::string key = "ns" + std::to_string(to) + "/rule";
+  const std::string key = policy_key(to, listed);
+  const std::string scope = listed ? "workload " : "";
   std::string line;
   switch (kind) {
     case Kind::kOpen:
       return nullptr;
     case Kind::kAllow:
-      line = key + ": allow principal=" + principals(pods);
+      line = key + ": allow " + scope + "principal=" + principals(pods);
       break;
     case Kind::kDeny:
-      line = key + ": deny principal=" + principals(pods);
+      line = key + ": deny " + scope + "principal=" + principals(pods);
       break;
     case Kind::kNobody:
     case Kind::kBroken:
-      line = key + ": allow none";
+      line = key + ": allow " + scope + "none";
+      break;
+    case Kind::kStrict:
+      line = key + ": deny " + scope + "!principal=*";
       break;
   }
   policy::PolicyDraft draft = policy::test::draft(line);
@@ -55,10 +66,10 @@ policy::PolicyPtr Rule::policy(int to) const {
 }
 
 std::string Rule::text() const {
-  static constexpr const char* kNames[] = {"open", "allow", "deny", "nobody", "broken"};
+  static constexpr const char* kNames[] = {"open", "allow", "deny", "nobody", "broken", "strict"};
   std::string text = kNames[static_cast<int>(kind)];
   for (const int pod : pods) text += " " + std::to_string(pod);
-  return text;
+  return listed ? text + " (listed)" : text;
 }
 
 void RuleHistory::published(const Rule& rule, io::TimePoint when) {
@@ -66,12 +77,8 @@ void RuleHistory::published(const Rule& rule, io::TimePoint when) {
 }
 
 void RuleHistory::applied(std::size_t index, io::TimePoint when) {
-  if (!entries_.at(index).applied) entries_[index].applied = when;
-}
-
-void RuleHistory::all_applied(io::TimePoint when) {
-  for (Entry& entry : entries_) {
-    if (!entry.applied) entry.applied = when;
+  for (std::size_t i = 0; i <= index; ++i) {
+    if (!entries_.at(i).applied) entries_[i].applied = when;
   }
 }
 

@@ -22,23 +22,29 @@ inline constexpr std::uint16_t kServicePort = 80;
 
 // Who may reach a pod; each pod has a namespace, a service account and a service of its own.
 struct Rule {
-  enum class Kind : std::uint8_t { kOpen, kAllow, kDeny, kNobody, kBroken };
+  // kStrict: whoever proves an identity. kBroken: a policy that is not understood.
+  enum class Kind : std::uint8_t { kOpen, kAllow, kDeny, kNobody, kBroken, kStrict };
   Kind kind = Kind::kOpen;
   std::set<int> pods = {};  // kAllow, kDeny
+  // By a policy that the pod's workload lists, not by one of its namespace.
+  bool listed = false;
+  bool mesh_strict = false;  // nobody without an identity, anywhere
 
   bool allows(int from) const;
   // The policy of pod `to`; null for kOpen.
   policy::PolicyPtr policy(int to) const;
   std::string text() const;
 };
+// The key of a pod's policy, of either kind.
+std::string policy_key(int pod, bool listed);
 
 // The rules of one pod as one node heard of them, oldest first.
 class RuleHistory {
  public:
+  // The first that was sent of a change to this rule may be in force from now on.
   void published(const Rule& rule, io::TimePoint when);
-  // The newest rule but `newer` is in force on every lane.
+  // This one, and with it those before it, is in force on every lane.
   void applied(std::size_t index, io::TimePoint when);
-  void all_applied(io::TimePoint when);
   std::size_t size() const { return entries_.size(); }
   const Rule& last() const { return entries_.back().rule; }
 
@@ -70,12 +76,6 @@ struct StreamSpec {
   io::Duration stall{};  // of the server, before it reads what follows the header
 };
 
-// A ztunnel was killed while it carried a stream: its kernel says FIN to the sockets it had read
-// from, so the application beside it may see an end too early. The one at the far end may not.
-struct Killed {
-  bool beside_client = false, beside_server = false;
-};
-
 struct Stream {
   StreamSpec spec;
   io::TimePoint begun{};
@@ -84,7 +84,6 @@ struct Stream {
   std::uint64_t client_sent = 0, client_received = 0;
   bool client_over = false, client_clean = false;
   std::optional<Reason> client_failed = {};
-  Killed killed = {};
   // The server's.
   int reached = -2;  // the pod
   std::uint64_t server_sent = 0, server_received = 0;

@@ -10,6 +10,7 @@ namespace mesh::sim {
 using namespace std::chrono_literals;
 
 bool Scenario::may_reach(const Stream& one, int pod, io::TimePoint since) const {
+  if (pod == kOutside) return passthrough_;  // nobody guards it
   const auto& rules = nodes_[pods_[pod].node]->rules();
   const auto found = rules.find(pod);
   return found != rules.end() && found->second.may_allow(one.spec.from, since, world_.now());
@@ -39,6 +40,7 @@ void Scenario::on_wire(const io::sim::Host& from, std::span<const std::byte> byt
   std::memcpy(&id, &*found.begin() + sizeof kMagic, sizeof id);
   const auto one = traffic_.streams.find(id);
   if (one != traffic_.streams.end() && one->second.spec.from == kOutside) return;
+  if (one != traffic_.streams.end() && one->second.spec.meant.contains(kOutside)) return;
   find("plaintext: stream " + std::to_string(id) + " leaves " + from.name() + " unencrypted");
 }
 
@@ -69,7 +71,7 @@ void Scenario::check_live() {
 // (mesh/hbone), what is read ahead of either end (mesh/io), and a little; the rest is in socket
 // buffers.
 void Scenario::check_stalled() {
-  constexpr std::size_t kMesh = (256 + 128 + 2 * 64 + 64) * 1024;
+  constexpr std::size_t kMesh = (256 + 240 + 480 + 64 + 64) * 1024;
   const std::size_t most = kMesh + 2 * (options_.send_buffer + options_.receive_buffer);
   for (const auto& [id, one] : traffic_.streams) {
     if (one.stalled_until <= world_.now() || one.client_sent < most) continue;

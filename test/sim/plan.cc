@@ -31,7 +31,9 @@ void Scenario::plan() {
   if (below(2) == 0) plan_network();
   if (below(3) != 0) plan_policies();
   if (below(2) == 0) plan_denials();
-  if (below(2) == 0) plan_pods();
+  if (below(3) == 0) plan_strict();
+  plan_outside();
+  if (below(2) == 0 && !passthrough_) plan_pods();
   if (below(2) == 0) plan_control();
   if (below(3) == 0) plan_restart();
 }
@@ -53,9 +55,10 @@ void Scenario::plan_streams() {
     spec.slow_client = below(8) == 0;
     spec.slow_server = below(8) == 0;
     const bool by_address = spec.from == kOutside || (to < kPods && below(4) == 0);
-    spec.to = {virtual_ip(to), kServicePort};
+    const bool v6 = below(3) == 0;
+    spec.to = {virtual_ip(to, v6), kServicePort};
     if (by_address && to >= kPods) continue;
-    if (by_address) spec.to = {pods_[to].ip, kAppPort};
+    if (by_address) spec.to = {pod_ip(to, v6), kAppPort};
     spec.meant = {to};
     if (by_address) {  // whoever has the address by then
       for (int spare = kPods; spare < kPods + kSpares; ++spare) spec.meant.insert(spare);
@@ -81,6 +84,32 @@ void Scenario::plan_stalls() {
     at(slowest_update_ + within(1s), [this, spec] { open_stream(spec); });
   }
   note("stalled streams");
+}
+
+// Nobody without an identity, anywhere; and sometimes back.
+void Scenario::plan_strict() {
+  const io::Duration when = within(active_);
+  at(when, [this] { set_mesh_strict(true); });
+  if (below(2) == 0) at(when + within(active_), [this] { set_mesh_strict(false); });
+  note("STRICT for all after " + seconds(when));
+}
+
+// To what is off the mesh: passed, or refused.
+void Scenario::plan_outside() {
+  if (passthrough_) note("unknown destinations pass");
+  for (int i = 0; i < 3; ++i) {
+    const bool v6 = below(2) == 0;
+    const StreamSpec spec{
+        .from = static_cast<int>(below(kPods)),
+        .meant = passthrough_ ? std::set{kOutside} : std::set<int>{},
+        .to = {*net::IpAddress::parse(v6 ? "fd00:99::1" : "192.168.99.1"), kAppPort},
+        .upload = below(200'000),
+        .download = below(200'000),
+        .order = static_cast<Order>(below(3))};
+    at(within(active_), [this, spec] {
+      if (pods_[spec.from].alive) open_stream(spec);
+    });
+  }
 }
 
 void Scenario::plan_network() {
@@ -142,6 +171,15 @@ void Scenario::plan_denials() {
 
 // Responses that are partly nonsense: what is good in them counts, and nothing else changes.
 void Scenario::plan_control() {
+  if (below(2) == 0) {
+    const io::Duration when = within(active_);
+    at(when, [this] {
+      for (int node = 0; node < kNodes; ++node) {
+        send_in_turn(node, {Response{.delta = everything()}}, 0ms);
+      }
+    });
+    note("control comes back after " + seconds(when));
+  }
   const std::size_t responses = 1 + below(3);
   for (std::size_t i = 0; i < responses; ++i) {
     at(within(active_), [this] {

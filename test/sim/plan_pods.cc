@@ -44,7 +44,9 @@ void Scenario::reuse_address(int victim, int spare) {
   const io::Duration moves = 50ms + within(50ms);
   at(moves, [this, victim, spare] {
     world_.move_address(pods_[victim].ip, *pods_[spare].host);
+    world_.move_address(pods_[victim].ip6, *pods_[spare].host);
     pods_[spare].ip = pods_[victim].ip;
+    pods_[spare].ip6 = pods_[victim].ip6;
     pods_[spare].alive = true;
   });
   at(moves + within(50ms),
@@ -55,6 +57,7 @@ void Scenario::reuse_address(int victim, int spare) {
     workload::Delta gone;
     gone.removed.push_back("K//Pod/ns" + std::to_string(victim) + "/pod" + std::to_string(victim));
     pods_[spare].ip = pods_[victim].ip;
+    pods_[spare].ip6 = pods_[victim].ip6;
     workload::Delta come = workload::test::delta(pod_line(spare));
     if (!in_two) come.removed = gone.removed;
     for (int node = 0; node < kNodes; ++node) {
@@ -128,15 +131,6 @@ void Scenario::restart(int node, io::Duration gap) {
 // SIGKILL: nothing is drained; pods go on, without a ztunnel for a while.
 void Scenario::kill(int node, io::Duration gap) {
   ++restarting_;
-  for (auto& [id, one] : traffic_.streams) {
-    const bool server_here =
-        std::ranges::any_of(one.spec.meant, [&](int pod) { return pods_[pod].node == node; });
-    // A client off the mesh speaks to the server's ztunnel itself.
-    const bool client_here =
-        one.spec.from == kOutside ? server_here : pods_[one.spec.from].node == node;
-    one.killed.beside_client |= client_here && !one.client_over;
-    one.killed.beside_server |= server_here && (one.server_open || !one.client_over);
-  }
   nodes_[node]->kill();
   at(gap, [this, node] {
     nodes_[node]->start();

@@ -12,12 +12,13 @@ using namespace std::chrono_literals;
 
 net::IpAddress ip(const std::string& text) { return *net::IpAddress::parse(text); }
 
-ztunnel::Config node_config(int number) {
+ztunnel::Config node_config(int number, bool passthrough) {
   ztunnel::Config config;
   config.node_name = "node" + std::to_string(number);
   config.workers = 2;
   config.dns_proxy = false;
-  config.unknown_destinations = ztunnel::UnknownDestinations::kRefuse;
+  config.unknown_destinations = passthrough ? ztunnel::UnknownDestinations::kPassthrough
+                                            : ztunnel::UnknownDestinations::kRefuse;
   config.termination_deadline = 500ms;
   config.pool_idle_release = 2s;
   config.ready_deadline = 5s;
@@ -82,9 +83,11 @@ bool Scenario::run_until(io::Duration limit, const std::function<bool()>& condit
 
 std::string Scenario::pod_line(int pod) const {
   const std::string number = std::to_string(pod);
-  return "pod ns" + number + "/pod" + number + " " + pods_[pod].ip.to_string() + " sa=sa" + number +
-         " node=node" + std::to_string(pods_[pod].node) + " hbone services=ns" + number + "/svc" +
-         number + ".example:80>8080\n";
+  const bool lists = pods_[pod].rule.listed && pods_[pod].rule.kind != Rule::Kind::kOpen;
+  return "pod ns" + number + "/pod" + number + " " + pods_[pod].ip.to_string() + "," +
+         pods_[pod].ip6.to_string() + " sa=sa" + number + " node=node" +
+         std::to_string(pods_[pod].node) + (lists ? " policies=" + policy_key(pod, true) : "") +
+         " hbone services=ns" + number + "/svc" + number + ".example:80>8080\n";
 }
 
 void Scenario::set_up() {
@@ -94,17 +97,14 @@ void Scenario::set_up() {
   stalls_ = below(4) == 0;
   if (stalls_) {  // short also as an unlucky round trip shows it
     path_ = {.delay = within(100us), .jitter = 0us, .bytes_per_second = 125'000'000};
-    io::sim::Faults faults = options_.faults;
-    faults.slow_turn = faults.segment_lost = 0;
-    world_.set_faults(faults);
   }
+  passthrough_ = below(3) == 0;
   world_.set_default_link(path_);
-  std::string resources;
   for (int node = 0; node < kNodes; ++node) {
     const auto address = ip("192.168.77." + std::to_string(node + 1));
     node_hosts_.push_back(&world_.add_host("node" + std::to_string(node), {address}));
-    nodes_.push_back(
-        std::make_unique<ZtunnelNode>(world_, *node_hosts_.back(), ca_, log_, node_config(node)));
+    nodes_.push_back(std::make_unique<ZtunnelNode>(world_, *node_hosts_.back(), ca_, log_,
+                                                   node_config(node, passthrough_)));
   }
   for (int i = 0; i < kPods + kSpares; ++i) {
     Pod& pod = pods_.emplace_back();
@@ -112,7 +112,8 @@ void Scenario::set_up() {
     std::vector<net::IpAddress> addresses;
     if (i < kPods) {
       pod.ip = ip("10.244." + std::to_string(pod.node) + "." + std::to_string(10 + i));
-      addresses.push_back(pod.ip);
+      pod.ip6 = ip("fd00:10:244:" + std::to_string(pod.node) + "::" + std::to_string(10 + i));
+      addresses = {pod.ip, pod.ip6};
     }
     pod.host = &world_.add_host("pod" + std::to_string(i), addresses);
     pod.host->capture({.outbound = ztunnel::kOutboundPort,
@@ -120,27 +121,25 @@ void Scenario::set_up() {
                        .inbound_except = ztunnel::kHbonePort});
     pod.app = std::make_unique<App>(world_, *pod.host, traffic_, i);
     pod.app->serve();
-    const std::string number = std::to_string(i);
-    resources += "service ns" + number + "/svc" + number + ".example 10.96.0." +
-                 std::to_string(i + 1) + " ports=80>8080\n";
-    if (i < kPods) resources += pod_line(i);
+    pod.rule = i >= kPods && below(3) != 0 ? Rule{} : random_rule();
+    if (i >= kPods) pod.rule.listed = false;
   }
-  outside_ = std::make_unique<App>(world_, world_.add_host("outside", {ip("192.168.99.1")}),
-                                   traffic_, kOutside);
+  outside_ = std::make_unique<App>(
+      world_, world_.add_host("outside", {ip("192.168.99.1"), ip("fd00:99::1")}), traffic_,
+      kOutside);
   outside_->serve();
-  workload::Delta all = workload::test::delta(resources);
-  all.addresses_complete = all.policies_complete = true;
-  std::map<int, Rule> rules;
+  Response first;
   for (int i = 0; i < kPods + kSpares; ++i) {
-    rules[i] = i >= kPods && below(3) != 0 ? Rule{} : random_rule();
-    if (auto policy = rules[i].policy(i)) all.policies.push_back(std::move(policy));
+    first.begins[i] = pods_[i].rule;
+    first.ends.insert(i);
+    pods_[i].alive = i < kPods;
   }
+  first.delta = everything();
   for (const auto& node : nodes_) {
     node->start();
-    at(within(300ms), [raw = node.get(), all, rules] { raw->deliver(all, rules); });
+    at(within(300ms), [raw = node.get(), first] { raw->deliver(first); });
   }
   for (int i = 0; i < kPods; ++i) {
-    pods_[i].alive = true;
     at(within(200ms), [this, i] { nodes_[pods_[i].node]->add_pod(i, *pods_[i].host); });
   }
   run_for(310ms);
@@ -148,9 +147,11 @@ void Scenario::set_up() {
 
 Rule Scenario::random_rule() {
   static constexpr Rule::Kind kKinds[] = {
-      Rule::Kind::kOpen,  Rule::Kind::kOpen, Rule::Kind::kOpen,   Rule::Kind::kAllow,
-      Rule::Kind::kAllow, Rule::Kind::kDeny, Rule::Kind::kNobody, Rule::Kind::kBroken};
+      Rule::Kind::kOpen,   Rule::Kind::kOpen,   Rule::Kind::kOpen,
+      Rule::Kind::kAllow,  Rule::Kind::kAllow,  Rule::Kind::kDeny,
+      Rule::Kind::kNobody, Rule::Kind::kBroken, Rule::Kind::kStrict};
   Rule rule{.kind = kKinds[below(std::size(kKinds))]};
+  rule.listed = rule.kind != Rule::Kind::kOpen && below(3) == 0;
   if (rule.kind == Rule::Kind::kAllow || rule.kind == Rule::Kind::kDeny) {
     rule.pods.insert(static_cast<int>(below(kPods + kSpares)));
     for (int i = 0; i < kPods + kSpares; ++i) {
@@ -160,31 +161,110 @@ Rule Scenario::random_rule() {
   return rule;
 }
 
-// Each node hears of it later, and responses of the two kinds overtake each other.
-void Scenario::send_update(const workload::Delta& delta, const std::map<int, Rule>& rules) {
-  for (int node = 0; node < kNodes; ++node) {
-    send_update(node, within(slowest_update_), delta, rules);
+// All that there is, as a control plane says it that has just come back.
+workload::Delta Scenario::everything() const {
+  std::string resources;
+  workload::Delta all;
+  for (int i = 0; i < kPods + kSpares; ++i) {
+    const std::string number = std::to_string(i);
+    resources += "service ns" + number + "/svc" + number + ".example " + virtual_ip(i).to_string() +
+                 "," + virtual_ip(i, true).to_string() + " ports=80>8080\n";
+    if (pods_[i].alive) resources += pod_line(i);
   }
+  all = workload::test::delta(resources);
+  for (int i = 0; i < kPods + kSpares; ++i) {
+    if (auto policy = pods_[i].rule.policy(i)) all.policies.push_back(std::move(policy));
+  }
+  if (mesh_strict_) all.policies.push_back(mesh_strict_policy());
+  all.addresses_complete = all.policies_complete = true;
+  return all;
 }
 
-void Scenario::send_update(int node, io::Duration after, const workload::Delta& delta,
-                           const std::map<int, Rule>& rules) {
+// Each node hears of it later, and responses of the two kinds overtake each other.
+void Scenario::send_update(const workload::Delta& delta) {
+  for (int node = 0; node < kNodes; ++node) send_update(node, within(slowest_update_), delta);
+}
+
+void Scenario::send_update(int node, io::Duration after, const workload::Delta& delta) {
   const bool policies = !delta.policies.empty() || !delta.removed_policies.empty();
   io::TimePoint& due = last_due_[{node, policies}];
   due = std::max(due + 1us, world_.now() + after);
-  at(due - world_.now(), [raw = nodes_[node].get(), delta, rules] { raw->deliver(delta, rules); });
+  at(due - world_.now(), [raw = nodes_[node].get(), delta] { raw->deliver({.delta = delta}); });
 }
 
-net::IpAddress Scenario::virtual_ip(int pod) { return ip("10.96.0." + std::to_string(pod + 1)); }
-
-void Scenario::set_rule(int pod, const Rule& rule) {
-  workload::Delta delta;
-  if (auto policy = rule.policy(pod)) {
-    delta.policies.push_back(std::move(policy));
-  } else {
-    delta.removed_policies.push_back("ns" + std::to_string(pod) + "/rule");
+void Scenario::send_in_turn(int node, const std::vector<Response>& responses, io::Duration apart) {
+  io::TimePoint& addresses = last_due_[{node, false}];
+  io::TimePoint& policies = last_due_[{node, true}];
+  io::TimePoint due = std::max({addresses, policies, world_.now() + within(slowest_update_ / 3)});
+  for (const Response& response : responses) {
+    due += 1us + within(apart);
+    at(due - world_.now(), [raw = nodes_[node].get(), response] { raw->deliver(response); });
   }
-  send_update(delta, {{pod, rule}});
+  addresses = policies = due;
+  // What is held for the others for too long.
+  const io::Duration over = due - world_.now() + workload::kPolicyWait + 1ms;
+  at(over, [raw = nodes_[node].get()] { raw->expire(); });
+  at(due - world_.now() + workload::kUnlistWait + 1ms,
+     [raw = nodes_[node].get()] { raw->expire(); });
+}
+
+net::IpAddress Scenario::virtual_ip(int pod, bool v6) {
+  return ip((v6 ? "fd00:10:96::" : "10.96.0.") + std::to_string(pod + 1));
+}
+
+// A policy of the namespace is one response. One that the workload lists takes two or three, in the
+// order of the incumbent's control plane (workloads first) or of our own (new policies, workloads,
+// what is gone).
+void Scenario::set_rule(int pod, Rule rule) {
+  const Rule last = pods_[pod].rule;
+  rule.mesh_strict = mesh_strict_;
+  rule.listed = rule.listed && rule.kind != Rule::Kind::kOpen;
+  pods_[pod].rule = rule;
+  workload::Delta added, gone, address;
+  if (auto policy = rule.policy(pod)) added.policies.push_back(std::move(policy));
+  const bool replaces = last.kind != Rule::Kind::kOpen &&
+                        (rule.kind == Rule::Kind::kOpen || last.listed != rule.listed);
+  if (replaces) gone.removed_policies.push_back(policy_key(pod, last.listed));
+  if (pods_[pod].alive && (rule.listed || last.listed)) {
+    address = workload::test::delta(pod_line(pod));
+  }
+  for (int node = 0; node < kNodes; ++node) {
+    std::vector<Response> responses;
+    io::Duration apart = slowest_update_ / 3;
+    if (below(2) == 0) {
+      // It says both in one breath; nobody could wait for longer for what may never come.
+      if (last.listed) apart = workload::kUnlistWait / 2;
+      workload::Delta policies = added;
+      policies.removed_policies = gone.removed_policies;
+      if (!address.empty()) responses.push_back({.delta = address});
+      responses.push_back({.delta = policies});
+    } else {
+      for (const workload::Delta& one : {added, address, gone}) {
+        if (!one.empty()) responses.push_back({.delta = one});
+      }
+      if (responses.empty()) responses.emplace_back();
+    }
+    responses.front().begins = {{pod, rule}};
+    responses.back().ends = {pod};
+    send_in_turn(node, responses, apart);
+  }
+}
+
+policy::PolicyPtr Scenario::mesh_strict_policy() {
+  return workload::test::delta("policy root/strict: deny global !principal=*\n").policies.front();
+}
+
+void Scenario::set_mesh_strict(bool strict) {
+  mesh_strict_ = strict;
+  Response response;
+  if (strict) response.delta.policies.push_back(mesh_strict_policy());
+  if (!strict) response.delta.removed_policies.push_back("root/strict");
+  for (int pod = 0; pod < kPods + kSpares; ++pod) {
+    pods_[pod].rule.mesh_strict = strict;
+    response.begins[pod] = pods_[pod].rule;
+    response.ends.insert(pod);
+  }
+  for (int node = 0; node < kNodes; ++node) send_in_turn(node, {response}, 0ms);
 }
 
 Stream& Scenario::open_stream(StreamSpec spec) {
@@ -192,7 +272,8 @@ Stream& Scenario::open_stream(StreamSpec spec) {
   const int from = spec.from;
   Stream& one = traffic_.streams[spec.id];
   one.spec = std::move(spec);
-  one.from_ip = from == kOutside ? ip("192.168.99.1") : pods_[from].ip;
+  const bool v6 = one.spec.to.ip.is_v6();
+  one.from_ip = from == kOutside ? ip(v6 ? "fd00:99::1" : "192.168.99.1") : pod_ip(from, v6);
   (from == kOutside ? *outside_ : *pods_[from].app).open(one);
   return one;
 }

@@ -32,7 +32,8 @@ class Scenario {
  private:
   struct Pod {
     int node = 0;
-    net::IpAddress ip;
+    net::IpAddress ip, ip6;
+    Rule rule;  // as control sent it last
     io::sim::Host* host = nullptr;
     std::unique_ptr<App> app;
     bool alive = false;  // its application runs, the agent has told of it
@@ -50,6 +51,8 @@ class Scenario {
   void plan_policies();
   void plan_denials();
   void plan_control();
+  void plan_strict();
+  void plan_outside();
   void note(const std::string& what) { plan_ += plan_.empty() ? what : ", " + what; }
 
   // plan_pods.cc
@@ -77,14 +80,23 @@ class Scenario {
   bool run_until(io::Duration limit, const std::function<bool()>& condition);
   void heal();
   void shut_down();
-  void send_update(const workload::Delta& delta, const std::map<int, Rule>& rules = {});
-  void send_update(int node, io::Duration after, const workload::Delta& delta,
-                   const std::map<int, Rule>& rules = {});
-  void set_rule(int pod, const Rule& rule);
+  using Response = ZtunnelNode::Response;
+  void send_update(const workload::Delta& delta);
+  void send_update(int node, io::Duration after, const workload::Delta& delta);
+  // In this order, each at the node before the next one is sent.
+  void send_in_turn(int node, const std::vector<Response>& responses, io::Duration apart);
+  void set_rule(int pod, Rule rule);
+  void set_mesh_strict(bool strict);
+  workload::Delta everything() const;
+  static policy::PolicyPtr mesh_strict_policy();
   Stream& open_stream(StreamSpec spec);
   std::string pod_line(int pod) const;
   Rule random_rule();
-  static net::IpAddress virtual_ip(int pod);  // of its service
+  // Of its service; of a pod itself.
+  static net::IpAddress virtual_ip(int pod, bool v6 = false);
+  net::IpAddress pod_ip(int pod, bool v6 = false) const {
+    return v6 ? pods_[pod].ip6 : pods_[pod].ip;
+  }
   std::uint64_t below(std::uint64_t bound) { return world_.random() % bound; }
   io::Duration within(io::Duration most);
   void find(const std::string& what) { traffic_.findings.add(what); }
@@ -100,6 +112,8 @@ class Scenario {
   std::vector<std::unique_ptr<ZtunnelNode>> nodes_;
   std::multimap<io::TimePoint, std::function<void()>> actions_;
   std::vector<std::pair<io::sim::Host*, io::sim::Host*>> cut_;
+  bool passthrough_ = false;  // unknown destinations are passed, not refused
+  bool mesh_strict_ = false;
   // When the last response of each kind (addresses, policies) reaches each node.
   std::map<std::pair<int, bool>, io::TimePoint> last_due_;
   io::Duration slowest_update_{};

@@ -1,7 +1,6 @@
 #include "test/sim/ztunnel_node.h"
 
 #include "mesh/io/timer.h"
-#include "mesh/workload/directory_builder.h"
 
 namespace mesh::sim {
 
@@ -71,7 +70,7 @@ void ZtunnelNode::stop() {
 void ZtunnelNode::forget() {
   MESH_CHECK(over_);
   life_.reset();
-  for (auto& [pod, history] : rules_) history.all_applied(world_.now());
+  restarted();
 }
 
 void ZtunnelNode::kill() {
@@ -83,7 +82,7 @@ void ZtunnelNode::kill() {
   graveyard.emplace_back(std::move(ring_), std::move(life_));
   ring_ = *host_.make_ring();
   ca_.ring = ring_.get();
-  for (auto& [pod, history] : rules_) history.all_applied(world_.now());
+  restarted();
 }
 
 io::Task<void> ZtunnelNode::live(Life& life) {
@@ -92,7 +91,7 @@ io::Task<void> ZtunnelNode::live(Life& life) {
   life.started = true;
   life.feeds.spawn(life.store.run());
   life.feeds.spawn(life.node.tend());
-  if (directory_) publish();
+  if (order_.directory() != nullptr) publish();
   for (const auto& [number, netns] : pods_) life.feeds.spawn(add_one(number, netns));
   life.node.set_agent_ready(true);
   (void)co_await life.stop.wait();
@@ -131,21 +130,43 @@ void ZtunnelNode::remove_pod(int number) {
   });
 }
 
-void ZtunnelNode::deliver(const workload::Delta& delta, const std::map<int, Rule>& rules) {
-  workload::DirectoryBuilder builder(directory_);
-  builder.apply(delta);
-  directory_ = std::move(builder).build();
-  for (const auto& [pod, rule] : rules) rules_[pod].published(rule, world_.now());
+void ZtunnelNode::deliver(const Response& response) {
+  order_.take(response.delta, ++responses_, world_.now().time_since_epoch());
+  for (const auto& [pod, rule] : response.begins) rules_[pod].published(rule, world_.now());
+  for (const int pod : response.ends) ended_[pod][responses_] = rules_[pod].size() - 1;
+  publish_soon();
+}
+
+void ZtunnelNode::expire() {
+  const auto now = world_.now().time_since_epoch();
+  const auto deadline = order_.deadline();
+  if (!deadline || *deadline > now) return;
+  (void)order_.expire(now);
+  publish_soon();
+}
+
+std::vector<std::pair<int, std::size_t>> ZtunnelNode::newest_rules() const {
+  std::vector<std::pair<int, std::size_t>> newest;
+  for (const auto& [pod, ended] : ended_) {
+    const auto beyond = ended.upper_bound(order_.in_force());
+    if (beyond != ended.begin()) newest.emplace_back(pod, std::prev(beyond)->second);
+  }
+  return newest;
+}
+
+void ZtunnelNode::restarted() {
+  for (const auto& [pod, index] : newest_rules()) rules_[pod].applied(index, world_.now());
+}
+
+void ZtunnelNode::publish_soon() {
   ring_->post([this] {
     if (life_ && life_->started) publish();
   });
 }
 
 void ZtunnelNode::publish() {
-  std::vector<std::pair<int, std::size_t>> now_newest;
-  for (const auto& [pod, history] : rules_) now_newest.emplace_back(pod, history.size() - 1);
-  life_->node.publish(directory_, [this, now_newest] {
-    for (const auto& [pod, index] : now_newest) rules_[pod].applied(index, world_.now());
+  life_->node.publish(order_.directory(), [this, newest = newest_rules()] {
+    for (const auto& [pod, index] : newest) rules_[pod].applied(index, world_.now());
   });
 }
 

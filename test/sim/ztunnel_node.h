@@ -4,12 +4,13 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "mesh/identity/certificate_store.h"
 #include "mesh/io/sim.h"
-#include "mesh/workload/delta.h"
+#include "mesh/workload/policy_order.h"
 #include "test/sim/model.h"
 #include "test/support/test_ca.h"
 #include "ztunnel/node.h"
@@ -51,8 +52,16 @@ class ZtunnelNode {
   // The agent.
   void add_pod(int number, io::sim::Host& host);
   void remove_pod(int number);
-  // The control plane: one response. `rules` are the pods whose policy it changes.
-  void deliver(const workload::Delta& delta, const std::map<int, Rule>& rules);
+  // The control plane: one response. `begins`: with it the change to these pods' rules begins;
+  // `ends`: the last part of the change to the last of these pods' rules.
+  struct Response {
+    workload::Delta delta = {};
+    std::map<int, Rule> begins = {};
+    std::set<int> ends = {};
+  };
+  void deliver(const Response& response);
+  // What waited for something else has waited long enough, if it has.
+  void expire();
 
   SimCa& ca() { return ca_; }
   io::Ring& ring() { return *ring_; }
@@ -72,6 +81,11 @@ class ZtunnelNode {
   io::Task<void> add_one(int number, Netns netns);
   io::Task<void> count_connections();
   void publish();
+  void publish_soon();
+  // The rules that are wholly in the Directory of now, by pod.
+  std::vector<std::pair<int, std::size_t>> newest_rules() const;
+  // What is not in it is in no process any more.
+  void restarted();
 
   io::sim::World& world_;
   io::sim::Host& host_;
@@ -82,8 +96,10 @@ class ZtunnelNode {
   std::unique_ptr<Life> life_;
   bool over_ = false;
   std::map<int, Netns> pods_;
-  workload::DirectoryPtr directory_;
+  workload::PolicyOrder order_;
+  std::uint64_t responses_ = 0;
   std::map<int, RuleHistory> rules_;
+  std::map<int, std::map<std::uint64_t, std::size_t>> ended_;  // by pod and response: a rule
 };
 
 }  // namespace mesh::sim

@@ -245,6 +245,7 @@ Result<Done> Backend::finish_sending(int handle) noexcept {
   if (socket.connection == nullptr || socket.connection->half(socket.side).reset) {
     return failed_with_errno(ECONNRESET, "shutdown");
   }
+  socket.reset_unless_finished = false;
   socket.connection->finish(socket.side);
   return Done{};
 }

@@ -112,6 +112,7 @@ SimSocket::Progress SimSocket::advance_accept(Pending& operation) {
     backlog.pop_front();
     internal::SocketSpec spec;
     spec.type = SocketType::kStream;
+    spec.reset_unless_finished = reset_unless_finished;
     spec.congestion_control = congestion_control.value_or("");
     SimSocket& accepted = core.add_socket(std::make_unique<SimSocket>(core, host, spec));
     accepted.exempt = exempt;

@@ -134,6 +134,39 @@ TEST_CASE("a killed process leaves what its kernel does: an end, or a reset when
   CHECK(world.run_until_idle(60s));
 }
 
+Task<void> accept_wary(Ring& ring, bool finish) {
+  ListenOptions options;
+  options.at = at("10.0.0.2:80");
+  options.reset_unless_finished = true;
+  auto listener = Listener::listen(ring, options);
+  REQUIRE(listener.has_value());
+  auto socket = co_await listener->accept();
+  REQUIRE(socket.has_value());
+  std::array<std::byte, 4> memory;
+  const auto got = co_await socket->recv(memory);
+  REQUIRE(got.has_value());
+  if (finish) CHECK(socket->finish_sending().has_value());
+  (void)co_await socket->wait_hang_up();
+  if (!finish) FAIL("a dead process goes on");
+}
+
+TEST_CASE("a killed process resets what it has not finished, and nothing else", "[sim]") {
+  const bool finished = GENERATE(true, false);
+  World world({.seed = 3});
+  Host& client = world.add_host("client", {ip("10.0.0.1")});
+  Host& doomed = world.add_host("doomed", {ip("10.0.0.2")});
+  auto client_ring = client.make_ring();
+  static auto& graveyard = *new std::vector<std::unique_ptr<Ring>>;
+  graveyard.push_back(*doomed.make_ring());
+  Survivor survivor;
+  world.start(*graveyard.back(), accept_wary(*graveyard.back(), finished));
+  world.start(**client_ring, talk_to_the_doomed(**client_ring, "four", survivor));
+  world.run_for(1s);
+  doomed.kill();
+  CHECK(world.run_until_idle(60s));
+  CHECK(survivor.clean == finished);
+}
+
 TEST_CASE("a tap sees what crosses between hosts", "[sim]") {
   World world({.seed = 3});
   Host& client = world.add_host("client", {ip("10.0.0.1")});

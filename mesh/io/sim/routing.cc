@@ -189,7 +189,7 @@ void SimSocket::close(CloseHow how) {
   }
   backlog.clear();
   if (connection == nullptr) return;
-  if (how == CloseHow::kReset) connection->reset(side);
+  if (how == CloseHow::kReset || reset_unless_finished) connection->reset(side);
   connection->abandon(side);
 }
 

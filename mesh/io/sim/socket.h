@@ -34,6 +34,7 @@ struct SimSocket {
         host(at),
         type(spec.type),
         transparent(spec.transparent),
+        reset_unless_finished(spec.reset_unless_finished),
         congestion_control(spec.congestion_control.empty()
                                ? std::nullopt
                                : std::optional<std::string>(spec.congestion_control)) {}
@@ -43,6 +44,7 @@ struct SimSocket {
   int handle = -1;
   internal::SocketType type;
   bool transparent;
+  bool reset_unless_finished;
   bool reuse_port = false;
   std::optional<std::string> congestion_control;  // noted only; none: never asked for
   bool exempt = false;                            // opened by a ring of another host: the proxy

@@ -21,6 +21,17 @@ bool set_option(int fd, int level, int name, int value) noexcept {
   return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
+// What is not finished is reset when the last descriptor goes.
+void linger_zero(int fd) noexcept {
+  const linger now{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
+void linger_not(int fd) noexcept {
+  const linger off{.l_onoff = 0, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof off);
+}
+
 // 0, or the errno.
 int set_transparent(int fd, bool v6) noexcept {
   if (v6 && !set_option(fd, SOL_IPV6, IPV6_TRANSPARENT, 1)) return errno;
@@ -52,6 +63,7 @@ int set_up(int fd, const SocketSpec& spec) noexcept {
     const auto mark = static_cast<int>(*spec.mark);
     if (!set_option(fd, SOL_SOCKET, SO_MARK, mark)) return errno;
   }
+  if (spec.reset_unless_finished) linger_zero(fd);  // accepted connections inherit it
   if (spec.same_host) set_congestion_control(fd, kUnpacedEverywhere);
   if (!spec.congestion_control.empty()) set_congestion_control(fd, spec.congestion_control);
   switch (spec.type) {
@@ -99,11 +111,6 @@ net::SocketAddress name_of(int fd, GetName get_name) noexcept {
   return net::SocketAddress::from_sockaddr(storage).value_or(net::SocketAddress());
 }
 
-void linger_zero(int fd) noexcept {
-  const linger now{.l_onoff = 1, .l_linger = 0};
-  setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-}
-
 }  // namespace
 
 Result<int> Backend::open_socket(const SocketSpec& spec) noexcept {
@@ -119,6 +126,8 @@ void Backend::close(int handle, CloseHow how) noexcept {
 }
 
 Result<Done> Backend::finish_sending(int handle) noexcept {
+  // What was accepted for sending is delivered from now on, also by a close.
+  linger_not(handle);
   if (::shutdown(handle, SHUT_WR) < 0) {
     // The peer's reset came first.
     if (errno == ENOTCONN) return failed_with_errno(ECONNRESET, "shutdown");
