@@ -59,7 +59,9 @@ json decide(const Directory& directory, const Workload& from, const Workload& to
   policy::Connection connection;
   const bool in_mesh = from.tunnel == TunnelProtocol::kHbone;
   if (in_mesh) {
-    if (const auto id = from.identity()) connection.caller = policy::Caller(*id);
+    if (const auto id = from.identity()) {
+      connection.caller = std::make_shared<const policy::Caller>(*id);
+    }
   }
   if (!from.addresses.empty()) connection.source_ip = from.addresses.front();
   if (!to.addresses.empty()) {

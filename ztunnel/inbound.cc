@@ -150,7 +150,7 @@ io::Task<Result<io::Socket>> HboneInbound::reach(const hbone::ConnectRequest& re
   const workload::Directory& directory = *lane_.directory;
   report_.authority = request.authority;
   report_.mutual_tls = true;
-  set_question(policy::Caller(request.peer), request.peer_address.ip, target);
+  set_question(pod_.callers_.of(request.peer), request.peer_address.ip, target);
   report_.source_id = &question->caller->id();
   report_.destination_id = &pod_.spec().id;
   report_.destination = own;

@@ -14,7 +14,7 @@ InboundConnection::InboundConnection(Pod& pod, const net::SocketAddress& from,
   pod_.live_.add(*this);
 }
 
-void InboundConnection::set_question(std::optional<policy::Caller> caller,
+void InboundConnection::set_question(std::shared_ptr<const policy::Caller> caller,
                                      const net::IpAddress& source_ip,
                                      const net::SocketAddress& target) {
   question = std::make_unique<const policy::Connection>(

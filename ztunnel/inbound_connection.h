@@ -17,7 +17,7 @@ class InboundConnection : public LiveConnection {
 
  protected:
   // What to ask the policies, now and with every later snapshot.
-  void set_question(std::optional<policy::Caller> caller, const net::IpAddress& source_ip,
+  void set_question(std::shared_ptr<const policy::Caller> caller, const net::IpAddress& source_ip,
                     const net::SocketAddress& target);
   // Asks the policies of now. Errors: kDenied, kPolicyUnusable, kExhausted.
   Result<policy::Permit> authorize(const workload::Workload& own);

@@ -76,7 +76,7 @@ io::Task<Result<io::Socket>> PlaintextInbound::reach() {
   report_.source = caller_for_labels(directory, lane_.config.network, source, nullptr, {});
   report_.service = service_for_labels(directory, *own, target.port, {});
   report_.open();
-  set_question(std::nullopt, source.ip, target);
+  set_question(nullptr, source.ip, target);
   CO_TRY(const policy::Permit permit, authorize(*own));
   co_return co_await connect(permit, source.ip, target);
 }

@@ -43,6 +43,7 @@ class Outbound : public LiveConnection {
   [[clang::noinline]] io::Task<Result<Done>> carry(hbone::Stream stream);
   [[clang::noinline]] io::Task<Result<Done>> carry(io::Socket socket);
   Route find_way();
+  h2::Headers headers() const;  // of the CONNECT
   Ending ending_of(const Error& error, bool reached) const;
 
   Pod& pod_;
@@ -147,16 +148,8 @@ io::Task<Result<Upstream>> Outbound::reach_through_tunnel(Route& way) {
                              .context = certificate->client,
                              .netns = pod_.spec_.netns.get(),
                              .authority = std::move(way.authority),
-                             .headers = {}};
-  request.headers.push_back({"baggage", hbone::to_header(baggage_of(*report_.source))});
-  request.headers.push_back(
-      {"forwarded",
-       hbone::to_header(hbone::Forwarded{
-           .client = source, .host = way.service ? way.service->key.hostname : std::string()})});
-  request.headers.push_back(
-      {"traceparent", hbone::to_header(hbone::TraceParent{.trace_high = lane_.ring.random(),
-                                                          .trace_low = lane_.ring.random(),
-                                                          .span = lane_.ring.random()})});
+                             .headers = {},
+                             .more_headers = [this] { return headers(); }};
   CO_TRY(hbone::OpenOutcome outcome, co_await lane_.pool.open(request));
   if (!outcome.stream) {
     status_ = outcome.status;
@@ -165,6 +158,19 @@ io::Task<Result<Upstream>> Outbound::reach_through_tunnel(Route& way) {
   Upstream upstream;
   upstream.stream = std::move(outcome.stream);
   co_return upstream;
+}
+
+h2::Headers Outbound::headers() const {
+  const std::string host = report_.service ? report_.service->key.hostname : std::string();
+  h2::Headers headers;
+  headers.push_back({"baggage", hbone::to_header(baggage_of(*report_.source))});
+  headers.push_back(
+      {"forwarded", hbone::to_header(hbone::Forwarded{.client = source, .host = host})});
+  headers.push_back(
+      {"traceparent", hbone::to_header(hbone::TraceParent{.trace_high = lane_.ring.random(),
+                                                          .trace_low = lane_.ring.random(),
+                                                          .span = lane_.ring.random()})});
+  return headers;
 }
 
 io::Task<Result<Done>> Outbound::carry(hbone::Stream stream) {

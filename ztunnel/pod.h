@@ -13,6 +13,7 @@
 #include "mesh/io/socket.h"
 #include "mesh/io/task_scope.h"
 #include "mesh/policy/authorize.h"
+#include "ztunnel/callers.h"
 #include "ztunnel/lane.h"
 #include "ztunnel/live_connections.h"
 
@@ -47,6 +48,7 @@ class Pod final : public hbone::ConnectHandler {
  private:
   friend class Outbound;
   friend class InboundConnection;
+  friend class HboneInbound;
 
   workload::WorkloadPtr workload_for_labels() const;
   bool has_room() const { return live_.size() < kPodConnectionsMax; }
@@ -74,6 +76,7 @@ class Pod final : public hbone::ConnectHandler {
   std::unique_ptr<DnsProxy> dns_;
   hbone::TunnelServer server_;
   LiveConnections live_;
+  Callers callers_;
   io::Event stop_;
   io::Event served_;  // pulses when something served has ended
   io::Duration grace_{};

@@ -48,7 +48,7 @@ std::optional<std::string> refused_by(const workload::Directory& directory,
   if (workload.policies_awaited) return std::nullopt;  // asked again when they have come
   const policy::Selection policies = directory.policies_for(workload);
   for (const OlderConnection& one : connections) {
-    const policy::Connection question{.caller = std::nullopt,
+    const policy::Connection question{.caller = nullptr,
                                       .source_ip = one.remote.ip,
                                       .destination_ip = one.local.ip,
                                       .destination_port = one.local.port};

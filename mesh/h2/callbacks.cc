@@ -318,14 +318,32 @@ int Impl::data_received(StreamId id, std::span<const std::uint8_t> bytes) {
 
 // ---- sending ----
 
+void Impl::offer_data(StreamData& stream) {
+  if (stream.reset || stream.last_read || !stream.answer_sent) return;
+  if (stream.queue.empty() && !stream.finish) return;
+  if (stream.submitted) {
+    nghttp2_session_resume_data(session.get(), stream.id);
+    return;
+  }
+  const nghttp2_data_provider2 provider = provider_of(stream);
+  stream.submitted =
+      nghttp2_submit_data2(session.get(), NGHTTP2_FLAG_END_STREAM, stream.id, &provider) == 0;
+}
+
 nghttp2_ssize Impl::read_data(StreamData& stream, std::size_t length, std::uint32_t* flags) {
   if (stream.reset) return NGHTTP2_ERR_DEFERRED;
   if (!stream.queue.empty()) {
+    const std::size_t size =
+        std::min({length, stream.queue.front().size(), kPieceMax - kFrameHeader});
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    return static_cast<nghttp2_ssize>(
-        std::min({length, stream.queue.front().size(), kPieceMax - kFrameHeader}));
+    if (size == stream.unsent && !stream.finish) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      stream.item_ends = true;
+    }
+    return static_cast<nghttp2_ssize>(size);
   }
   if (!stream.finish) return NGHTTP2_ERR_DEFERRED;
+  stream.item_ends = stream.last_read = true;
   *flags |= NGHTTP2_DATA_FLAG_EOF;
   if (stream.trailers) {
     *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -400,6 +418,10 @@ int Impl::frame_sent(const nghttp2_frame& frame) {
     stream->reset_after_answer.reset();
     return 0;
   }
+  if (frame.hd.type == NGHTTP2_DATA && std::exchange(stream->item_ends, false)) {
+    stream->submitted = false;
+  }
+  offer_data(*stream);
   if (!ends) return 0;
   stream->local_ended = true;
   if (stream->close_after_answer && !stream->remote_ended) {

@@ -14,13 +14,18 @@ namespace {
 constexpr std::size_t kSettingsMax = 7;
 
 nghttp2_nv field(const Header& header) {
+  // What differs each time only drives out of the peer's table what does not.
+  const bool unique = header.name == "traceparent" || header.name == "forwarded";
   // nghttp2 copies; it does not write.
-  return {.name = reinterpret_cast<std::uint8_t*>(const_cast<char*>(header.name.data())),
-          .value = reinterpret_cast<std::uint8_t*>(const_cast<char*>(header.value.data())),
-          .namelen = header.name.size(),
-          .valuelen = header.value.size(),
-          .flags = NGHTTP2_NV_FLAG_NONE};
+  return {
+      .name = reinterpret_cast<std::uint8_t*>(const_cast<char*>(header.name.data())),
+      .value = reinterpret_cast<std::uint8_t*>(const_cast<char*>(header.value.data())),
+      .namelen = header.name.size(),
+      .valuelen = header.value.size(),
+      .flags = static_cast<std::uint8_t>(unique ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE)};
 }
+
+std::uint8_t flags_of(bool end) { return end ? NGHTTP2_FLAG_END_STREAM : NGHTTP2_FLAG_NONE; }
 
 std::vector<nghttp2_nv> fields(const Headers& headers) {
   std::vector<nghttp2_nv> all;
@@ -261,12 +266,11 @@ Result<StreamId> Connection::request(const Headers& headers, bool end) {
   if (next > 0x7fffffff) return failed(Reason::kDraining, "http/2 stream ids");
   StreamData& stream = impl.add(static_cast<StreamId>(next));
   stream.answered = true;
-  stream.finish = end;
+  stream.finish = stream.last_read = end;
   stream.local_ended = false;
   const std::vector<nghttp2_nv> list = fields(headers);
-  nghttp2_data_provider2 provider = provider_of(stream);
-  const StreamId id = nghttp2_submit_request2(impl.session.get(), nullptr, list.data(), list.size(),
-                                              end ? nullptr : &provider, nullptr);
+  const StreamId id = nghttp2_submit_headers(impl.session.get(), flags_of(end), -1, nullptr,
+                                             list.data(), list.size(), nullptr);
   if (id < 0) {
     impl.streams.erase(static_cast<StreamId>(next));
     return failed(Reason::kDraining, "http/2 request");
@@ -301,12 +305,11 @@ Result<Done> Connection::respond(StreamId id, const Headers& headers, bool end) 
     return failed(Reason::kMalformed, "http/2 response");
   }
   stream->answered = true;
-  stream->finish = end;
+  stream->finish = stream->last_read = end;
   stream->close_after_answer = end;
   const std::vector<nghttp2_nv> list = fields(headers);
-  nghttp2_data_provider2 provider = provider_of(*stream);
-  if (nghttp2_submit_response2(impl.session.get(), id, list.data(), list.size(),
-                               end ? nullptr : &provider) != 0) {
+  if (nghttp2_submit_headers(impl.session.get(), flags_of(end), id, nullptr, list.data(),
+                             list.size(), nullptr) != 0) {
     return failed(Reason::kPeerReset, "http/2 response");
   }
   return Done{};
@@ -331,7 +334,7 @@ void Connection::send(StreamId id, tls::Piece payload) {
   MESH_CHECK(stream->answered);
   stream->unsent += payload.size();
   stream->queue.push_back(std::move(payload));
-  nghttp2_session_resume_data(impl_->session.get(), id);
+  impl_->offer_data(*stream);
 }
 
 std::size_t Connection::unsent(StreamId id) const {
@@ -343,7 +346,7 @@ void Connection::finish(StreamId id) {
   StreamData* stream = impl_->find(id);
   if (stream == nullptr || stream->reset || stream->finish) return;
   stream->finish = true;
-  nghttp2_session_resume_data(impl_->session.get(), id);
+  impl_->offer_data(*stream);
 }
 
 void Connection::reset(StreamId id, ErrorCode code) { impl_->submit_reset(id, code); }

@@ -34,6 +34,9 @@ struct StreamData {
   bool answer_sent = false;  // its HEADERS are on the wire
   unsigned interims = 0;     // responses of 1xx that are not
   bool reset = false;        // by us: nothing more goes out
+  bool submitted = false;    // nghttp2 has a DATA item of this stream
+  bool item_ends = false;    // with the frame that is being sent
+  bool last_read = false;    // the last DATA, or the request or answer had none
   std::optional<ErrorCode> reset_after_answer{};
   bool close_after_answer = false;  // RST_STREAM NO_ERROR when the answer is out
 
@@ -119,6 +122,9 @@ struct Connection::Impl final : BudgetWaiter {
   int data_received(StreamId id, std::span<const std::uint8_t> bytes);
   int frame_sent(const nghttp2_frame& frame);
   int stream_closed(StreamId id, std::uint32_t code);
+  // Has nghttp2 ask for DATA if there is any. Its item for it goes when there is none, because most
+  // streams are silent: it would hold 176 bytes.
+  void offer_data(StreamData& stream);
   nghttp2_ssize read_data(StreamData& stream, std::size_t length, std::uint32_t* flags);
   int send_data(StreamData& stream, const nghttp2_frame& frame, const std::uint8_t* header,
                 std::size_t length);

@@ -33,8 +33,7 @@ class SliceQueue {
     if (empty()) clear();
   }
   void clear() {
-    // A burst's memory goes back; a few entries stay.
-    slices_.capacity() > 16 ? std::vector<tls::Slice>().swap(slices_) : slices_.clear();
+    slices_ = std::vector<tls::Slice>();
     taken_ = 0;
   }
 

@@ -173,6 +173,8 @@ void TunnelPool::Impl::start_dial(const OpenRequest& request, std::shared_ptr<Gr
   ++tunnels;
   ++counts.dialled;
   OpenRequest copy = request;
+  copy.headers.clear();
+  copy.more_headers = nullptr;  // what it borrows may be gone before the tunnel is
   tasks.spawn(dial(std::move(copy), std::move(group)));
 }
 
@@ -246,6 +248,9 @@ io::Task<Result<Done>> wait_for_answer(std::shared_ptr<StreamState> state) {
 h2::Headers request_headers(const OpenRequest& request) {
   h2::Headers headers = {{":method", "CONNECT"}, {":authority", request.authority}};
   headers.insert(headers.end(), request.headers.begin(), request.headers.end());
+  if (request.more_headers) {
+    for (h2::Header& header : request.more_headers()) headers.push_back(std::move(header));
+  }
   return headers;
 }
 

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +48,9 @@ struct OpenRequest {
   std::optional<std::uint32_t> mark{};
   std::string authority;
   h2::Headers headers;  // after the pseudo-headers: baggage, forwarded, traceparent, in that order
+  // More of them, made when there is a tunnel: many may wait for one, and hold as little as they
+  // can.
+  std::function<h2::Headers()> more_headers{};
 };
 
 // The peer's answer: a stream if it was 200, else none.

@@ -72,6 +72,7 @@ bool Ring::Impl::has_work() const noexcept {
 }
 
 void Ring::Impl::turn() {
+  ++turns;
   run_inbox();
   timers.fire(now);
   for (int round = 0; round < kRoundsPerTurn && ready_first_ != nullptr; ++round) run_ready();

@@ -40,7 +40,8 @@ struct Ring::Impl {
   TimerHeap timers;
   std::array<BufferPool, kBufferClasses> pools;
   std::unique_ptr<internal::Backend> backend;
-  unsigned parked = 0;  // operations armed ahead of whoever will want their result
+  std::uint64_t turns = 0;  // each enters the kernel once
+  unsigned parked = 0;      // operations armed ahead of whoever will want their result
   bool running = false;
 
  private:

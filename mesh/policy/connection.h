@@ -2,7 +2,7 @@
 // What is known of a connection when a policy is asked about it.
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -26,7 +26,7 @@ class Caller {
 };
 
 struct Connection {
-  std::optional<Caller> caller = {};  // none: plaintext
+  std::shared_ptr<const Caller> caller = {};  // null: plaintext
   net::IpAddress source_ip = {};       // an IPv4-mapped address counts as IPv4
   net::IpAddress destination_ip = {};  // the same
   std::uint16_t destination_port = 0;  // the port that the application listens on

@@ -49,7 +49,7 @@ bool field_alone_holds(Values Match::*field, const Match& match, const Connectio
 // Why `match` does not hold for `connection`.
 std::string why_not(const Match& match, const Connection& connection) {
   if (match.empty()) return "a match without fields never holds";
-  const std::optional<Caller>& caller = connection.caller;
+  const std::shared_ptr<const Caller>& caller = connection.caller;
   const std::string port = "port " + std::to_string(connection.destination_port);
   const std::string principal = caller ? "principal " + caller->principal() : "no identity";
   const std::string ns = caller ? "namespace " + caller->id().ns() : "no identity";

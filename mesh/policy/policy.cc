@@ -10,7 +10,7 @@ bool any_matches(const std::vector<StringMatch>& values, std::string_view text) 
 }
 
 bool any_is_caller(const std::vector<ServiceAccountMatch>& values,
-                   const std::optional<Caller>& caller) {
+                   const std::shared_ptr<const Caller>& caller) {
   if (!caller) return false;
   return std::ranges::any_of(values, [&](const ServiceAccountMatch& one) {
     return one.ns == caller->id().ns() && one.service_account == caller->id().service_account();
@@ -68,7 +68,7 @@ bool Match::empty() const {
 
 bool Match::holds_for(const Connection& connection) const {
   if (empty()) return false;
-  const std::optional<Caller>& caller = connection.caller;
+  const std::shared_ptr<const Caller>& caller = connection.caller;
   const std::string_view ns = caller ? std::string_view(caller->id().ns()) : std::string_view();
   return field_holds(destination_ports, not_destination_ports,
                      [&](const auto& ports) {

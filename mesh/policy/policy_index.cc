@@ -122,7 +122,7 @@ const Policy* PolicyIndex::first(const ByCaller& among, const Connection& connec
     if (map.empty()) return;
     if (const auto found = map.find(key); found != map.end()) look(found->second);
   };
-  const Caller* caller = connection.caller ? &*connection.caller : nullptr;
+  const Caller* caller = connection.caller.get();
   look(among.anyone);
   look_in(among.by_port, connection.destination_port);
   look_in(among.by_namespace,

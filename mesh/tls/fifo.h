@@ -25,15 +25,10 @@ class Fifo {
   }
   void clear() noexcept {
     head_ = 0;
-    if (items_.capacity() <= kKept) {
-      items_.clear();
-    } else {
-      items_ = std::vector<T>();
-    }
+    items_ = std::vector<T>();
   }
 
  private:
-  static constexpr std::size_t kKept = 1;
   std::vector<T> items_;
   std::size_t head_ = 0;
 };

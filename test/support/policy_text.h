@@ -182,7 +182,7 @@ inline Connection connection(std::string_view text) {
   const std::string_view ns = take_until(who, "/");
   const auto id = net::SpiffeId::make("cluster.local", ns, who);
   MESH_CHECK(id.has_value());
-  connection.caller = Caller(*id);
+  connection.caller = std::make_shared<const Caller>(*id);
   return connection;
 }
 
