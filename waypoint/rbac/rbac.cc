@@ -101,11 +101,28 @@ Truth eval_filter_state(const RbacNode& node, const Subject& subject) {
   return truth(!text.empty() && node.text && node.text->matches(text));
 }
 
+// A header that occurs several times is its values joined, and it is each of them, as whoever reads
+// it next sees it. Where that makes a difference nothing is known.
+Truth eval_header(const config::HeaderMatch& match, const http::Request& request) {
+  const bool joined = match.holds_for(http::header_text(request, match.name).value());
+  const h2::Header* first = nullptr;
+  for (const h2::Header& header : request.headers) {
+    if (header.name != match.name) continue;
+    const bool several = first != nullptr;
+    if (first == nullptr) first = &header;
+    if (several &&
+        (match.holds_for(first->value) != joined || match.holds_for(header.value) != joined)) {
+      return Truth::kUnknown;
+    }
+  }
+  return truth(joined);
+}
+
 Truth eval_request(const RbacNode& node, const Subject& subject) {
   if (subject.request == nullptr) return Truth::kUnknown;
   const http::Request& request = *subject.request;
   if (node.kind == RbacNode::Kind::kHeader) {
-    return truth(node.header.holds_for(http::header_text(request, node.header.name).value()));
+    return eval_header(node.header, request);
   }
   if (node.kind == RbacNode::Kind::kPathTemplate) {
     return truth(node.path_template.matches(request.path_only()));

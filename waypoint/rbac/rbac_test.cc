@@ -157,6 +157,34 @@ TEST_CASE("on a connection without requests, a DENY that asks for one denies, an
           .enforced.allowed());
 }
 
+TEST_CASE("a header said twice evades no DENY and earns no ALLOW") {
+  World world;
+  struct Row {
+    std::vector<const char*> values;
+    bool denied;   // by DENY of "bad"
+    bool allowed;  // by ALLOW of "good"
+  };
+  for (const Row& row : {Row{{"bad"}, true, false}, Row{{"bad", "x"}, true, false},
+                         Row{{"x", "bad"}, true, false}, Row{{"x", "y", "bad", "z"}, true, false},
+                         Row{{"good"}, false, true}, Row{{"good", "x"}, false, false},
+                         Row{{"x", "good"}, false, false}, Row{{"x", "y"}, false, false}}) {
+    world.request.headers.clear();
+    for (const char* value : row.values) world.request.headers.push_back({"x-user", value});
+    INFO(row.values.size() << " values, " << row.values[0]);
+    CHECK(decide(filter(Action::kDeny, {policy("p", header("x-user", "bad"), any())}),
+                 world.subject())
+              .enforced.allowed() != row.denied);
+    CHECK(decide(filter(Action::kAllow, {policy("p", header("x-user", "good"), any())}),
+                 world.subject())
+              .enforced.allowed() == row.allowed);
+    // Nor by asking for the opposite.
+    CHECK_FALSE(
+        decide(filter(Action::kAllow, {policy("p", none(header("x-user", row.values[0])), any())}),
+               world.subject())
+            .enforced.allowed());
+  }
+}
+
 TEST_CASE("shadow rules report and decide nothing") {
   const World world;
   config::RbacFilter shadowed = filter(Action::kAllow, {policy("p", any(), any())});

@@ -95,6 +95,11 @@ const Forward* Decision::forward() const {
 }
 
 const VirtualHost* find_host(const RouteTable& table, std::string_view authority) {
+  // A service's table: one host for everything.
+  if (table.hosts.size() == 1 && table.hosts[0].domains.size() == 1 &&
+      table.hosts[0].domains[0] == "*") {
+    return &table.hosts[0];
+  }
   const std::string host =
       config::to_lower(table.ignore_port_in_host ? without_port(authority) : authority);
   const VirtualHost* best = nullptr;
