@@ -244,6 +244,10 @@ std::vector<Attack> claim_attacks() {
   say("no issuer", claims(R"("iss":"https://issuer.example",)", ""));
   say("issuer twice", claims(R"("iss":)", R"("iss":"https://evil.example","iss":)"));
   say("group twice", claims(R"("group":)", R"("group":"user","group":)"));
+  say("issuer twice, the good one first",
+      claims(R"("sub":)", R"("iss":"https://evil.example","sub":)"));
+  say("group twice, the good one first", claims("\"admin\"", R"("admin","group":"user")"));
+  say("subject twice", claims(R"("sub":"ann")", R"("sub":"ann","sub":"eve")"));
   say("another audience", claims(R"("aud":"web")", R"("aud":"mail")"));
   say("audience that begins the same", claims(R"("aud":"web")", R"("aud":"web.evil")"));
   say("audience with white space", claims(R"("aud":"web")", R"("aud":" web")"));
