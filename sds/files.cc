@@ -138,6 +138,11 @@ std::string bootstrap_file(const Config& config, const std::string& host, unsign
                       {{"@type",
                         "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3."
                         "InternalListener"}}}}})},
+      // What control checks regular expressions against (control/envoy/checks.h).
+      {"layered_runtime",
+       {{"layers",
+         json::array({{{"name", "weft"},
+                       {"static_layer", {{"re2.max_program_size.error_level", 32768}}}}})}}},
       {"dynamic_resources",
        {{"lds_config", ads},
         {"cds_config", ads},

@@ -4,6 +4,7 @@
 
 #include "control/envoy/authorization.h"
 #include "control/envoy/build.h"
+#include "control/envoy/checks.h"
 #include "envoy/jwt_authn.pb.h"
 
 namespace mesh::control {
@@ -22,6 +23,7 @@ void fill_provider(const manifest::JwtRule& rule, jwt::JwtProvider* to) {
   for (const std::string& audience : rule.audiences) to->add_audiences(audience);
   to->mutable_local_jwks()->set_inline_string(rule.jwks.empty() ? std::string(kNoKeys) : rule.jwks);
   for (const manifest::JwtHeader& header : rule.from_headers) {
+    if (!is_header_name(header.name)) continue;  // no request has such a header
     jwt::JwtHeader* from = to->add_from_headers();
     from->set_name(header.name);
     from->set_value_prefix(header.prefix);
@@ -29,12 +31,13 @@ void fill_provider(const manifest::JwtRule& rule, jwt::JwtProvider* to) {
   for (const std::string& param : rule.from_params) to->add_from_params(param);
   for (const std::string& cookie : rule.from_cookies) to->add_from_cookies(cookie);
   to->set_forward(rule.forward);
-  to->set_forward_payload_header(rule.payload_header);
+  if (is_header_name(rule.payload_header)) to->set_forward_payload_header(rule.payload_header);
   to->set_payload_in_metadata("payload");
   to->mutable_normalize_payload_in_metadata()->add_space_delimited_claims("permission");
   to->mutable_normalize_payload_in_metadata()->add_space_delimited_claims("scope");
   to->set_clear_route_cache(true);
   for (const manifest::ClaimHeader& claim : rule.claim_headers) {
+    if (!is_header_name(claim.header)) continue;
     jwt::JwtClaimToHeader* header = to->add_claim_to_headers();
     header->set_header_name(claim.header);
     header->set_claim_name(claim.claim);

@@ -330,6 +330,7 @@ bool add_gateway_routes(Build& build, const CatalogService& service, const Catal
     set_operation(service.host, port.number, to);
     fill_match(from, to->mutable_match());
     fill_action(build, from, port.number, to);
+    keep_route(build, {from.kind, from.metadata->ns, from.metadata->name}, into);
   }
   return true;
 }

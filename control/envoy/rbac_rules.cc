@@ -1,10 +1,12 @@
 #include "control/envoy/rbac_rules.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "control/envoy/checks.h"
 #include "control/envoy/pieces.h"
 #include "envoy/rbac.pb.h"
 #include "envoy/uri_template.pb.h"
@@ -312,7 +314,8 @@ Added add_http_condition(const manifest::Condition& when, RbacSight sight,
   if (sight == RbacSight::kTcp) return Added::kUnseen;
   if (when.key == "remote.ip") {
     add_principal(blocks_of(when.values), blocks_of(when.not_values), fill_remote_ip, into);
-  } else if (const Strings header = keys_after(when.key, "request.headers"); header.size() == 1) {
+  } else if (const Strings header = keys_after(when.key, "request.headers");
+             header.size() == 1 && is_header_name(header.front())) {
     add_principal(
         when.values, when.not_values,
         [&header](const std::string& value, rbac::Principal* to) {
@@ -355,6 +358,14 @@ bool has_http(const manifest::Operation& operation) {
          !operation.not_methods.empty() || !operation.paths.empty() || !operation.not_paths.empty();
 }
 
+bool has_usable_paths(const manifest::Operation& operation) {
+  const auto usable = [](const std::string& path) {
+    return path.find('{') == std::string::npos || is_path_template(path);
+  };
+  return std::all_of(operation.paths.begin(), operation.paths.end(), usable) &&
+         std::all_of(operation.not_paths.begin(), operation.not_paths.end(), usable);
+}
+
 bool has_http(const manifest::Source& source) {
   return !source.request_principals.empty() || !source.not_request_principals.empty() ||
          !source.remote_ip_blocks.empty() || !source.not_remote_ip_blocks.empty();
@@ -386,6 +397,11 @@ bool fill_rule(const manifest::AuthorizationRule& rule, const std::string& ns, R
     if (to->ids_size() == 0) to->add_ids()->set_any(true);
   };
   for (const manifest::Operation& operation : rule.to) {
+    if (!blind && !has_usable_paths(operation)) {
+      // Envoy does not know these paths: all of them, for a DENY.
+      if (!allows) add_permissions(nullptr);
+      continue;
+    }
     if (!(blind && allows && has_http(operation))) add_permissions(&operation);
   }
   for (const manifest::Source& source : rule.from) {

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "control/envoy/build.h"
+#include "control/envoy/checks.h"
 #include "control/envoy/pieces.h"
 #include "envoy/cors.pb.h"
 #include "envoy/previous_hosts.pb.h"
@@ -143,6 +145,25 @@ void set_redirect_status(std::uint16_t status, route::RedirectAction* into) {
 
 void set_operation(const std::string& host, std::uint16_t port, route::Route* into) {
   into->mutable_decorator()->set_operation(host + ":" + std::to_string(port) + "/*");
+}
+
+bool keep_route(Build& build, const manifest::ObjectKey& author, route::VirtualHost* into) {
+  route::Route& last = *into->mutable_routes(into->routes_size() - 1);
+  std::string why;
+  const RouteFault fault = check_route(last, why);
+  if (fault == RouteFault::kNone) return true;
+  if (fault == RouteFault::kMatch) {
+    build.note(author, why + ": its requests are those of the other rules");
+    into->mutable_routes()->RemoveLast();
+    return false;
+  }
+  build.note(author, why + ": its requests are answered 500");
+  route::Route refused;
+  refused.set_name(last.name());
+  *refused.mutable_match() = last.match();
+  refused.mutable_direct_response()->set_status(500);
+  last = std::move(refused);
+  return true;
 }
 
 }  // namespace mesh::control

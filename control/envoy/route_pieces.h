@@ -13,6 +13,7 @@ namespace envoy::config::route::v3 {
 class RedirectAction;
 class Route;
 class RouteAction;
+class VirtualHost;
 }  // namespace envoy::config::route::v3
 namespace envoy::config::core::v3 {
 class HeaderValueOption;
@@ -47,6 +48,12 @@ void set_redirect_status(std::uint16_t status, envoy::config::route::v3::Redirec
 // "web.shop.svc.cluster.local:80/*"
 void set_operation(const std::string& host, std::uint16_t port,
                    envoy::config::route::v3::Route* into);
+
+// After a route was added as the last of `into`: one whose match cannot be used is taken out again,
+// one that cannot do what it says answers 500; either is noted for `author`. False: it was taken
+// out.
+bool keep_route(Build& build, const manifest::ObjectKey& author,
+                envoy::config::route::v3::VirtualHost* into);
 
 // Text that a regular expression takes literally.
 std::string quoted(std::string_view text);

@@ -194,14 +194,14 @@ bool WaypointSession::listeners_settled() const {
 
 std::optional<EnvoyResponse> WaypointSession::next() {
   if (snapshot_ == nullptr) return {};
+  const auto& clusters = of(EnvoyType::kCluster).in_flight;
+  const bool warming = clusters && !clusters->sent.empty();
   for (const EnvoyType type : kEnvoyOrder) {
     const PerType& of_type = of(type);
-    if (!of_type.requested) continue;
-    // Listeners wait for the clusters that they name.
-    if (of_type.in_flight) {
-      if (type == EnvoyType::kCluster && !of_type.in_flight->sent.empty()) return {};
-      continue;
-    }
+    if (!of_type.requested || of_type.in_flight) continue;
+    // Listeners wait for the clusters that they name. Endpoints do not: Envoy acknowledges clusters
+    // only once their endpoints have come.
+    if (warming && !is_named(type)) continue;
     if (auto response = respond(type)) return response;
   }
   return {};

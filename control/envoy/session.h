@@ -6,7 +6,7 @@
 //   - what is named is sent before what names it: clusters, endpoints, listeners, routes; and goes
 //     after it: a cluster or an endpoint leaves only when the listeners without it are acknowledged
 //   - a cluster that is sent anew is followed by its endpoints, changed or not: Envoy warms it with
-//     them
+//     them, and acknowledges it afterwards
 //   - at most one response per type waits for its answer; the next says everything that has changed
 //     since, so a slow client gets fewer messages, not more
 //   - a response that was refused (NACK) is sent again only when its content is another

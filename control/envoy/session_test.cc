@@ -88,6 +88,22 @@ TEST_CASE("listeners wait until the clusters that they name have arrived") {
   CHECK(step(session) == "listener l:1");
 }
 
+TEST_CASE("endpoints do not wait for the clusters' acknowledgement, which waits for them") {
+  for (const bool delta : {true, false}) {
+    WaypointSession session = started(delta);
+    EnvoyRequest endpoints = ask(EnvoyType::kEndpoint);
+    (delta ? endpoints.subscribe : endpoints.names) = {"a"};
+    REQUIRE(session.receive(endpoints));
+    session.update(snapshot(1, {"a:1"}, {"a:1"}, {"l:1"}));
+    const auto clusters = session.next();
+    REQUIRE(clusters);
+    CHECK(step(session, {"a"}) == "endpoint a:1");
+    CHECK_FALSE(session.next());
+    REQUIRE(session.receive(ack(*clusters)));
+    CHECK(step(session) == "listener l:1");
+  }
+}
+
 TEST_CASE("delta: a cluster goes after the listeners that named it") {
   WaypointSession session = started(true);
   session.update(snapshot(1, {"a:1", "b:1"}, {}, {"l:1"}));

@@ -240,7 +240,9 @@ void fill_fault(const manifest::VirtualFault& fault, route::Route* to) {
     if (const auto code = grpc_code(fault.abort_grpc)) {
       filter.mutable_abort()->set_grpc_status(*code);
     } else {
-      filter.mutable_abort()->set_http_status(fault.abort_status);
+      // Envoy takes no other.
+      const bool usable = fault.abort_status >= 200 && fault.abort_status < 600;
+      filter.mutable_abort()->set_http_status(usable ? fault.abort_status : 500);
     }
   }
   pack(filter, &(*to->mutable_typed_per_filter_config())["envoy.filters.http.fault"]);
@@ -303,6 +305,8 @@ void add_route(Build& build, const VirtualService& owner, const VirtualHttp& rul
     to->mutable_match()->set_prefix("/");
   }
   fill_action(build, owner, rule, match, port, to);
+  keep_route(build, {manifest::Kind::kVirtualService, owner.metadata.ns, owner.metadata.name},
+             into);
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 """Stock Envoy as a waypoint that our control plane configures: routes, weights and policy, from a client pod
 through ztunnel, the waypoint and ztunnel again. Skipped where there is no Envoy (`make kubernetes`)."""
+import base64
 import collections
+import hashlib
+import hmac
 import json
 import os
 import pathlib
@@ -79,6 +82,10 @@ def world():
             one["metadata"]["labels"] = {"istio.io/use-waypoint": "waypoint"}
     accounts = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "shop"}}
                 for name in ("client", "other", "web", "waypoint")]
+    for name, port, named in (("bytes", 7000, "tcp"), ("unnamed", 8000, "")):
+        one = service(name, {"app": "web", "version": "v1"}, port, 8080, named)
+        one["metadata"]["labels"] = {"istio.io/use-waypoint": "waypoint"}
+        objects.append(one)
     return [*objects, web, *accounts]
 
 
@@ -146,6 +153,78 @@ def test_policy(lab):
     until(lambda: get(lab, "/", "-X", "DELETE").endswith("200"), "the policy is gone")
 
 
+def test_what_envoy_would_refuse_costs_its_own_route(lab):
+    bad = [{"matches": [{"path": {"type": "RegularExpression", "value": "/(?=x)"}}], "backendRefs": [{"name": "web-v2", "port": 80}]},
+           {"matches": [{"path": {"type": "PathPrefix", "value": "/broken"}}],
+            "filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-set", "value": "a\nb: c"}]}}],
+            "backendRefs": [{"name": "web-v2", "port": 80}]}]
+    apply(lab, {**ROUTE, "spec": {**ROUTE["spec"], "rules": [*bad, *MATCH_RULES]}}, name="route.yaml")
+    until(lambda: get(lab, "/broken").endswith("500"), lambda: get(lab, "/broken"))
+    expect(get(lab, "/any").startswith("v1 ") and get(lab, "/x").startswith("v1 "), "the others serve")
+    apply(lab, POLICY, name="policy.yaml")
+    until(lambda: get(lab, "/", "-X", "DELETE").endswith("403"), "later policies are taken")
+    lab.delete("AuthorizationPolicy", "shop/web")
+    expect("refused resources" not in lab.log("control"), "Envoy refused nothing")
+
+
+def test_virtual_services_and_subsets(lab):
+    lab.delete("HTTPRoute", "shop/web")
+    subsets = [{"name": one, "labels": {"version": one}} for one in ("v1", "v2")]
+    rule = {"apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"host": "web", "subsets": subsets, "trafficPolicy": {
+                "connectionPool": {"http": {"maxRequestsPerConnection": 2}}, "outlierDetection": {"consecutive5xxErrors": 5}}}}
+    virtual = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "web", "namespace": "shop"},
+               "spec": {"hosts": ["web"], "http": [
+                   {"match": [{"uri": {"prefix": "/abort"}}], "fault": {"abort": {"httpStatus": 418, "percentage": {"value": 100}}},
+                    "route": [{"destination": {"host": "web", "subset": "v1"}}]},
+                   {"match": [{"uri": {"prefix": "/away"}}], "redirect": {"uri": "/there", "redirectCode": 307}},
+                   {"match": [{"uri": {"exact": "/two"}}], "route": [{"destination": {"host": "web", "subset": "v2"}}],
+                    "rewrite": {"uri": "/zwei"}},
+                   {"match": [{"uri": {"prefix": "/nobody"}}], "route": [{"destination": {"host": "web", "subset": "v9"}}]},
+                   {"route": [{"destination": {"host": "web", "subset": "v1"}}]}]}}
+    apply(lab, rule, virtual, name="route.yaml")
+    until(lambda: get(lab, "/two") == "v2 GET /zwei - - 200", lambda: get(lab, "/two"))
+    expect(get(lab, "/abort").endswith("418"), f"a fault: {get(lab, '/abort')}")
+    expect(get(lab, "/away").endswith("307"), f"a redirect: {get(lab, '/away')}")
+    expect(get(lab, "/nobody").endswith("503"), f"a subset that is not there: {get(lab, '/nobody')}")
+    expect(get(lab, "/one") == "v1 GET /one - - 200", f"the rest: {get(lab, '/one')}")
+
+
+def test_tokens(lab):
+    keys = json.dumps({"keys": [{"kty": "oct", "kid": "k", "alg": "HS256", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTMyLWJ5dGVz"}]})
+    target = [{"group": "", "kind": "Service", "name": "web"}]
+    apply(lab, {"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": {"name": "web", "namespace": "shop"},
+                "spec": {"targetRefs": target, "jwtRules": [{"issuer": "me", "jwks": keys}]}},
+          {**POLICY, "spec": {"targetRefs": target, "action": "ALLOW", "rules": [
+              {"from": [{"source": {"requestPrincipals": ["me/*"]}}]}, {"to": [{"operation": {"paths": ["/open"]}}]}]}},
+          name="policy.yaml")
+
+    def token(issuer, key=b"secret-secret-secret-secret-32-bytes"):
+        parts = [base64.urlsafe_b64encode(json.dumps(one).encode()).rstrip(b"=")
+                 for one in ({"alg": "HS256", "kid": "k"}, {"iss": issuer, "sub": "somebody", "exp": 4102444800})]
+        signed = hmac.new(key, b".".join(parts), hashlib.sha256).digest()
+        return b".".join([*parts, base64.urlsafe_b64encode(signed).rstrip(b"=")]).decode()
+    until(lambda: get(lab, "/closed").endswith("403"), lambda: get(lab, "/closed"))
+    expect(get(lab, "/open").endswith("200"), "without a token, where none is needed")
+    good = get(lab, "/closed", "-H", f"Authorization: Bearer {token('me')}")
+    expect(good.endswith("200"), f"a good token: {good}")
+    for bad in (token("me", b"another"), token("you"), "garbage"):
+        said = get(lab, "/open", "-H", f"Authorization: Bearer {bad}")
+        expect(said.endswith("401"), f"a bad token: {said}")
+    lab.delete("AuthorizationPolicy", "shop/web")
+    lab.delete("RequestAuthentication", "shop/web")
+
+
+def test_bytes_and_ports_without_a_protocol(lab):
+    for port, url in ((7000, "http://bytes:7000/x"), (8000, "http://unnamed:8000/x")):
+        until(lambda url=url: lab.curl("client", url).stdout.startswith("v1 GET /x"), f"port {port}")
+    apply(lab, {**POLICY, "spec": {"targetRefs": [{"group": "", "kind": "Service", "name": "bytes"}], "action": "DENY", "rules": [
+        {"from": [{"source": {"principals": ["cluster.local/ns/shop/sa/other"]}}]}]}}, name="policy.yaml")
+    until(lambda: lab.curl("other", "http://bytes:7000/x").returncode != 0, "the connection is closed")
+    expect(lab.curl("client", "http://bytes:7000/x").returncode == 0, "client may")
+    lab.delete("AuthorizationPolicy", "shop/web")
+
+
 def test_the_waypoint_speaks_with_its_own_identity(lab):
     apply(lab, {**POLICY, "spec": {"selector": {"matchLabels": {"app": "web"}}, "action": "ALLOW", "rules": [
         {"from": [{"source": {"principals": ["cluster.local/ns/shop/sa/waypoint"]}}]}]}}, name="policy.yaml")
@@ -162,7 +241,7 @@ def test_without_the_waypoint_nothing_passes(lab):
     # and it comes back, now with state-of-the-world discovery
     apply(lab, *waypoint(["--state-of-the-world"]), name="waypoint.yaml")
     until(lambda: get(lab).endswith(" 200"), lambda: f"back: {get(lab)}", 30)
-    until(lambda: get(lab, "/", "-H", "x-version: two") == "v2 GET / - - 200", lambda: get(lab, "/", "-H", "x-version: two"))
+    until(lambda: get(lab, "/two") == "v2 GET /zwei - - 200", lambda: get(lab, "/two"))
 
 
 if __name__ == "__main__":
