@@ -5,6 +5,11 @@
 
 #include "cli/control_client.h"
 #include "cli/explain.h"
+#include "cli/json.h"
+#include "cli/kubernetes/plan.h"
+#include "cli/kubernetes/proxy_config.h"
+#include "cli/kubernetes/rollout.h"
+#include "cli/kubernetes/waypoint.h"
 #include "cli/lab/agent_client.h"
 #include "cli/ztunnel_config.h"
 #include "mesh/base/check.h"
@@ -37,6 +42,22 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       (void)lab::agent_said(text);
       (void)lab::listed_uids(text);
       break;
+    case 'P':
+      for (const ProxyPart part : {ProxyPart::kCluster, ProxyPart::kListener, ProxyPart::kRoute,
+                                   ProxyPart::kEndpoint, ProxyPart::kAll}) {
+        const auto rows = proxy_rows(part, text);
+        if (!rows) continue;
+        for (const auto& row : *rows) MESH_CHECK(row.size() == rows->front().size());
+      }
+      break;
+    case 'K': {  // an object of an API server, whatever it is
+      const nlohmann::json object = parse_json(text);
+      (void)progress_of(object);
+      (void)trouble_of(object);
+      (void)waypoint_state(object);
+      MESH_CHECK(!differs(object, object));
+      break;
+    }
     default:
       for (const DumpPart part : {DumpPart::kWorkload, DumpPart::kService, DumpPart::kPolicy,
                                   DumpPart::kCertificate, DumpPart::kConnections}) {

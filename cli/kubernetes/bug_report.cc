@@ -39,7 +39,7 @@ class Report {
       return;
     }
     for (Json& one : *list) {
-      if (one.contains("metadata")) one["metadata"].erase("managedFields");
+      if (member(one, "metadata").is_object()) one["metadata"].erase("managedFields");
     }
     files[name] = to_text(Json(*list), 1) + "\n";
   }

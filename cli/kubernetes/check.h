@@ -41,6 +41,10 @@ Outcome<Done> check_programs(Cluster& cluster, const std::string& ns, CheckResul
 // Whether what a program logged says why it does not run; "" fix when it does not. Pure.
 CheckResult diagnosis_of(const std::string& log);
 
+// Why weft-cni is not in its node's CNI chain, by what the agent's log says last; "" when it is, or
+// when nothing is said. Pure.
+std::string chain_problem(const std::string& log);
+
 // "6.1.0-32-amd64" is at least 6.1. Pure.
 bool is_kernel_new_enough(const std::string& release);
 

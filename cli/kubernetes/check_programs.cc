@@ -115,6 +115,22 @@ Outcome<Done> diagnose(Cluster& cluster, const Json& pod, CheckResults& results)
   return Done{};
 }
 
+// Whether the agent has its plugin in the node's CNI chain, as it said last.
+Outcome<Done> check_chain(Cluster& cluster, const Json& pod, CheckResults& results) {
+  const std::string path = kPods.path(namespace_of(pod), name_of(pod), "log");
+  const auto log = cluster.page(kube::with_query(path, {{"tailLines", "1000"}}));
+  if (!log) return Done{};  // what hinders the pod is told of already
+  const std::string problem = chain_problem(*log);
+  if (problem.empty()) return Done{};
+  results.push_back({.health = Health::kBad,
+                     .what = "node " + text(member(pod, "spec"), "nodeName") +
+                             ": weft-cni is not in the CNI chain",
+                     .why = problem,
+                     .fix = "pods that start there wait: install the cluster's CNI, or set "
+                            "agent.cni.configDir and agent.cni.binDir to what its runtime reads"});
+  return Done{};
+}
+
 std::string version_of(const Json& workload) {
   return label(workload, "app.kubernetes.io/version");
 }
@@ -142,7 +158,10 @@ Outcome<Done> check_workload(Cluster& cluster, const std::string& ns,
                        .fix = "weft upgrade, or use the weft of that version"});
   }
   TRY(const std::vector<Json> pods, cluster.list(kPods.path(ns), "app=" + std::string(name)));
-  for (const Json& pod : pods) TRY_DO(diagnose(cluster, pod, results));
+  for (const Json& pod : pods) {
+    TRY_DO(diagnose(cluster, pod, results));
+    if (name == std::string_view("weft-agent")) TRY_DO(check_chain(cluster, pod, results));
+  }
   return Done{};
 }
 
@@ -154,6 +173,16 @@ CheckResult diagnosis_of(const std::string& log) {
     return {.health = Health::kBad, .what = {}, .why = symptom.why, .fix = symptom.fix};
   }
   return {};
+}
+
+std::string chain_problem(const std::string& log) {
+  constexpr std::string_view kGood = "weft-cni is in place";
+  constexpr std::string_view kBad = "weft-cni is not in place: ";
+  const std::size_t good = log.rfind(kGood);
+  const std::size_t bad = log.rfind(kBad);
+  if (bad == std::string::npos || (good != std::string::npos && good > bad)) return "";
+  const std::size_t begin = bad + kBad.size();
+  return log.substr(begin, log.find('\n', begin) - begin);
 }
 
 Outcome<Done> check_roles(Cluster& cluster, const std::string& ns, CheckResults& results) {

@@ -40,6 +40,15 @@ TEST_CASE("Kernels that are new enough") {
   CHECK_FALSE(is_kernel_new_enough("linux"));
 }
 
+TEST_CASE("What the agent's log says last of the CNI chain counts") {
+  const std::string good = "info weft-cni is in place in /etc/cni/net.d\n";
+  const std::string bad = "error weft-cni is not in place: no configuration yet\n";
+  CHECK(chain_problem(good).empty());
+  CHECK(chain_problem(bad + good).empty());
+  CHECK(chain_problem(good + bad + "more\n") == "no configuration yet");
+  CHECK(chain_problem("nothing of it").empty());
+}
+
 TEST_CASE("Nodes with an old kernel are named, others are counted") {
   FakeServer server;
   server.answers["GET /api/v1/nodes?limit=500"] =

@@ -48,8 +48,9 @@ const char* name_of_action(Step::Action action) {
 }
 
 void strip(Json& object) {
+  if (!object.is_object()) return;
   object.erase("status");
-  if (!object.contains("metadata")) return;
+  if (!member(object, "metadata").is_object()) return;
   for (const char* key :
        {"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp"}) {
     object["metadata"].erase(key);

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Rolling ztunnel by the chart's `maxSurge: 1` while connections of two seconds come and go: each that ends within
-the drain time ends as it should, and none is refused in between.
+"""`weft install` and `weft upgrade` on lab nodes. The upgrade replaces every ztunnel (`maxSurge: 1`) while connections
+of two seconds come and go: each that ends within the drain time ends as it should, and none is refused in between.
 
-usage: rolling_test.py
+usage: rolling_test.py WEFT
 """
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
-from cluster import ROOT, SKIPPED, Failed, Missing
+from cluster import SKIPPED, Failed, Missing
 from lab import Lab
 
 SERVER = """
@@ -63,6 +64,7 @@ metadata: {name: web, namespace: shop}
 spec: {selector: {app: web}, ports: [{name: tcp, port: 80, targetPort: 8080}]}
 """
 SECONDS = 30
+WEFT = ""
 
 
 def pod(name, *command):
@@ -72,8 +74,9 @@ def pod(name, *command):
 
 
 def set_up(lab):
-    lab.run(lab.programs / "bin/helm", "install", "weft", ROOT / "charts/weft", "-n", "weft-system", "--create-namespace",
-            "--set", "ztunnel.drainSeconds=10", "--wait", "--timeout", "2m")
+    done = lab.run(WEFT, "install", "--set", "ztunnel.drainSeconds=10", "--timeout", "2m")
+    if "DaemonSet weft-system/ztunnel: 2 ready" not in done.stderr:
+        raise Failed(f"weft install says nothing of its progress: {done.stderr}")
     lab.kubectl("apply", "-f", "-", input=SHOP)
     pods = [pod("web", "python3", "-u", "-c", SERVER), pod("client", "sleep", "1000")]
     lab.kubectl("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": pods}))
@@ -96,8 +99,7 @@ def roll(lab):
     client = subprocess.Popen(  # pylint: disable=consider-using-with
         lab.inside([lab.programs / "bin/kubectl", "-n", "shop", "exec", "client", "--", "python3", "-c", CLIENT,
                     str(SECONDS)]), env=lab.environment(), stdout=subprocess.PIPE, text=True)
-    lab.kubectl("-n", "weft-system", "rollout", "restart", "daemonset/ztunnel")
-    lab.kubectl("-n", "weft-system", "rollout", "status", "daemonset/ztunnel", f"--timeout={SECONDS}s")
+    lab.run(WEFT, "upgrade", "--set", "ztunnel.logLevel=debug", "--timeout", f"{SECONDS}s")
     lab.until(lambda: not before & names(lab), "the end of the old ztunnels")
     if client.poll() is not None:
         raise Failed("the roll took longer than the connections that were to meet it")
@@ -132,6 +134,14 @@ def main():
             set_up(lab)
             roll(lab)
             least_privileges_are_enough(lab)
+            # What is enrolled stays closed without ztunnel, so first out of the mesh, then away with it.
+            lab.kubectl("label", "namespace", "shop", "istio.io/dataplane-mode-")
+            lab.until(lambda: "ambient.istio.io/redirection" not in lab.kubectl("-n", "shop", "get", "pods", "-o",
+                                                                                "json").stdout, "pods out of the mesh")
+            lab.run(WEFT, "uninstall")
+            if ask(lab, 0.1)[1]:
+                raise Failed("the shop is not as it was before")
+            print("ok    uninstalled, and the shop is as it was", flush=True)
     except Missing as missing:
         print(missing)
         return SKIPPED
@@ -142,4 +152,5 @@ def main():
 
 
 if __name__ == "__main__":
+    WEFT = pathlib.Path(sys.argv[1]).resolve()
     sys.exit(main())
