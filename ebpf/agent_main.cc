@@ -182,6 +182,10 @@ int run(Flags& flags) {
   if (const auto dropped = keep_capabilities(kCapabilities); !dropped)
     return fail(std::string("cannot give up privileges: ") + dropped.error().during);
   if (const std::string missing = missing_in_kernel(); !missing.empty()) return fail(missing);
+  if (flags.kubernetes || !flags.kubeconfig.empty()) {
+    if (const auto entered = enter_node_cgroups(); !entered)
+      return fail(explain(entered.error()) + "; the agent needs hostPID and CAP_SYS_PTRACE");
+  }
   if (!flags.no_probe_exemption) {
     flags.agent.node.probe_v4 = net::IpAddress::parse(flags.probe_v4);
     flags.agent.node.probe_v6 = net::IpAddress::parse(flags.probe_v6);

@@ -1,5 +1,7 @@
 #include "ebpf/cgroup.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -7,6 +9,8 @@
 #include <fstream>
 #include <iterator>
 #include <string_view>
+
+#include "ebpf/unique_fd.h"
 
 namespace mesh::ebpf {
 namespace {
@@ -44,6 +48,18 @@ std::string find_cgroup2_path(std::string_view process_cgroups) {
   return find_line(process_cgroups, [](std::string_view line) -> std::string_view {
     return line.starts_with("0::") ? line.substr(3) : std::string_view();
   });
+}
+
+Result<Done> enter_cgroups_of(pid_t pid) {
+  struct stat own{}, node{};
+  const std::string path = "/proc/" + std::to_string(pid) + "/ns/cgroup";
+  if (stat("/proc/self/ns/cgroup", &own) < 0 || stat(path.c_str(), &node) < 0)
+    return failed_with_errno(errno, "find the node's cgroup namespace");
+  if (own.st_ino == node.st_ino) return Done{};
+  const UniqueFd groups(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!groups || setns(groups.get(), CLONE_NEWCGROUP) < 0)
+    return failed_with_errno(errno, "enter the node's cgroup namespace");
+  return Done{};
 }
 
 Result<Cgroup> cgroup_of_process(pid_t pid) {

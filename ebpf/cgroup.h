@@ -18,6 +18,11 @@ struct Cgroup {
   bool root = false;     // the root, or the root of our cgroup namespace
 };
 
+// Sees control groups as process `pid` does, from now on: containers have a namespace of their own,
+// in which the others' paths begin with "..". Before there is a second thread; needs the node's
+// process ids, CAP_SYS_ADMIN and CAP_SYS_PTRACE. Errors: kSystem.
+Result<Done> enter_cgroups_of(pid_t pid);
+
 // Errors: kUnreachable (no such process visible: our PID namespace is not the node's),
 // kSystem (ENODEV: no cgroup v2 mounted).
 Result<Cgroup> cgroup_of_process(pid_t pid);

@@ -18,9 +18,8 @@ bool is_kubelet(const std::string& folder, ino_t own_netns) {
              std::string::npos;
 }
 
-}  // namespace
-
-Result<Kubelet> find_kubelet() {
+// Of several, the oldest. Its control group is not looked up.
+Result<Kubelet> find_process() {
   struct stat own{};
   if (stat("/proc/self/ns/net", &own) < 0) return failed_with_errno(errno, "own namespace");
   Kubelet oldest{.pid = 0, .start = UINT64_MAX, .cgroup = {}};
@@ -34,6 +33,21 @@ Result<Kubelet> find_kubelet() {
       oldest = {.pid = static_cast<pid_t>(std::stol(name)), .start = start, .cgroup = {}};
   }
   if (oldest.pid == 0) return failed(Reason::kUnreachable, "find the kubelet");
+  return oldest;
+}
+
+}  // namespace
+
+Result<Done> enter_node_cgroups() {
+  auto entered = enter_cgroups_of(1);
+  if (entered) return entered;
+  // Some machines shield their first process; the kubelet is in the same namespace.
+  const auto kubelet = find_process();
+  return kubelet ? enter_cgroups_of(kubelet->pid) : entered;
+}
+
+Result<Kubelet> find_kubelet() {
+  TRY(Kubelet oldest, find_process());
   TRY(oldest.cgroup, cgroup_of_process(oldest.pid));
   if (oldest.cgroup.root) return failed(Reason::kUnreachable, "find a cgroup of the kubelet's own");
   return oldest;

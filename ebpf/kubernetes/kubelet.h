@@ -17,6 +17,10 @@ struct Kubelet {
   Cgroup cgroup;
 };
 
+// Control groups from now on as the node names them, not as our container does. Errors as
+// enter_cgroups_of().
+Result<Done> enter_node_cgroups();
+
 // Errors: kUnreachable when there is none, or none with a control group of its own.
 Result<Kubelet> find_kubelet();
 // Is it still this process, in this control group?

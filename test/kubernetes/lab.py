@@ -112,14 +112,14 @@ class Lab(Cluster):
         plugins = state / "root/opt/cni/bin"
         plugins.mkdir(parents=True, exist_ok=True)
         images = [word for image, path in self.images().items() for word in ("--image", f"{image}={path}")]
-        shared = state / "root/run/weft"
-        shared.mkdir(parents=True, exist_ok=True)
+        for folder in ("root/run/weft", "run"):
+            (state / folder).mkdir(parents=True, exist_ok=True)
         self.spawn_lab(name, f"{self.prefix}-{name}", self.cgroup / name / "kubelet", "node",
                        "--kubeconfig", self.kubeconfig_of_nodes, "--name", name, "--address", f"192.168.77.{number}",
                        "--netns", f"/run/netns/{self.prefix}-{name}", "--netns-prefix", f"{self.prefix}-pod-",
                        "--state", state, "--cgroup", self.cgroup / name, "--cni-conf", conf,
                        "--cni-bin", f"{plugins}:{CNI_BIN}", "--client-ca", self.folder / "ca.crt",
-                       "--seccomp-runner", pathlib.Path(__file__).resolve().with_name("seccomp_run.py"), *images, run=shared)
+                       "--seccomp-runner", pathlib.Path(__file__).resolve().with_name("seccomp_run.py"), *images, run=state)
 
     def images(self):
         found = {name: self.build / folder / name for name, folder in PROGRAMS.items()}
@@ -127,15 +127,17 @@ class Lab(Cluster):
         return {name: path.resolve() for name, path in found.items() if path.exists()}
 
     def spawn_lab(self, name, netns, cgroup, *words, run=None):
-        """`run`: the folder that is /run/weft for the process, its plugins and nobody else."""
+        """`run`: the node's folder, whose root/run/weft is /run/weft for the process and its plugins."""
         cgroup.mkdir(parents=True, exist_ok=True)
         program = self.folder / "kubelet"  # by this name a node's agent finds it
         if not program.exists():
             program.symlink_to(self.programs / "bin/labnode")
-        # /run/netns stays shared: what is mounted there is the machine's.
-        own = ["unshare", "--mount", "--propagation", "unchanged", "--", "sh", "-c",
-               "for i in / /run; do ! mountpoint -q $i || mount --make-private $i; done;"
-               f" mkdir -p /run/weft && mount --bind {run} /run/weft && exec \"$@\"", "sh"] if run else []
+        # A /run of its own: a mount on the machine's would go when somebody else removes that folder. What is
+        # mounted below /run/netns stays the machine's.
+        own = ["unshare", "--mount", "--propagation", "unchanged", "--", "sh", "-ec",
+               "for i in / /run; do ! mountpoint -q $i || mount --make-private $i; done; cd $0;"
+               " mount -t tmpfs -o mode=755 weft run; mkdir run/netns run/weft; mount --rbind /run/netns run/netns;"
+               " mount --bind root/run/weft run/weft; mount --rbind run /run; cd /; exec \"$@\"", run] if run else []
 
         def place():
             die_with_parent()

@@ -237,6 +237,42 @@ def test_without_a_ztunnel_pods_wait_and_say_so(lab):
     lab.kubectl("-n", "shop", "delete", "pod", "late")
 
 
+def test_the_plugin_by_hand(lab):
+    """As the runtime runs it, with its time; the machine decides what that means, so nothing hangs on it."""
+    pod = lab.pod("shop", "web")
+    uid = pod["metadata"]["uid"]
+    netns = f"/run/netns/{lab.prefix}-pod-{uid[:13]}"
+    environment = {"CNI_CONTAINERID": uid, "CNI_NETNS": netns, "CNI_IFNAME": "eth0", "CNI_PATH": "/",
+                   "CNI_ARGS": f"K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;K8S_POD_UID={uid}"}
+    address = pod["status"]["podIP"]
+    config = {"cniVersion": "1.0.0", "name": "lab", "type": "weft-cni",
+              "agentSocket": str(lab.node_state("node-1") / "root/run/weft/agent.sock"),
+              "prevResult": {"cniVersion": "1.0.0", "ips": [{"address": f"{address}/24"}], "dns": {}}}
+
+    def plugin(command):
+        began = time.monotonic()
+        done = subprocess.run([lab.build / "ebpf/weft-cni"], input=json.dumps(config), text=True, capture_output=True,
+                              env={**environment, "CNI_COMMAND": command}, check=False)
+        took = (time.monotonic() - began) * 1000
+        expect(done.returncode == 0, f"{command}: {done.stdout} {done.stderr}")
+        return done.stdout, took
+    adds, checks = [], []
+    for _ in range(5):
+        expect(plugin("DEL")[0] == "", "DEL says something")
+        printed, took = plugin("ADD")
+        adds.append(took)
+        expect(json.loads(printed) == config["prevResult"], f"ADD printed {printed}")
+        checks.append(plugin("CHECK")[1])
+    expect("1.1.0" in json.loads(plugin("VERSION")[0])["supportedVersions"], "VERSION")
+    expect(plugin("STATUS")[0] == "", "STATUS says something")
+    print(f"      ADD with an enrolment {sorted(adds)[2]:.1f} ms, CHECK {sorted(checks)[2]:.1f} ms", flush=True)
+    plugin("DEL")
+    listed = lab.mesh_log("weft-agent", "node-1").count("shop/web")
+    expect(listed >= 10, "the agent did not hear of it")
+    plugin("ADD")
+    expect(lab.fetch("plain", "stranger", f"http://{address}:8080/") is not None, "not reached any more")
+
+
 def test_the_configuration_is_mended(lab):
     folder = lab.node_state("node-1") / "root/etc/cni/net.d"
     (path,) = folder.glob("*.conflist")

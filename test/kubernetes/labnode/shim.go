@@ -127,7 +127,7 @@ func enter(path string, kind int) error {
 // An overlay over the host's root takes the writes; the kernel's file systems are the host's, /run is
 // empty, and unmounts on the host arrive here, so that nothing is kept alive.
 func (p *Place) makeRoot() error {
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWUTS); err != nil {
+	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP); err != nil {
 		return err
 	}
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
