@@ -404,7 +404,12 @@ void set_limits(grpc::ServerBuilder& builder) {
 
 struct GrpcServer::Impl {
   Impl(Hub& hub, CaServer& ca, Authenticator& callers, telemetry::Log& log)
-      : waypoints(WaypointHub::make(hub)), dispatcher(hub, *waypoints, ca, callers, log) {}
+      : waypoints(WaypointHub::make(hub,
+                                    [&log](const PolicyNote& note) {
+                                      log.warn("waypoint", note.text,
+                                               {{"object", note.object.to_string()}});
+                                    })),
+        dispatcher(hub, *waypoints, ca, callers, log) {}
   std::shared_ptr<WaypointHub> waypoints;
   Dispatcher dispatcher;
   std::unique_ptr<grpc::Server> server;

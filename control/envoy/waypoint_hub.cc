@@ -16,6 +16,7 @@ namespace {
 // How long the world must be quiet before it is computed, and how long that may put it off.
 constexpr std::chrono::milliseconds kQuiet{20};
 constexpr std::chrono::milliseconds kLatest{250};
+constexpr std::size_t kMaxNotes = 10'000;
 
 std::string hash(std::string_view bytes) {
   unsigned char digest[SHA256_DIGEST_LENGTH];
@@ -133,15 +134,19 @@ struct WaypointHub::Computed {
   struct Config {
     std::shared_ptr<const WaypointSnapshot> snapshot;
     bool fresh = false;  // of this very world
+    std::vector<PolicyNote> notes;
   };
   std::map<Key, Config> configs;
+  std::set<std::string> said;
 };
 
-WaypointHub::WaypointHub(Settings settings)
-    : settings_(std::move(settings)), computed_(std::make_unique<Computed>()) {}
+WaypointHub::WaypointHub(Settings settings, Note note)
+    : settings_(std::move(settings)),
+      note_(std::move(note)),
+      computed_(std::make_unique<Computed>()) {}
 
-std::shared_ptr<WaypointHub> WaypointHub::make(Hub& hub) {
-  std::shared_ptr<WaypointHub> made(new WaypointHub(hub.settings()));
+std::shared_ptr<WaypointHub> WaypointHub::make(Hub& hub, Note note) {
+  std::shared_ptr<WaypointHub> made(new WaypointHub(hub.settings(), std::move(note)));
   made->thread_ = std::thread([raw = made.get()] { raw->run(); });
   hub.add(made);
   return made;
@@ -254,13 +259,23 @@ void WaypointHub::compute(const std::shared_ptr<const Snapshot>& snapshot) {
       if (computed.catalog == nullptr) {
         computed.catalog = std::make_unique<const Catalog>(world, settings_);
       }
-      config.snapshot = snapshot_of(translate_waypoint(world, settings_, *computed.catalog, client),
-                                    config.snapshot);
+      WaypointConfig made = translate_waypoint(world, settings_, *computed.catalog, client);
+      config.snapshot = snapshot_of(made, config.snapshot);
+      config.notes = std::move(made.notes);
       config.fresh = true;
     }
     conversation->configure(config.snapshot);
   }
   std::erase_if(computed.configs, [&](const auto& one) { return !used.contains(one.first); });
+  std::set<std::string> now;
+  for (const auto& [key, config] : computed.configs) {
+    for (const PolicyNote& note : config.notes) {
+      std::string text = note.object.to_string() + ": " + note.text;
+      if (now.size() >= kMaxNotes || !now.insert(text).second) continue;
+      if (note_ && !computed.said.contains(text)) note_(note);
+    }
+  }
+  computed.said = std::move(now);
 }
 
 }  // namespace mesh::control

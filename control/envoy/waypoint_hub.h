@@ -58,8 +58,10 @@ class WaypointConversation {
 
 class WaypointHub final : public Follower {
  public:
-  // Made by make(): the hub holds it as a follower.
-  static std::shared_ptr<WaypointHub> make(Hub& hub);
+  // Made by make(): the hub holds it as a follower. `note` hears, on the thread, what cannot be
+  // honoured as it is written: each once, and again when it has gone and come back.
+  using Note = std::function<void(const PolicyNote& note)>;
+  static std::shared_ptr<WaypointHub> make(Hub& hub, Note note);
   ~WaypointHub() override;
 
   void add(const std::shared_ptr<WaypointConversation>& conversation);
@@ -76,13 +78,14 @@ class WaypointHub final : public Follower {
   void stop();
 
  private:
-  explicit WaypointHub(Settings settings);
+  WaypointHub(Settings settings, Note note);
   struct Computed;
 
   void run();
   void compute(const std::shared_ptr<const Snapshot>& snapshot);
 
   const Settings settings_;
+  const Note note_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::shared_ptr<const Snapshot> snapshot_;

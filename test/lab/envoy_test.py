@@ -165,6 +165,7 @@ def test_what_envoy_would_refuse_costs_its_own_route(lab):
     until(lambda: get(lab, "/", "-X", "DELETE").endswith("403"), "later policies are taken")
     lab.delete("AuthorizationPolicy", "shop/web")
     expect("refused resources" not in lab.log("control"), "Envoy refused nothing")
+    expect("its requests are answered 500" in lab.log("control"), "the log says what is not honoured")
 
 
 def test_virtual_services_and_subsets(lab):
