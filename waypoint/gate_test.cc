@@ -252,6 +252,18 @@ TEST_CASE("a gRPC caller is told in its own words") {
   CHECK(h2::find_header(answer.headers, "grpc-status") == "7");
 }
 
+TEST_CASE("an endpoint that is called otherwise than configured gets nothing") {
+  for (const char* name : {"spiffe://cluster.local/", "spiffe://elsewhere/"}) {
+    World world;
+    world.application.handler.serve = wire::test::echo;
+    world.upstreams.accept_only({config::StringMatch::prefix(name)});
+    const bool ours = std::string_view(name).contains("cluster.local");
+    const Answer answer = answer_to(world, {.headers = {}});
+    CHECK(answer.status == (ours ? 200 : 503));
+    CHECK(world.application.handler.served == (ours ? 1 : 0));
+  }
+}
+
 TEST_CASE("a rate limit answers 429, and a fault what it is told") {
   World world;
   world.application.handler.serve = wire::test::echo;

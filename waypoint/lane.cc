@@ -112,6 +112,9 @@ io::Task<void> Lane::serve(io::Socket socket) {
 
 void Lane::use(config::SnapshotPtr snapshot) {
   context_.snapshot = std::move(snapshot);
+  if (context_.snapshot->ready) {
+    upstreams_.accept_only(context_.snapshot->originate.server_names);
+  }
   fleet_.forget_others(*context_.snapshot);
   snapshot_changed_.set();
   snapshot_changed_.reset();

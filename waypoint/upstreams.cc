@@ -209,6 +209,11 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial_tunnel(
                                    .authority = endpoint.address.to_string(),
                                    .headers = {{"x-istio-source", "waypoint"}}};
   CO_TRY(hbone::OpenOutcome outcome, co_await tunnels_.open(request));
+  if (accepted_ && std::ranges::none_of(*accepted_, [&](const config::StringMatch& name) {
+        return name.matches(outcome.peer.to_string());
+      })) {
+    co_return failed(Reason::kWrongIdentity, "CONNECT to the endpoint");
+  }
   if (outcome.stream) {
     co_return std::make_unique<wire::TunnelWire>(*std::move(outcome.stream));
   }

@@ -51,6 +51,9 @@ class Upstreams {
   // asked for and not spoken here), kCancelled.
   io::Task<Result<OpenedUpstream>> open(const config::Cluster& cluster,
                                         const config::Endpoint& endpoint, wire::Version version);
+  // Whom tunnels to endpoints may lead to, beside having a certificate of our trust domain: names
+  // of Envoy's connect_originate. Told before each configuration is used.
+  void accept_only(std::vector<config::StringMatch> names) { accepted_ = std::move(names); }
   // A connection for opaque bytes, never kept.
   io::Task<Result<std::unique_ptr<wire::Wire>>> dial(const config::Cluster& cluster,
                                                      const config::Endpoint& endpoint);
@@ -90,6 +93,7 @@ class Upstreams {
   Identity identity_;
   std::string own_uid_;
   UpstreamOptions options_;
+  std::optional<std::vector<config::StringMatch>> accepted_;  // none: not told
   std::map<std::string, std::unique_ptr<Group>, std::less<>> groups_;
   std::string key_;  // scratch
   io::TaskScope scope_;

@@ -140,6 +140,13 @@ int Impl::begin_frame(const nghttp2_frame_hd& header) {
     case NGHTTP2_HEADERS:
     case NGHTTP2_GOAWAY:
       break;
+    case NGHTTP2_PRIORITY:
+      spend(Flood::kOther);
+      if (header.stream_id == 0) {
+        fail({.reason = Reason::kProtocol, .during = "PRIORITY of no stream"},
+             ErrorCode::kProtocolError);
+      }
+      break;
     case NGHTTP2_RST_STREAM:
       if (const StreamData* stream = find(header.stream_id);
           options.role == Role::kServer && (stream == nullptr || !stream->answered)) {

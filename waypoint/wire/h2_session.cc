@@ -15,6 +15,7 @@ constexpr std::size_t kWriteRoom = 64 * 1024;
 h2::Options Http2Options::for_server() {
   h2::Options options = h2::Options::for_server();
   options.max_concurrent_streams = 100;
+  options.max_frame_size = 16384;
   options.extended_connect = true;
   // The tunnel below asks already whether its peer lives.
   options.ping_interval = std::chrono::hours(1);
@@ -24,6 +25,7 @@ h2::Options Http2Options::for_server() {
 h2::Options Http2Options::for_client() {
   h2::Options options = h2::Options::for_client();
   options.max_header_list = 65536;
+  options.max_frame_size = 16384;
   options.ping_interval = std::chrono::hours(1);
   return options;
 }
@@ -76,7 +78,11 @@ io::Task<Result<Done>> Http2Session::run() {
 
 io::Task<void> Http2Session::read_loop() {
   const auto end = co_await read();
-  if (!end) begin_close(end.error());
+  if (!end) {
+    begin_close(end.error());
+    // The peer shall read why: a wire that goes with bytes unread takes our last words along.
+    (void)co_await linger(wire_, 1 << 20);
+  }
   read_done_.set();
 }
 
