@@ -60,6 +60,7 @@ class Exchange {
 
   io::Task<void> answer(LocalReply reply);
   io::Task<void> forward();
+  io::Task<std::optional<LocalReply>> meet_expectation();
   io::Task<void> forward_to(const config::Cluster& cluster);
   io::Task<Tried> try_until_answered(const config::Cluster& cluster,
                                      std::optional<Failure>& failure);

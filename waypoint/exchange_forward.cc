@@ -97,6 +97,7 @@ io::Task<void> Exchange::forward() {
       break;
   }
   if (auto reply = allow_upgrade()) co_return co_await answer(*std::move(reply));
+  if (auto reply = co_await meet_expectation()) co_return co_await answer(*std::move(reply));
   const config::Forward& forward = *decision_.forward();
   const config::Cluster* cluster = snapshot_->cluster(decision_.target->cluster);
   record_.cluster = decision_.target->cluster;
@@ -108,6 +109,21 @@ io::Task<void> Exchange::forward() {
   record_.service_name = cluster->service_name;
   record_.service_namespace = cluster->service_namespace;
   co_await forward_to(*cluster);
+}
+
+// "100-continue" is answered by the endpoint where the chain says so, else here.
+io::Task<std::optional<LocalReply>> Exchange::meet_expectation() {
+  const auto expected = http::header_text(request_.headers, "expect");
+  if (!expected.present()) co_return std::nullopt;
+  if (!config::equals_ignoring_case(expected.text(), "100-continue")) {
+    co_return LocalReply{.status = 417, .details = "expectation_failed"};
+  }
+  if (http_.proxy_100_continue) co_return std::nullopt;
+  http::remove_header(request_.headers, "expect");
+  if (!stream_.request_ended()) {
+    (void)co_await stream_.respond_interim({.status = 100, .headers = {}});
+  }
+  co_return std::nullopt;
 }
 
 io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {

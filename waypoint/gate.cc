@@ -92,6 +92,11 @@ io::Task<void> Gate::serve(std::unique_ptr<hbone::IncomingConnect> connect) {
   const hbone::ConnectRequest& request = connect->request();
   auto target = hbone::parse_authority(request.authority);
   if (!target) co_return connect->refuse(400);
+  // A tunnel to ourselves would come back here, and again.
+  const auto* named = std::get_if<net::SocketAddress>(&*target);
+  if (named != nullptr && named->ip.unmapped() == request.local_address.ip) {
+    co_return connect->refuse(400);
+  }
   if (running_.size() >= context_.limits.connects_max) co_return connect->refuse(503);
   if (!context_.snapshot->ready) {
     const auto ready = co_await io::with_deadline(context_.ring, context_.limits.ready_deadline,

@@ -264,6 +264,35 @@ TEST_CASE("an endpoint that is called otherwise than configured gets nothing") {
   }
 }
 
+TEST_CASE("an expectation that nobody can meet is a 417; 100-continue is met here or there") {
+  World world;
+  world.application.handler.serve = mirror_headers;
+  CHECK(answer_to(world, {.headers = {{"expect", "magic"}}}).status == 417);
+  for (const bool there : {false, true}) {
+    World other;
+    other.application.handler.serve = mirror_headers;
+    other.chain.proxy_100_continue = there;
+    other.use();
+    const Answer answer = answer_to(other, {.headers = {{"expect", "100-Continue"}}});
+    CHECK(answer.status == 200);
+    CHECK(h2::find_header(answer.headers, "got-expect").has_value() == there);
+  }
+}
+
+TEST_CASE("an endpoint without an address is not any address") {
+  for (const bool named : {true, false}) {
+    World world;
+    auto endpoints = std::make_shared<config::Endpoints>(*world.cluster.inline_endpoints);
+    endpoints->all[0].address.ip = net::IpAddress();
+    if (named) endpoints->all[0].hostname = "cart.example";
+    endpoints->all[0].transport = config::Endpoint::Transport::kPlain;
+    world.cluster.inline_endpoints = endpoints;
+    world.use();
+    CHECK(answer_to(world, {.headers = {}}).status == 503);
+    CHECK(world.kept.last().flags.to_string() == "UF");
+  }
+}
+
 TEST_CASE("a rate limit answers 429, and a fault what it is told") {
   World world;
   world.application.handler.serve = wire::test::echo;
@@ -443,6 +472,11 @@ TEST_CASE("where the first bytes decide, HTTP is recognised") {
   const std::string answer =
       talk(world, "GET /x HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n", kEitherService);
   CHECK(answer.starts_with("HTTP/1.1 200 OK\r\nx-asked: GET /x\r\n"));
+}
+
+TEST_CASE("a tunnel to the waypoint itself is refused") {
+  World world;
+  CHECK(talk(world, "x", "127.0.0.1:15008") == "!refused");
 }
 
 TEST_CASE("an unknown target is refused") {

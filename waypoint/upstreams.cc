@@ -181,6 +181,10 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial(const config::Clus
 
 io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial_now(
     const config::Cluster& cluster, const config::Endpoint& endpoint) {
+  // A name has no address yet; none is not "any".
+  if (!endpoint.hostname.empty() || endpoint.address.ip.is_unspecified()) {
+    co_return failed(Reason::kUnreachable, "an endpoint without an address");
+  }
   if (endpoint.transport == config::Endpoint::Transport::kHbone) {
     co_return co_await dial_tunnel(endpoint);
   }
