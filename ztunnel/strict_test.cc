@@ -91,6 +91,9 @@ TEST_CASE("older connections are judged as plaintext on their local port") {
     CHECK(refused_by(*directory, redis, connections) == one.refused_by);
     CHECK(!refused_by(*directory, redis, {}));
     if (one.refused_by) CHECK(has_policies(*directory, redis));
+    // While its policies are still to come nothing is ended for them.
+    redis.policies_awaited = true;
+    CHECK(!refused_by(*directory, redis, connections));
   }
 }
 
