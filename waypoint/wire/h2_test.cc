@@ -155,6 +155,31 @@ TEST_CASE("extended CONNECT is an upgrade") {
   run(world, connect_extended);
 }
 
+io::Task<void> reset_rapidly(World& world, Http2Session& session) {
+  std::size_t most = 0;
+  for (int i = 0; i < 20'000 && session.accepts_requests(); ++i) {
+    auto stream = session.open(nullptr);
+    if (!stream) break;
+    const auto sent = co_await (*stream)->send(request("POST"), false);
+    if (!sent) break;
+    co_await io::yield(*world.ring);
+    (*stream)->reset(h2::ErrorCode::kCancel);
+    most = std::max(most, world.handler.running);
+  }
+  CHECK(most <= 200);
+  while (world.ended.empty()) co_await io::yield(*world.ring);
+}
+
+TEST_CASE("rapid reset ends the connection, and handlers stay few") {
+  World world;
+  world.handler.serve = wait_forever;
+  run(world, reset_rapidly);
+  REQUIRE(world.ended.size() == 1);
+  REQUIRE(!world.ended[0].has_value());
+  CHECK(world.ended[0].error().reason == Reason::kFlood);
+  CHECK(world.handler.running == 0);
+}
+
 io::Task<void> drain(World& world, Http2Session& session) {
   auto stream = session.open(nullptr).value();
   auto done = co_await stream->send(request("POST"), false);
