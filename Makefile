@@ -50,6 +50,8 @@ perf: setup ## the figures of perf/README.md, from a release build
 	@[ -f build-release/build.ninja ] || meson setup build-release --native-file tools/clang.ini --buildtype=release
 	@ninja -C build-release -j $(JOBS) programs benchmarks
 	@tools/as-root perf/run build-release
+	@if tools/fetch-kubernetes --where >/dev/null 2>&1; then tools/as-root perf/waypoint build-release; \
+	  else echo "no Envoy to compare a waypoint with: run 'make kubernetes' first"; fi
 
 churn: build ## pods come and go for a minute, through the agent's socket and through the API server: nothing stays
 	@tools/as-root env python3 ebpf/churn.py $(BUILD)/ebpf/weft-agent $(BUILD)/ztunnel/weft-ztunnel
