@@ -1,7 +1,10 @@
 #include "control/debug_pages.h"
 
+#include <charconv>
+
 #include <nlohmann/json.hpp>
 
+#include "control/applied.h"
 #include "control/kubernetes/replica.h"
 #include "control/tokens.h"
 #include "control/wire_json.h"
@@ -38,7 +41,7 @@ HttpResponse DebugPages::answer(const admin::Request& request) {
   if (request.path == "/ready") return ready();
   if (request.path == "/metrics") return metrics();
   if (!request.path.starts_with("/debug/")) return text_page(404, "no such page\n");
-  if (!equal_secret(request.header("authorization"), "Bearer " + token_)) {
+  if (!may_read(request)) {
     return text_page(401, "needs the bearer token in STATE/debug-token\n");
   }
   return debug(request);
@@ -51,6 +54,7 @@ HttpResponse DebugPages::debug(const admin::Request& request) {
   if (request.path == "/debug/problems") return problems();
   if (request.path == "/debug/ca" || request.path == "/debug/ca/rotate") return authority(request);
   if (request.path == "/debug/replica") return replica();
+  if (request.path == "/debug/applied") return applied_page(request);
   if (request.path == "/debug/workloads") {
     return resources(xds::ResourceType::kAddress, "workload");
   }
@@ -72,6 +76,34 @@ HttpResponse DebugPages::authority(const admin::Request& request) const {
                     {"expires", status.expires},
                     {"resourceVersion", status.version},
                     {"problem", status.problem}});
+}
+
+bool DebugPages::may_read(const admin::Request& request) const {
+  const std::string_view shown = request.header("authorization");
+  const std::string shared = replica_ == nullptr ? std::string() : replica_->debug_token();
+  return equal_secret(shown, "Bearer " + token_) ||
+         (!shared.empty() && equal_secret(shown, "Bearer " + shared));
+}
+
+HttpResponse DebugPages::applied_page(const admin::Request& request) const {
+  AppliedQuestion question{.kind = request.parameter("kind").value_or(""),
+                           .ns = request.parameter("namespace").value_or(""),
+                           .name = request.parameter("name").value_or(""),
+                           .resource_version = request.parameter("resourceVersion").value_or("")};
+  const std::string version = request.parameter("version").value_or("0");
+  const auto [end, error] =
+      std::from_chars(version.data(), version.data() + version.size(), question.version);
+  if (question.name.empty() || error != std::errc() || end != version.data() + version.size()) {
+    return text_page(400, "needs kind, name, and namespace, resourceVersion, version if any\n");
+  }
+  const Applied answer = applied(hub_, question);
+  if (!answer.is_kind) return text_page(404, "objects of this kind are not read here\n");
+  return json_page({{"known", answer.known},
+                    {"version", answer.version},
+                    {"current", answer.current},
+                    {"pending", answer.pending},
+                    {"absent", answer.absent},
+                    {"refused", answer.refused}});
 }
 
 HttpResponse DebugPages::replica() const {

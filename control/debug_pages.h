@@ -36,6 +36,8 @@ class DebugPages {
   HttpResponse problems() const;
   HttpResponse authority(const admin::Request& request) const;
   HttpResponse replica() const;
+  HttpResponse applied_page(const admin::Request& request) const;
+  bool may_read(const admin::Request& request) const;
   HttpResponse resources(xds::ResourceType type, std::string_view member) const;
   HttpResponse debug(const admin::Request& request);
   HttpResponse explain(const admin::Request& request);

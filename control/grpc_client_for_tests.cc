@@ -55,11 +55,12 @@ struct TestClient::Impl {
       : authorization(token.empty() ? "" : "Bearer " + std::move(token)),
         stub(connect(port, root_pem, certificate_pem, key_pem)) {}
 
-  std::unique_ptr<grpc::ClientContext> new_context() const {
+  std::unique_ptr<grpc::ClientContext> new_context(
+      std::chrono::seconds life = std::chrono::seconds(30)) const {
     auto made = std::make_unique<grpc::ClientContext>();
     if (!authorization.empty()) made->AddMetadata("authorization", authorization);
     made->set_wait_for_ready(true);  // for a server that is about to start
-    made->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+    made->set_deadline(std::chrono::system_clock::now() + life);
     return made;
   }
 
@@ -103,10 +104,10 @@ TestClient::Answer TestClient::call(const std::string& method, const std::string
   return {0, {}, to_string(answer)};
 }
 
-void TestClient::open() {
+void TestClient::open(std::chrono::seconds life) {
   impl_->reading = impl_->ended = false;
   impl_->early_read.reset();
-  impl_->context = impl_->new_context();
+  impl_->context = impl_->new_context(life);
   impl_->stream = impl_->stub.PrepareCall(impl_->context.get(), kAdsMethod, &impl_->queue);
   impl_->stream->StartCall(reinterpret_cast<void*>(2));
   bool ok = false;

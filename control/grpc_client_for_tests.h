@@ -26,8 +26,8 @@ class TestClient {
   };
   Answer call(const std::string& method, const std::string& request);
 
-  // The discovery stream.
-  void open();
+  // The discovery stream, which ends after `life` at the latest.
+  void open(std::chrono::seconds life = std::chrono::seconds(30));
   void send(const xds::DeltaRequest& request);
   // none: nothing came in `patience`, or the stream has ended.
   std::optional<xds::DeltaResponse> receive(

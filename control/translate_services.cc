@@ -150,6 +150,11 @@ void translate_host(const World& world, const Settings& settings, const ServiceE
     const unsigned bits = block.base().is_v4() ? 32 : 128;
     if (block.length() != bits) address->set_length(block.length());
   }
+  for (const manifest::AllocatedAddress& allocated : entry.allocated) {
+    if (entry.addresses.empty() && allocated.host == host) {
+      to.add_addresses()->set_address(address_bytes(allocated.address));
+    }
+  }
   for (const manifest::ServiceEntryPort& port : entry.ports) {
     if (!is_tcp(port.protocol)) continue;
     wire::Port* added = to.add_ports();

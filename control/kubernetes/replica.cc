@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "control/auth/token_reviews.h"
+#include "control/kubernetes/address_plan.h"
 #include "control/kubernetes/root_maps.h"
+#include "control/kubernetes/shared_token.h"
 #include "control/kubernetes/status_plan.h"
 #include "control/kubernetes/store.h"
 #include "control/kubernetes/waypoint_writer.h"
@@ -16,8 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Whether what routes and policies ask of waypoints is sent to them.
-constexpr bool kServesWaypoints = true;
+constexpr std::int64_t kWarnSeconds = 30 * 86'400;
 constexpr const char* kLease = "weft-control";
 constexpr std::chrono::milliseconds kGather{100};
 constexpr std::chrono::seconds kLook{5};  // for what time alone changes
@@ -42,6 +43,7 @@ struct Replica::Impl {
         log(to_log),
         http(std::move(connection)),
         reviews(*http, hub, {.node_accounts = options.node_accounts}),
+        debug_token(*http, options.ns, log),
         root_maps(*http, [this] { note(); }),
         waypoints(*http, options.waypoints, [this] { note(); }) {}
 
@@ -51,6 +53,7 @@ struct Replica::Impl {
   telemetry::Log& log;
   std::unique_ptr<kube::Http> http;  // stopped before anything below ends
   auth::TokenReviews reviews;
+  SharedToken debug_token;
   RootMaps root_maps;
   WaypointWriter waypoints;
   std::shared_ptr<kube::Election> election;
@@ -58,12 +61,14 @@ struct Replica::Impl {
   std::unique_ptr<CaStore> ca;
   std::unique_ptr<KubeStore> store;
   bool due = false;  // a plan() is on its way
+  Clock::time_point next_warning{};
   std::atomic<std::uint64_t> plans{0};
 
   void begin(std::function<void(const StoreState&)> state_changed,
              std::function<void()> authority_changed);
   void note();
   void look();
+  void warn_of_the_end();
   void plan();
   void won_or_lost(bool held);
 };
@@ -95,6 +100,7 @@ void Replica::Impl::begin(std::function<void(const StoreState&)> state_changed,
     ca->run();
     root_maps.run();
     waypoints.run();
+    debug_token.run();
     look();
   });
   election->run();
@@ -114,8 +120,21 @@ void Replica::Impl::note() {
   http->at(Clock::now() + kGather, [this] { plan(); });
 }
 
+// Once an hour, for as long as it is true; `weft_control_ca_expires_seconds` says it before.
+void Replica::Impl::warn_of_the_end() {
+  const auto status = ca->status();
+  const auto left = status.expires - std::time(nullptr);
+  if (status.expires == 0 || left > kWarnSeconds || Clock::now() < next_warning) return;
+  next_warning = Clock::now() + std::chrono::hours(1);
+  log.warn("ca",
+           status.plugged_in ? "the plugged-in authority ends soon: replace the Secret cacerts"
+                             : "the root ends soon: rotate it",
+           {{"days", std::to_string(left / 86'400)}});
+}
+
 void Replica::Impl::look() {
   note();
+  warn_of_the_end();
   http->at(Clock::now() + kLook, [this] { look(); });
 }
 
@@ -133,8 +152,9 @@ void Replica::Impl::plan() {
   for (Write& write : waypoints.plan(*snapshot->world, hub.settings())) {
     queue->put(std::move(write));
   }
+  for (Write& write : plan_addresses(*snapshot->world)) queue->put(std::move(write));
   for (Write& write : plan_statuses(compute_statuses(*snapshot->world, hub.settings()),
-                                    store->statuses(), rfc3339_now(), kServesWaypoints)) {
+                                    store->statuses(), rfc3339_now())) {
     queue->put(std::move(write));
   }
 }
@@ -158,6 +178,7 @@ std::expected<std::unique_ptr<Replica>, std::string> Replica::open(
   return std::unique_ptr<Replica>(new Replica(std::move(impl)));
 }
 
+std::string Replica::debug_token() const { return impl_->debug_token.token(); }
 Authenticator& Replica::tokens() { return impl_->reviews; }
 void Replica::settle(int timeout_ms) { impl_->store->settle(timeout_ms); }
 std::expected<Done, std::string> Replica::rotate() { return impl_->ca->rotate(); }

@@ -53,6 +53,8 @@ class Replica {
   std::expected<Done, std::string> rotate();
   CaStore::Status ca_status() const;
   kube::Election::Health election() const;
+  // What the debug pages of every replica take; empty while there is none.
+  std::string debug_token() const;
   // For /ready and the debug pages: what does not work now, each with the server's words.
   std::vector<std::string> problems() const;
   // In Prometheus' format.

@@ -246,16 +246,6 @@ bool has_ours(const Value& status) {
   });
 }
 
-// Nothing is said of what waypoints do before they do it.
-void leave_out_waypoints(std::vector<ObjectStatus>& wanted) {
-  std::erase_if(wanted, [](const ObjectStatus& one) { return is_route(one.object.kind); });
-  for (ObjectStatus& one : wanted) {
-    std::erase_if(one.conditions, [](const StatusCondition& condition) {
-      return condition.type == "WaypointAccepted" && condition.holds;
-    });
-  }
-}
-
 }  // namespace
 
 bool has_status(Kind kind) {
@@ -290,8 +280,7 @@ StatusCopy copy_status(const Value& object, std::string refused) {
 }
 
 std::vector<Write> plan_statuses(std::vector<ObjectStatus> wanted, const StatusCopies& copies,
-                                 const std::string& now, bool serves_waypoints) {
-  if (!serves_waypoints) leave_out_waypoints(wanted);
+                                 const std::string& now) {
   std::set<manifest::ObjectKey> spoken_of;
   for (const ObjectStatus& one : wanted) spoken_of.insert(one.object);
   // What is not spoken of any more, and what was refused without ever having been good.

@@ -32,9 +32,8 @@ bool has_status(manifest::Kind kind);
 // `is_refused`: what the object is now is not what is in force of it.
 StatusCopy copy_status(const manifest::Value& object, std::string refused);
 
-// `now`: RFC 3339, in seconds. `serves_waypoints`: what routes and policies say to waypoints is in
-// force; else nothing is said about them.
+// `now`: RFC 3339, in seconds.
 std::vector<Write> plan_statuses(std::vector<ObjectStatus> wanted, const StatusCopies& copies,
-                                 const std::string& now, bool serves_waypoints);
+                                 const std::string& now);
 
 }  // namespace mesh::control::kubernetes

@@ -33,10 +33,9 @@ ObjectStatus accepted(const ObjectKey& key, bool holds = true) {
 }
 
 // The bodies of the writes.
-std::vector<json> plan(const std::vector<ObjectStatus>& wanted, const StatusCopies& copies,
-                       bool serves_waypoints = true) {
+std::vector<json> plan(const std::vector<ObjectStatus>& wanted, const StatusCopies& copies) {
   std::vector<json> bodies;
-  for (const Write& write : plan_statuses(wanted, copies, kNow, serves_waypoints)) {
+  for (const Write& write : plan_statuses(wanted, copies, kNow)) {
     CHECK(write.request.target.find("/status?") != std::string::npos);
     bodies.push_back(json::parse(write.request.body));
   }
@@ -146,7 +145,6 @@ TEST_CASE("a route's parents are ours and others'") {
   CHECK(first[0]["status"]["parents"][1]["parentRef"] ==
         json{{"group", ""}, {"kind", "Service"}, {"name", "web"}, {"port", 80}});
   CHECK(plan({wanted}, copies_of(kRoute, applied(there, first[0]))).empty());
-  CHECK(plan({wanted}, copies_of(kRoute, there), false).empty());
 }
 
 TEST_CASE("a gateway of ours: conditions, listeners, addresses") {
@@ -174,15 +172,6 @@ TEST_CASE("a status that is not one is replaced, not believed") {
                           json{{"conditions", {1, json::object()}}}}) {
     CHECK(plan({accepted(kPolicy)}, copies_of(kPolicy, odd)).size() == 1);
   }
-}
-
-TEST_CASE("nothing is said of waypoints that are not served") {
-  ObjectStatus wanted{.object = kPolicy,
-                      .generation = 3,
-                      .conditions = {{"WaypointAccepted", true, "Accepted", "bound"}}};
-  CHECK(plan({wanted}, copies_of(kPolicy, json::object()), false).empty());
-  wanted.conditions[0].holds = false;
-  CHECK(plan({wanted}, copies_of(kPolicy, json::object()), false).size() == 1);
 }
 
 }  // namespace mesh::control::kubernetes

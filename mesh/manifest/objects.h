@@ -241,10 +241,17 @@ struct ServiceEntryPort {
   std::uint16_t target_port = 0;  // 0: the same as number
 };
 
+// An address that control has given a host that has none of its own.
+struct AllocatedAddress {
+  std::string host;
+  net::IpAddress address;
+};
+
 struct ServiceEntry {
   Metadata metadata;
   std::vector<std::string> hosts;
   std::vector<net::Cidr> addresses;
+  std::vector<AllocatedAddress> allocated;  // status.addresses
   std::vector<ServiceEntryPort> ports;
   std::string location = "MESH_EXTERNAL";
   std::string resolution = "NONE";

@@ -50,6 +50,12 @@ ServiceEntry read_service_entry(Fields& document, Metadata metadata) {
   }
   entry.subject_alt_names = spec.texts("subjectAltNames");
   entry.export_to = spec.texts("exportTo");
+  // Nobody wrote that by hand: what cannot be read of it is not there, and is allocated again.
+  for (Fields& fields : document.map("status").maps("addresses")) {
+    const auto address = net::IpAddress::parse(fields.text("value"));
+    std::string host = fields.text("host");
+    if (address && !host.empty()) entry.allocated.push_back({std::move(host), *address});
+  }
   return entry;
 }
 

@@ -69,7 +69,10 @@ class Control:
         if self.child.poll() is not None:
             raise Failed(f"weft-control ended: {self.log()[-1500:]}")
         token = self.state / "state" / "debug-token"
-        headers = {"Authorization": f"Bearer {token.read_text('utf-8').strip()}"} if token.exists() else {}
+        return self.get_with(token.read_text("utf-8").strip() if token.exists() else "", page, method)
+
+    def get_with(self, token, page, method="GET"):
+        headers = {"Authorization": f"Bearer {token}"}
         try:
             with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}{page}",
                                                                headers=headers, method=method), timeout=5) as answer:

@@ -4,6 +4,7 @@ written is right, comes back when somebody changes it, and is written once.
 
     test/kubernetes/writer_test.py WEFT_CONTROL
 """
+import base64
 import json
 import pathlib
 import sys
@@ -32,6 +33,13 @@ metadata: {name: waypoint, namespace: shop}
 spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
 ---
 apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: split, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: web, port: 80}]
+  rules: [{backendRefs: [{name: web, port: 80}, {name: nowhere, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: others, namespace: shop}
 spec: {gatewayClassName: somebody-else, listeners: [{name: http, port: 80, protocol: HTTP}]}
@@ -41,6 +49,14 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: NAME, namespace: shop}
 spec: {action: ALLOW, rules: [{to: [{operation: {ports: ["PORT"]}}]}]}
+"""
+
+
+ENTRY = """
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: away, namespace: shop}
+spec: {hosts: [away.example], resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}
 """
 
 
@@ -107,8 +123,47 @@ def status_says_what_is_in_force(bench):
     bench.cluster.kubectl("label", "service", "web", "-n", "shop", "istio.io/use-waypoint-")
     bench.cluster.until(lambda: not bench.condition("service", "web", "istio.io/WaypointBound"),
                         "a condition that is taken back")
+    parents = []
+
+    def has_parent():
+        parents[:] = bench.get("httproute", "split", "-n", "shop").get("status", {}).get("parents", [])
+        said = {one["type"]: one["reason"] for parent in parents for one in parent["conditions"]}
+        return said == {"Accepted": "Accepted", "ResolvedRefs": "BackendNotFound", "ResolvedWaypoints": "WaypointMissing"}
+    bench.cluster.until(has_parent, "the status of a route")
+    expect(len(parents) == 1 and parents[0]["controllerName"] == "weft.dev/gateway-controller", f"not ours: {parents}")
     others = bench.get("gateway", "others", "-n", "shop")["status"]["conditions"]
     expect(all(one["reason"] == "Pending" for one in others), f"somebody else's Gateway was written to: {others}")
+
+
+def hosts_get_addresses(bench):
+    bench.cluster.kubectl("apply", "-f", "-", input=ENTRY)
+    found = []
+
+    def has_both():
+        found[:] = [one["value"] for one in bench.get("serviceentry", "away", "-n", "shop").get("status", {}).get(
+            "addresses", [])]
+        return len(found) == 2
+    bench.cluster.until(has_both, "the addresses of a ServiceEntry")
+    expect(found[0].startswith("240.240.") and found[1].startswith("2001:2::"), f"not addresses of ours: {found}")
+    for one in bench.replicas:
+        bench.cluster.until(lambda one=one: found == [
+            address["address"] for address in one.served("services").get("shop/away.example", {}).get("addresses", [])],
+                            "a replica that serves the allocated addresses")
+
+
+def a_version_is_the_same_everywhere(bench):
+    """What `resourceVersion` says of an object, every replica says of what it serves."""
+    bench.apply_policy("ports", "82")
+    version = bench.get("authorizationpolicy", "ports", "-n", "shop")["metadata"]["resourceVersion"]
+    page = "/debug/applied?kind=AuthorizationPolicy&namespace=shop&name=ports&resourceVersion="
+    for one in bench.replicas:
+        bench.cluster.until(lambda one=one: one.json(page + version)["known"], "a replica that knows the version")
+        expect(not one.json(f"{page}{int(version) + 10**9}")["known"], "a version that is not there yet is known")
+    token = json.loads(bench.cluster.kubectl("get", "secret", "weft-debug-token", "-n", NAMESPACE, "-o", "json").stdout)
+    for one in bench.replicas:
+        expect(one.get_with(base64.b64decode(token["data"]["token"]).decode(), "/debug/sync").startswith("{"),
+               "a replica does not take the shared token")
+        expect("bearer token" in one.get_with("wrong", "/debug/sync"), "any token is taken")
 
 
 def nothing_is_written_twice(bench):
@@ -183,6 +238,8 @@ def main():
                 bench = Bench(cluster, [one, two])
                 replicas_agree(bench)
                 status_says_what_is_in_force(bench)
+                hosts_get_addresses(bench)
+                a_version_is_the_same_everywhere(bench)
                 nothing_is_written_twice(bench)
                 what_others_change_comes_back(bench)
                 the_other_goes_on(bench)

@@ -1,0 +1,116 @@
+#include "control/applied.h"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "mesh/manifest/parse.h"
+
+namespace mesh::control {
+namespace {
+
+using Names = std::vector<std::string>;
+
+struct Node final : Follower {
+  Status now;
+  explicit Node(std::string name) { now.node = std::move(name); }
+  void follow(std::shared_ptr<const Snapshot> snapshot) override { newest = snapshot->version; }
+  Status status() const override { return now; }
+  void ack() {
+    now.acked_version = newest;
+    now.current = true;
+  }
+  std::uint64_t newest = 0;
+};
+
+struct Bench {
+  Hub hub{Settings{}, 1, [](std::uint64_t) {}};
+  std::shared_ptr<Node> one = std::make_shared<Node>("node-1");
+
+  void publish(const std::string& version, const std::string& port = "80") {
+    manifest::Parsed parsed = manifest::parse("x.yaml", R"(
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec: {nodeName: node-2}
+status: {phase: Running, podIP: 10.0.0.1}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ports, namespace: shop, resourceVersion: ")" +
+                                                            version + R"("}
+spec: {rules: [{to: [{operation: {ports: [")" + port + R"("]}}]}]}
+)");
+    REQUIRE_FALSE(parsed.has_errors());
+    Objects objects;
+    for (auto& object : parsed.objects) {
+      auto key = manifest::key_of(object.object);
+      objects[key] = std::make_shared<const manifest::Object>(std::move(object.object));
+    }
+    hub.publish(std::make_shared<const World>(std::move(objects)), {}, true);
+  }
+  Applied ask(const std::string& version, std::uint64_t snapshot = 0) const {
+    return applied(hub, {.kind = "AuthorizationPolicy",
+                         .ns = "shop",
+                         .name = "ports",
+                         .resource_version = version,
+                         .version = snapshot});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a change is applied when every node with a stream has acknowledged its snapshot") {
+  Bench bench;
+  CHECK_FALSE(bench.ask("41").known);
+  bench.publish("41");
+  bench.hub.add(bench.one);
+  CHECK_FALSE(bench.ask("42").known);
+  auto answer = bench.ask("41");
+  CHECK(answer.known);
+  CHECK(answer.pending == Names{"node-1"});
+  CHECK(answer.absent == Names{"node-2"});
+  bench.one->ack();
+  answer = bench.ask("41");
+  CHECK(answer.pending.empty());
+  CHECK(answer.current == Names{"node-1"});
+  // Versions are numbers: what is newer has what is older in it.
+  CHECK(bench.ask("9").known);
+}
+
+TEST_CASE("who waits for a snapshot does not wait for later ones") {
+  Bench bench;
+  bench.hub.add(bench.one);
+  bench.publish("41");
+  const auto first = bench.ask("41");
+  bench.one->ack();
+  bench.publish("42", "81");
+  CHECK(bench.ask("41", first.version).pending.empty());
+  CHECK(bench.ask("42").pending == Names{"node-1"});
+}
+
+TEST_CASE("an object that is gone is applied when it is in the snapshot no more") {
+  Bench bench;
+  bench.publish("41");
+  CHECK_FALSE(bench.ask("").known);
+  bench.hub.publish(std::make_shared<const World>(), {}, true);
+  CHECK(bench.ask("").known);
+  CHECK_FALSE(bench.ask("41").known);
+}
+
+TEST_CASE("an object that our readers refuse is said to be, and a kind that nobody reads") {
+  Bench bench;
+  bench.publish("41");
+  bench.hub.publish(bench.hub.snapshot()->world,
+                    {{manifest::Severity::kError, "kubernetes", 0, "AuthorizationPolicy shop/ports",
+                      "spec.action", "not an action"}},
+                    true);
+  CHECK(bench.ask("42").refused == "spec.action: not an action");
+  CHECK_FALSE(
+      applied(bench.hub, {.kind = "Deployment", .ns = {}, .name = "x", .resource_version = {}})
+          .is_kind);
+}
+
+}  // namespace mesh::control
