@@ -16,6 +16,7 @@ class Faults:
         self.heal()
         self.remembered = {}  # by path, the last whole list
         self.seen = []        # "METHOD PATH?QUERY" of all requests
+        self.tokens = set()   # that were shown
         handler = type("Handler", (Handler,), {"faults": self})
         self.server = Server(("127.0.0.1", 0), handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -87,6 +88,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         faults, line = self.faults, f"{self.command} {self.path}"
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         faults.seen.append(line)
+        faults.tokens.add((self.headers.get("Authorization") or "").removeprefix("Bearer "))
         if faults.delay:
             threading.Event().wait(faults.delay)
         refusal = faults.refusal_for(line)

@@ -7,6 +7,7 @@ everything that happened meanwhile is there afterwards, and the server is not ha
 import base64
 import json
 import pathlib
+import subprocess
 import sys
 import urllib.request
 
@@ -121,19 +122,60 @@ def compaction(bench):
     bench.until_served((before | {"unseen"}) - {"first"}, "the state after a compaction")
 
 
+def credentials_that_rotate(bench):
+    """A projected volume brings a new token, then roots of which none signed the server's certificate, then both."""
+    cluster, faults = bench.cluster, bench.faults
+    token = cluster.kubectl("create", "token", "rotating").stdout.strip()
+    (cluster.folder / "faulty.token").write_text(token)
+    faults.cut_watches(".*", 0)
+    bench.apply("token")
+    cluster.until(lambda: token in faults.tokens, "the new token")
+    faults.heal()
+    bench.until_served(bench.served() | {"token"}, "news by the new token")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    cluster.folder / "other.key", "-out", cluster.folder / "other.crt", "-subj", "/CN=other"],
+                   check=True, capture_output=True)
+    other, roots = (cluster.folder / "other.crt").read_text(), cluster.folder / "faulty.ca"
+    failures, before = bench.metric("watch_failures_total"), bench.served()
+    roots.write_text(other)
+    faults.cut_watches(".*", 0)
+    bench.apply("roots")
+    cluster.until(lambda: bench.metric("watch_failures_total") > failures + 3, "a server that is not trusted any more")
+    faults.heal()
+    roots.write_text(other + (cluster.folder / "ca.crt").read_text())
+    bench.until_served(before | {"roots"}, "news by the new roots")
+
+
+def rotating_kubeconfig(cluster, url):
+    """The path of a kubeconfig whose token and roots are files, as in a cluster."""
+    cluster.kubectl("create", "serviceaccount", "rotating")
+    cluster.kubectl("create", "clusterrolebinding", "rotating", "--clusterrole=cluster-admin",
+                    "--serviceaccount=default:rotating")
+    config = json.loads(cluster.config_for(url))
+    files = {"token": cluster.folder / "faulty.token", "ca": cluster.folder / "faulty.ca"}
+    files["token"].write_text(cluster.kubectl("create", "token", "rotating").stdout)
+    files["ca"].write_text((cluster.folder / "ca.crt").read_text())
+    config["users"][0]["user"] = {"tokenFile": str(files["token"])}
+    config["clusters"][0]["cluster"]["certificate-authority"] = str(files["ca"])
+    path = cluster.folder / "faulty.kubeconfig"
+    path.write_text(json.dumps(config))
+    return path
+
+
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
     try:
         with Cluster() as cluster, Faults(cluster) as faults:
             cluster.kubectl("create", "namespace", NAMESPACE)
             cluster.kubectl("create", "namespace", "shop")
-            kubeconfig = cluster.config_with_token("faulty", cluster.token, faults.url)
+            kubeconfig = rotating_kubeconfig(cluster, faults.url)
             with Control(program, kubeconfig) as control:
                 bench = Bench(cluster, faults, control)
                 cluster.until(control.is_ready, "weft-control")
                 bench.apply("first")
                 bench.until_served({"first"}, "a policy")
-                for fault in (watches_that_break_in_the_middle, refusals, an_older_cache, slow_answers, compaction):
+                for fault in (watches_that_break_in_the_middle, refusals, an_older_cache, slow_answers, compaction,
+                              credentials_that_rotate):
                     fault(bench)
                     print(f"{fault.__name__}: passed", flush=True)
     except Missing as missing:
