@@ -79,7 +79,7 @@ void be_node(int number, int port, const std::string& root, const std::string& t
     ack.type_url = response->type_url;
     ack.response_nonce = response->nonce;
     client.send(ack);
-    progress.note(number, std::strtoull(response->system_version_info.c_str(), nullptr, 10));
+    progress.note(number, std::strtoull(response->system_version.c_str(), nullptr, 10));
   }
 }
 

@@ -112,8 +112,8 @@ class Bench:
     def refused(self, answer, status, text, line):
         """With that status and text, and written down in one line."""
         expect(answer["status"] == status and text in answer.get("message", text), f"not {status} {text!r}: {answer}")
-        expect(any(line in one and text in one for one in self.control.log().splitlines()),
-               f"no line of the log says {line!r} and {text!r}: {self.control.log()[-1500:]}")
+        self.cluster.until(lambda: any(line in one and text in one for one in self.control.log().splitlines()),
+                           f"a line of the log that says {line!r} and {text!r}")
 
 
 def a_node_has_its_pods(bench):
@@ -136,7 +136,8 @@ def a_pod_has_itself(bench, certificate):
     expect(name_in(bench.certificate(token)["chain"]) == "spiffe://cluster.local/ns/shop/sa/web",
            "a pod's token is not its certificate")
     bench.refused(bench.certificate(token, "cart"), DENIED, "may not impersonate shop/cart", "certificate refused")
-    bench.refused(bench.resources(token, "node-1"), DENIED, "is not a node", "a caller was refused")
+    bench.refused(bench.resources(token, "node-1"), DENIED, "the node's id is not a waypoint's",
+                  "discovery stream refused")
     # The same by the certificate of its connection.
     shows = (certificate, bench.key)
     answer = bench.certificate(None, shows=shows)
