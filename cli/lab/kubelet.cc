@@ -313,7 +313,9 @@ Outcome<Done> Kubelet::start_container(PodRun& run, ContainerRun& container) {
               .env = {},
               .log = record_.log_of(run.pod.key())};
   if (!container.spec->working_dir.empty()) what.place.working_dir = container.spec->working_dir;
-  TRY(what.env, identity_of(run));
+  if (record_.mesh) {
+    TRY(what.env, identity_of(run));
+  }
   for (const auto& [name, value] : container.spec->env) what.env.push_back(name + "=" + value);
   TRY(container.pid, launch(what));
   container.started = Clock::now();
