@@ -92,6 +92,8 @@ def test_grpc_calls_are_balanced_one_by_one(lab):
 test_routes = stock.test_routes
 test_weights = stock.test_weights
 test_policy = stock.test_policy
+test_virtual_services_and_subsets = stock.test_virtual_services_and_subsets
+test_bytes_and_ports_without_a_protocol = stock.test_bytes_and_ports_without_a_protocol
 test_the_waypoint_speaks_with_its_own_identity = stock.test_the_waypoint_speaks_with_its_own_identity
 test_without_the_waypoint_nothing_passes = stock.test_without_the_waypoint_nothing_passes
 
