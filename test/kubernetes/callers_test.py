@@ -109,11 +109,14 @@ class Bench:
     def resources(self, token, node, shows=None):
         return self.caller.ask("resources", self.control, self.roots, token, node, shows=shows)
 
-    def refused(self, answer, status, text, line):
-        """With that status and text, and written down in one line."""
-        expect(answer["status"] == status and text in answer.get("message", text), f"not {status} {text!r}: {answer}")
-        self.cluster.until(lambda: any(line in one and text in one for one in self.control.log().splitlines()),
-                           f"a line of the log that says {line!r} and {text!r}")
+    def refused(self, ask, status, text, line):
+        """With that status and text, each time, and written down in a line: the log takes five of a kind a second
+        and counts the others, so it may have to be asked again."""
+        def is_written():
+            answer = ask()
+            expect(answer["status"] == status and text in answer.get("message", text), f"not {status} {text!r}: {answer}")
+            return any(line in one and text in one for one in self.control.log().splitlines())
+        self.cluster.until(is_written, f"a line of the log that says {line!r} and {text!r}")
 
 
 def a_node_has_its_pods(bench):
@@ -124,9 +127,9 @@ def a_node_has_its_pods(bench):
     certificate = bench.cluster.folder / "web.crt"
     certificate.write_text(answer["chain"][0])
     expect(bench.resources(bench.ztunnel, "node-1")["resources"] > 0, "a node is served nothing")
-    bench.refused(bench.certificate(bench.ztunnel, "cart"), DENIED, "no pod of shop/cart runs on node-1",
+    bench.refused(lambda: bench.certificate(bench.ztunnel, "cart"), DENIED, "no pod of shop/cart runs on node-1",
                   "certificate refused")
-    bench.refused(bench.resources(bench.ztunnel, "node-2"), DENIED, "the token is of another node: node-1",
+    bench.refused(lambda: bench.resources(bench.ztunnel, "node-2"), DENIED, "the token is of another node: node-1",
                   "discovery stream refused")
     return certificate
 
@@ -135,8 +138,8 @@ def a_pod_has_itself(bench, certificate):
     token = token_of(bench.cluster, "shop", "web", "web-0", audience="weft-ca")
     expect(name_in(bench.certificate(token)["chain"]) == "spiffe://cluster.local/ns/shop/sa/web",
            "a pod's token is not its certificate")
-    bench.refused(bench.certificate(token, "cart"), DENIED, "may not impersonate shop/cart", "certificate refused")
-    bench.refused(bench.resources(token, "node-1"), DENIED, "the node's id is not a waypoint's",
+    bench.refused(lambda: bench.certificate(token, "cart"), DENIED, "may not impersonate shop/cart", "certificate refused")
+    bench.refused(lambda: bench.resources(token, "node-1"), DENIED, "the node's id is not a waypoint's",
                   "discovery stream refused")
     # The same by the certificate of its connection.
     shows = (certificate, bench.key)
@@ -155,19 +158,19 @@ def a_pod_has_itself(bench, certificate):
 def everybody_else_has_nothing(bench):
     cluster = bench.cluster
     before = bench.control.metric("weft_control_unauthenticated_total")
-    bench.refused(bench.certificate(expired(cluster, bench.ztunnel), "web"), UNAUTHENTICATED, "expired",
+    bench.refused(lambda: bench.certificate(expired(cluster, bench.ztunnel), "web"), UNAUTHENTICATED, "expired",
                   "a caller was refused")
     claims = json.loads(decoded(bench.ztunnel.split(".")[1]))
-    bench.refused(bench.certificate(signed(cluster, claims, "admin.key.rsa"), "web"), UNAUTHENTICATED,
+    bench.refused(lambda: bench.certificate(signed(cluster, claims, "admin.key.rsa"), "web"), UNAUTHENTICATED,
                   "the API server does not accept the token", "a caller was refused")
-    bench.refused(bench.certificate(token_of(cluster, NAMESPACE, "ztunnel", "ztunnel-1", "vault"), "web"),
+    bench.refused(lambda: bench.certificate(token_of(cluster, NAMESPACE, "ztunnel", "ztunnel-1", "vault"), "web"),
                   UNAUTHENTICATED, "the API server does not accept the token", "a caller was refused")
-    bench.refused(bench.certificate(token_of(cluster, NAMESPACE, "ztunnel"), "web"), DENIED, "is not bound to a pod",
+    bench.refused(lambda: bench.certificate(token_of(cluster, NAMESPACE, "ztunnel"), "web"), DENIED, "is not bound to a pod",
                   "a caller was refused")
-    bench.refused(bench.certificate(None, "web"), UNAUTHENTICATED, "no bearer token", "a caller was refused")
-    bench.refused(bench.certificate("not-a-token", "web"), UNAUTHENTICATED, "not that of a service account",
+    bench.refused(lambda: bench.certificate(None, "web"), UNAUTHENTICATED, "no bearer token", "a caller was refused")
+    bench.refused(lambda: bench.certificate("not-a-token", "web"), UNAUTHENTICATED, "not that of a service account",
                   "a caller was refused")
-    expect(bench.control.metric("weft_control_unauthenticated_total") == before + 6, "not all were counted")
+    expect(bench.control.metric("weft_control_unauthenticated_total") >= before + 6, "not all were counted")
     # A token ends with its pod.
     gone = token_of(cluster, NAMESPACE, "ztunnel", "ztunnel-3")
     cluster.kubectl("delete", "pod", "ztunnel-3", "-n", NAMESPACE, "--force", "--grace-period=0")
@@ -178,7 +181,7 @@ def without_the_api_server(bench):
     unknown = token_of(bench.cluster, NAMESPACE, "ztunnel", "ztunnel-2")
     bench.cluster.kill_api_server()
     expect(bench.certificate(bench.ztunnel, "web")["status"] == 0, "a known token does not count any more")
-    bench.refused(bench.certificate(unknown, "cart"), UNAVAILABLE, "create tokenreviews.authentication.k8s.io",
+    bench.refused(lambda: bench.certificate(unknown, "cart"), UNAVAILABLE, "create tokenreviews.authentication.k8s.io",
                   "a caller was refused")
     bench.cluster.restart_api_server()
     bench.cluster.until(lambda: bench.certificate(unknown, "cart")["status"] == 0, "a token asked about again")

@@ -168,9 +168,21 @@ def a_version_is_the_same_everywhere(bench):
 
 def nothing_is_written_twice(bench):
     writer = bench.writer()
+    policy = bench.get("authorizationpolicy", "ports", "-n", "shop")  # changed last; its status may be under way
+
+    def is_reported():
+        status = bench.get("authorizationpolicy", "ports", "-n", "shop").get("status", {})
+        return any(one.get("observedGeneration") == policy["metadata"]["generation"]
+                   for one in status.get("conditions", []))
+
+    def looks(count):
+        plans = writer.metric("weft_control_plans_total")
+        bench.cluster.until(lambda: writer.metric("weft_control_plans_total") >= plans + count, "further looks")
+
+    bench.cluster.until(is_reported, "the status of what changed last")
+    looks(1)
     written = [one.metric("weft_control_writes_total") for one in bench.replicas]
-    plans = writer.metric("weft_control_plans_total")
-    bench.cluster.until(lambda: writer.metric("weft_control_plans_total") >= plans + 2, "two more looks")
+    looks(2)
     expect([one.metric("weft_control_writes_total") for one in bench.replicas] == written,
            "something is written although nothing has changed")
     idle = next(one for one in bench.replicas if one is not writer)
