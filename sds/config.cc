@@ -42,7 +42,7 @@ std::expected<Config, ConfigError> read_config(int argc, const char* const* argv
   CLI::App app{
       "Identity for an Envoy beside it: makes the key, asks the mesh's CA, keeps the files.",
       "weft-sds"};
-  app.set_version_flag("--version", WEFT_VERSION);
+  app.set_version_flag("--version", "weft-sds " WEFT_VERSION);
   app.add_option("--control", config.control, "the control plane, https://HOST:PORT");
   app.add_option("--root-cert", config.root_cert, "whom to trust there, a PEM file");
   app.add_option("--token", config.token, "the service account's token, a file");
