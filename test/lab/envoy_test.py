@@ -22,6 +22,7 @@ SERVER = """
 import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes
     def do_GET(self):
         said = {name.lower(): value for name, value in self.headers.items()}
         body = " ".join([sys.argv[1], self.command, self.path, said.get("x-set", "-"), said.get("x-add", "-")]).encode()
