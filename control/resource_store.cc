@@ -7,33 +7,11 @@
 
 #include "authorization.pb.h"
 #include "control/translate_workloads.h"
+#include "mesh/base/check.h"
 #include "workload.pb.h"
 
 namespace mesh::control {
 namespace {
-
-// Map entries in the order of their keys: equal content has equal bytes.
-std::string serialize(const google::protobuf::MessageLite& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  MESH_CHECK(message.SerializeToCodedStream(&coded));
-  coded.Trim();
-  return bytes;
-}
-
-// Half of a SHA-256: who writes manifests must not be able to make a change that looks like none.
-std::string hash(std::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  std::string text;
-  for (int i = 0; i < SHA256_DIGEST_LENGTH / 2; ++i) {
-    text += "0123456789abcdef"[digest[i] >> 4];
-    text += "0123456789abcdef"[digest[i] & 15];
-  }
-  return text;
-}
 
 std::uint8_t reach_of(const istio::workload::Address&) { return 0; }
 std::uint8_t reach_of(const istio::security::Authorization& policy) {
@@ -67,13 +45,13 @@ class Builder {
   std::shared_ptr<const Resource> one(const Resources* before, const std::string& name,
                                       const google::protobuf::MessageLite& message,
                                       std::uint8_t reach) {
-    std::string bytes = serialize(message);
+    std::string bytes = bytes_of(message);
     if (before != nullptr) {
       const auto same = before->find(name);
       if (same != before->end() && same->second->bytes == bytes) return same->second;
     }
     changed_ = true;
-    std::string version = hash(bytes);
+    std::string version = version_of(bytes);
     return std::make_shared<const Resource>(name, std::move(version), std::move(bytes), reach);
   }
 
@@ -105,6 +83,27 @@ void add_aliases(const Addresses& addresses, Snapshot& snapshot) {
 }
 
 }  // namespace
+
+std::string bytes_of(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  MESH_CHECK(message.SerializeToCodedStream(&coded));
+  coded.Trim();
+  return bytes;
+}
+
+std::string version_of(std::string_view bytes) {
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
+  std::string text;
+  for (int i = 0; i < SHA256_DIGEST_LENGTH / 2; ++i) {
+    text += "0123456789abcdef"[digest[i] >> 4];
+    text += "0123456789abcdef"[digest[i] & 15];
+  }
+  return text;
+}
 
 std::vector<std::string> Snapshot::find(std::string_view asked) const {
   std::vector<std::string> names;

@@ -13,6 +13,10 @@
 #include "control/world.h"
 #include "mesh/xds/ads_message.h"
 
+namespace google::protobuf {
+class MessageLite;
+}
+
 namespace mesh::control {
 
 struct Resource {
@@ -22,6 +26,12 @@ struct Resource {
   // Of a policy: how much it is about. Less: workloads that name it; more: all of a namespace.
   std::uint8_t reach = 0;
 };
+
+// A message's bytes, map entries in the order of their keys: equal content has equal bytes.
+std::string bytes_of(const google::protobuf::MessageLite& message);
+// Half of their SHA-256: who writes manifests must not be able to make a change that looks like
+// none.
+std::string version_of(std::string_view bytes);
 
 using Resources = std::map<std::string, std::shared_ptr<const Resource>, std::less<>>;
 

@@ -3,16 +3,15 @@
 #include <limits>
 #include <utility>
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/message_lite.h>
 
+#include "control/resource_store.h"
 #include "envoy/cluster.pb.h"
 #include "envoy/core.pb.h"
 #include "envoy/core_source.pb.h"
 #include "envoy/internal_upstream.pb.h"
 #include "envoy/raw_buffer.pb.h"
 #include "envoy/tls.pb.h"
-#include "mesh/base/check.h"
 
 namespace mesh::control {
 namespace {
@@ -62,16 +61,6 @@ std::string inbound_cluster(const CatalogService& service, std::uint16_t port, b
 std::string outbound_cluster(const CatalogService& service, std::uint16_t port,
                              std::string_view subset) {
   return "outbound|" + std::to_string(port) + "|" + std::string(subset) + "|" + service.host;
-}
-
-std::string bytes_of(const google::protobuf::MessageLite& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream coded(&stream);
-  coded.SetSerializationDeterministic(true);
-  MESH_CHECK(message.SerializeToCodedStream(&coded));
-  coded.Trim();
-  return bytes;
 }
 
 void pack(const google::protobuf::MessageLite& message, weft::wire::Any* into) {

@@ -47,8 +47,6 @@ std::string inbound_cluster(const CatalogService& service, std::uint16_t port, b
 std::string outbound_cluster(const CatalogService& service, std::uint16_t port,
                              std::string_view subset = {});
 
-// The bytes of a message: equal content has equal bytes.
-std::string bytes_of(const google::protobuf::MessageLite& message);
 void pack(const google::protobuf::MessageLite& message, weft::wire::Any* into);
 void set_duration(weft::wire::Duration* into, std::chrono::milliseconds time);
 

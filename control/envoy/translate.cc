@@ -6,6 +6,7 @@
 #include "control/envoy/clusters.h"
 #include "control/envoy/endpoints.h"
 #include "control/envoy/listeners.h"
+#include "control/resource_store.h"
 #include "envoy/cluster.pb.h"
 #include "envoy/endpoint.pb.h"
 #include "envoy/listener.pb.h"

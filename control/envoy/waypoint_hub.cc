@@ -1,7 +1,5 @@
 #include "control/envoy/waypoint_hub.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -17,17 +15,6 @@ namespace {
 constexpr std::chrono::milliseconds kQuiet{20};
 constexpr std::chrono::milliseconds kLatest{250};
 constexpr std::size_t kMaxNotes = 10'000;
-
-std::string hash(std::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  std::string text;
-  for (int i = 0; i < SHA256_DIGEST_LENGTH / 2; ++i) {
-    text += "0123456789abcdef"[digest[i] >> 4];
-    text += "0123456789abcdef"[digest[i] & 15];
-  }
-  return text;
-}
 
 // What did not change is shared with `before`; all of it: `before` itself.
 std::shared_ptr<const WaypointSnapshot> snapshot_of(
@@ -45,7 +32,7 @@ std::shared_ptr<const WaypointSnapshot> snapshot_of(
         }
       }
       same = false;
-      into.emplace(name, std::make_shared<const Resource>(name, hash(bytes), bytes));
+      into.emplace(name, std::make_shared<const Resource>(name, version_of(bytes), bytes));
     }
     same = same && into.size() == before->of(type).size();
   }
