@@ -8,6 +8,7 @@
 #include "control/envoy/route_pieces.h"
 #include "envoy/fault.pb.h"
 #include "envoy/route.pb.h"
+#include "mesh/grpc/status.h"
 
 namespace mesh::control {
 namespace {
@@ -206,25 +207,9 @@ void set_percent(double percent, envoy::type::v3::FractionalPercent* to) {
 
 // The numbers of google.rpc.Code by their names.
 std::optional<std::uint32_t> grpc_code(std::string_view name) {
-  constexpr std::string_view kNames[] = {"OK",
-                                         "CANCELLED",
-                                         "UNKNOWN",
-                                         "INVALID_ARGUMENT",
-                                         "DEADLINE_EXCEEDED",
-                                         "NOT_FOUND",
-                                         "ALREADY_EXISTS",
-                                         "PERMISSION_DENIED",
-                                         "RESOURCE_EXHAUSTED",
-                                         "FAILED_PRECONDITION",
-                                         "ABORTED",
-                                         "OUT_OF_RANGE",
-                                         "UNIMPLEMENTED",
-                                         "INTERNAL",
-                                         "UNAVAILABLE",
-                                         "DATA_LOSS",
-                                         "UNAUTHENTICATED"};
-  for (std::uint32_t i = 0; i < std::size(kNames); ++i) {
-    if (kNames[i] == name || std::to_string(i) == name) return i;
+  for (std::uint32_t i = 0; i < grpc::kStatusCodeCount; ++i) {
+    const auto code = static_cast<grpc::StatusCode>(i);
+    if (grpc::status_code_name(code) == name || std::to_string(i) == name) return i;
   }
   return {};
 }

@@ -6,7 +6,7 @@
 namespace mesh::grpc {
 namespace {
 
-constexpr std::array<std::string_view, 17> kNames = {
+constexpr std::array<std::string_view, kStatusCodeCount> kNames = {
     "OK",
     "CANCELLED",
     "UNKNOWN",

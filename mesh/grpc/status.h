@@ -30,6 +30,7 @@ enum class StatusCode : std::uint8_t {
   kDataLoss = 15,
   kUnauthenticated = 16,
 };
+inline constexpr std::size_t kStatusCodeCount = 17;
 
 // "UNAVAILABLE": the spelling of logs and metrics.
 std::string_view status_code_name(StatusCode code);
