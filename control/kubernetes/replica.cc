@@ -23,15 +23,6 @@ constexpr const char* kLease = "weft-control";
 constexpr std::chrono::milliseconds kGather{100};
 constexpr std::chrono::seconds kLook{5};  // for what time alone changes
 
-std::string rfc3339_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
 }  // namespace
 
 struct Replica::Impl {
@@ -154,7 +145,7 @@ void Replica::Impl::plan() {
   }
   for (Write& write : plan_addresses(*snapshot->world)) queue->put(std::move(write));
   for (Write& write : plan_statuses(compute_statuses(*snapshot->world, hub.settings()),
-                                    store->statuses(), rfc3339_now())) {
+                                    store->statuses(), kube::timestamp(std::time(nullptr)))) {
     queue->put(std::move(write));
   }
 }

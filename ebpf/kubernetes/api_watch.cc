@@ -25,19 +25,6 @@ constexpr std::string_view kManager = "weft-agent";
 constexpr std::size_t kMessageBytesMax = 1000;  // of an event: 1024
 constexpr const char* kRedirection = "ambient.istio.io/redirection";
 
-std::string metadata_of(const manifest::Value& object, std::string_view field) {
-  return kube::metadata_text(object, field);
-}
-
-std::string timestamp() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return text;
-}
-
 // One collection, read as `Facts`, on the thread of Http. What cannot be read is said, and left
 // out: such a pod is not enrolled and, being unknown, does not start either.
 template <class Facts, class Gone>
@@ -56,14 +43,14 @@ class FactsSink final : public kube::Sink {
   void put(manifest::Value&& object) override {
     if (auto facts = read(object)) push_(*std::move(facts));
   }
-  void remove(manifest::Value&& object) override { push_(Gone{metadata_of(object, key_)}); }
+  void remove(manifest::Value&& object) override { push_(Gone{kube::metadata_text(object, key_)}); }
 
  private:
   std::optional<Facts> read(const manifest::Value& object) {
     auto facts = read_(object);
     if (!facts)
-      log_error("the API server's " + metadata_of(object, "namespace") + "/" +
-                metadata_of(object, "name") + " cannot be read");
+      log_error("the API server's " + kube::metadata_text(object, "namespace") + "/" +
+                kube::metadata_text(object, "name") + " cannot be read");
     return facts;
   }
 
@@ -85,7 +72,7 @@ class DaemonSetSink final : public kube::Sink {
 
  private:
   static bool stays(const manifest::Value& object) {
-    return metadata_of(object, "deletionTimestamp").empty();
+    return kube::metadata_text(object, "deletionTimestamp").empty();
   }
   const std::function<void(ApiChange)> push_;
   bool staged_ = false;
@@ -232,12 +219,13 @@ void ApiWatch::warn(const PodFacts& pod, std::string_view reason, std::string_vi
   if (writing_ >= kWritesMax) return;
   ++writing_;
   const kube::Target target{kEvents, pod.ns, {}};
-  impl_->http->send(
-      kube::create_request(target, event_body(pod, options_.node, reason, message, timestamp())),
-      [this, target](const kube::Http::Answer& answer) {
-        --writing_;
-        if (!answer) log_warning(kube::write_error("create", target, answer.error()).text);
-      });
+  impl_->http->send(kube::create_request(target, event_body(pod, options_.node, reason, message,
+                                                            kube::timestamp(std::time(nullptr)))),
+                    [this, target](const kube::Http::Answer& answer) {
+                      --writing_;
+                      if (!answer)
+                        log_warning(kube::write_error("create", target, answer.error()).text);
+                    });
 }
 
 void ApiWatch::settle(std::chrono::milliseconds within) {

@@ -36,14 +36,11 @@ std::uint64_t number_of(const Value* value) {
 
 // 2026-11-21T15:47:03.000012Z, quoted
 std::string micro_time(std::int64_t unix_microseconds) {
-  const std::time_t seconds = unix_microseconds / 1'000'000;
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::string text = timestamp(unix_microseconds / 1'000'000);
+  text.pop_back();  // its Z
   char micros[16];
   std::snprintf(micros, sizeof micros, ".%06dZ", static_cast<int>(unix_microseconds % 1'000'000));
-  return "\"" + std::string(text) + micros + "\"";
+  return "\"" + text + micros + "\"";
 }
 
 std::string quoted(std::string_view text) {

@@ -1,5 +1,6 @@
 #include "mesh/kube/write.h"
 
+#include <ctime>
 #include <utility>
 
 #include "mesh/telemetry/log.h"
@@ -52,6 +53,15 @@ std::string Target::to_string() const {
   text += " ";
   if (!ns.empty()) text += ns + "/";
   return text + name;
+}
+
+std::string timestamp(std::int64_t unix_seconds) {
+  const std::time_t seconds = unix_seconds;
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
 }
 
 HttpRequest get_request(const Target& target) { return request("GET", path_of(target)); }

@@ -23,6 +23,9 @@ struct Target {
   std::string to_string() const;
 };
 
+// A time as objects hold it: "2026-11-21T15:47:03Z".
+std::string timestamp(std::int64_t unix_seconds);
+
 HttpRequest get_request(const Target& target);
 // The body names the object.
 HttpRequest create_request(const Target& target, std::string body);
