@@ -3,7 +3,6 @@
 #include <bpf/libbpf.h>
 #include <linux/capability.h>
 #include <poll.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -200,11 +199,7 @@ int run(Flags& flags) {
   if (const std::string wrong = set_up_kubernetes(flags); !wrong.empty()) return fail(wrong);
   if (const std::string wrong = set_up_cni(flags); !wrong.empty()) return fail(wrong);
   // A pod takes a dozen descriptors, and the usual limit is 1024.
-  rlimit descriptors{};
-  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0) {
-    descriptors.rlim_cur = descriptors.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &descriptors);
-  }
+  raise_descriptor_limit();
   flags.agent.node.attach = flags.tcx ? best_attach_kind() : AttachKind::kClsact;
 
   sigset_t signals;

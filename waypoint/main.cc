@@ -2,8 +2,6 @@
 // control plane until it is told to drain.
 
 #include <fcntl.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -59,12 +57,7 @@ PageSources sources_of(Program& program) {
 }
 
 Result<io::Listener> listen_at(io::Ring& ring, net::SocketAddress at) {
-  io::ListenOptions options{.at = at, .reuse_port = false, .backlog = 128, .mark = {}};
-  auto listener = io::Listener::listen(ring, options);
-  if (!listener && listener.error().os_errno == EAFNOSUPPORT && at.ip.is_unspecified()) {
-    options.at.ip = net::IpAddress();
-    listener = io::Listener::listen(ring, options);
-  }
+  auto listener = admin::listen_for_pages(ring, at);
   if (!listener) {
     std::fprintf(stderr, "weft-waypoint: cannot listen on %s: %s\n", at.to_string().c_str(),
                  std::string(reason_name(listener.error().reason)).c_str());
@@ -114,13 +107,6 @@ io::Task<void> run(Program& program, io::Signals& signals, Servers& servers, int
   feeds.cancel();
   co_await pages.join();
   co_await feeds.join();
-}
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 int serve(const Settings& settings, io::Ring& ring, io::Signals& signals, telemetry::Log& log,

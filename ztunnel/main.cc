@@ -2,8 +2,6 @@
 // control plane and the node agent until it is told to drain.
 
 #include <linux/capability.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -91,12 +89,7 @@ struct Servers {
 };
 
 Result<io::Listener> listen_at(io::Ring& ring, net::SocketAddress at) {
-  io::ListenOptions options{.at = at, .reuse_port = false, .backlog = 128, .mark = {}};
-  auto listener = io::Listener::listen(ring, options);
-  if (!listener && listener.error().os_errno == EAFNOSUPPORT && at.ip.is_unspecified()) {
-    options.at.ip = net::IpAddress();
-    listener = io::Listener::listen(ring, options);
-  }
+  auto listener = admin::listen_for_pages(ring, at);
   if (!listener) {
     std::fprintf(stderr, "weft-ztunnel: cannot listen on %s: %s\n", at.to_string().c_str(),
                  describe(listener.error()).c_str());
@@ -165,13 +158,6 @@ bool kernel_has_one_listener_per_pod() {
   int major = 0, minor = 0;
   if (uname(&name) != 0 || std::sscanf(name.release, "%d.%d", &major, &minor) != 2) return true;
   return major < 6 || (major == 6 && minor < 6);
-}
-
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // setns() into pods; transparent sockets and marks; answers from port 53 of the address asked.

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 
 #include "mesh/io/timer.h"
@@ -71,6 +72,16 @@ io::Task<Response> Routes::respond(Request request) const {
     co_return co_await path->second.task(std::move(request));
   }
   co_return answer(request);
+}
+
+Result<io::Listener> listen_for_pages(io::Ring& ring, net::SocketAddress at) {
+  io::ListenOptions options{.at = at, .reuse_port = false, .backlog = 128, .mark = {}};
+  auto listener = io::Listener::listen(ring, options);
+  if (!listener && listener.error().os_errno == EAFNOSUPPORT && at.ip.is_unspecified()) {
+    options.at.ip = net::IpAddress();
+    listener = io::Listener::listen(ring, options);
+  }
+  return listener;
 }
 
 AdminServer::AdminServer(io::Ring& ring, io::Listener listener, Routes routes)

@@ -60,6 +60,10 @@ class Routes {
   std::map<std::string, Path, std::less<>> paths_;
 };
 
+// Where a server is to accept: the wildcard of IPv6 is that of IPv4 where there is no IPv6. Errors:
+// of Listener::listen().
+Result<io::Listener> listen_for_pages(io::Ring& ring, net::SocketAddress at);
+
 class AdminServer {
  public:
   AdminServer(io::Ring& ring, io::Listener listener, Routes routes);

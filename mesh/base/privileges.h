@@ -14,4 +14,7 @@ namespace mesh {
 // Errors: kSystem. Then the program must not go on.
 Result<Done> keep_capabilities(std::span<const int> kept);
 
+// As many open descriptors as the process may allow itself.
+void raise_descriptor_limit();
+
 }  // namespace mesh
