@@ -3,9 +3,10 @@
 // those that ztunnel reads.
 
 #include <expected>
-#include <functional>
 #include <string>
 #include <vector>
+
+#include "mesh/base/environment.h"
 
 namespace mesh::sds {
 
@@ -29,7 +30,6 @@ struct ConfigError {
   std::string text;
 };
 
-using Environment = std::function<const char*(const char* name)>;
 std::expected<Config, ConfigError> read_config(int argc, const char* const* argv,
                                                const Environment& environment);
 

@@ -14,12 +14,6 @@ struct Raw {
   std::string admin = "127.0.0.1:15000", metrics = "[::]:15020", readiness = "[::]:15021";
 };
 
-template <class T>
-struct Variable {
-  const char* name;
-  const char* alternative;
-  std::string T::* field;
-};
 constexpr Variable<Settings> kVariables[] = {
     {"POD_NAME", nullptr, &Settings::pod_name},
     {"POD_NAMESPACE", nullptr, &Settings::pod_namespace},
@@ -44,18 +38,6 @@ constexpr Variable<Raw> kRawVariables[] = {
     {"WAYPOINT_WORKER_THREADS", nullptr, &Raw::workers},
     {"CONNECTION_TERMINATION_DEADLINE", nullptr, &Raw::termination},
 };
-
-template <class T, std::size_t N>
-void read_environment(T& settings, const Variable<T> (&variables)[N],
-                      const Environment& environment) {
-  for (const Variable<T>& variable : variables) {
-    const char* value = environment(variable.name);
-    if (value == nullptr && variable.alternative != nullptr) {
-      value = environment(variable.alternative);
-    }
-    if (value != nullptr) settings.*variable.field = value;
-  }
-}
 
 std::optional<unsigned> number_in(std::string_view text, unsigned most) {
   unsigned value = 0;

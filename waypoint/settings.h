@@ -3,11 +3,11 @@
 // Istio's proxies.
 
 #include <chrono>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "mesh/base/environment.h"
 #include "mesh/net/address.h"
 
 namespace mesh::waypoint {
@@ -43,7 +43,6 @@ struct Settings {
   std::string identity() const;
 };
 
-using Environment = std::function<const char*(const char* name)>;
 struct ParsedSettings {
   std::optional<Settings> settings;  // none: print `text` and exit with `status`
   int status = 0;

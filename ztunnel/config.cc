@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
-#include <span>
 
 namespace mesh::ztunnel {
 namespace {
@@ -25,13 +24,7 @@ struct RawConfig {
 
 bool is_true(std::string_view text) { return text == "true" || text == "1"; }
 
-// Names of the environment, Istio's first; the second is an older or a more general one.
-template <class Settings>
-struct Variable {
-  const char* name;
-  const char* alternative;
-  std::string Settings::* field;
-};
+// Istio's names first.
 constexpr Variable<Config> kVariables[] = {
     {"NODE_NAME", nullptr, &Config::node_name},
     {"CLUSTER_ID", "ISTIO_META_CLUSTER_ID", &Config::cluster_id},
@@ -65,19 +58,6 @@ constexpr Variable<RawConfig> kRawVariables[] = {
     {"SECRET_TTL", nullptr, &RawConfig::secret_ttl},
     {"WEFT_UNKNOWN_DESTINATIONS", nullptr, &RawConfig::unknown},
 };
-
-// The environment first, so that flags overwrite it.
-template <class Settings>
-void read_environment(Settings& settings, std::span<const Variable<Settings>> variables,
-                      const Environment& environment) {
-  for (const Variable<Settings>& variable : variables) {
-    const char* value = environment(variable.name);
-    if (value == nullptr && variable.alternative != nullptr) {
-      value = environment(variable.alternative);
-    }
-    if (value != nullptr) settings.*variable.field = value;
-  }
-}
 
 std::string bad(std::string_view what, std::string_view value) {
   return std::string(what) + ": cannot read '" + std::string(value) + "'";
@@ -171,8 +151,8 @@ ParsedConfig parse_config(std::vector<std::string> arguments, const Environment&
                           unsigned cpus) {
   Config config;
   RawConfig raw;
-  read_environment<Config>(config, kVariables, environment);
-  read_environment<RawConfig>(raw, kRawVariables, environment);
+  read_environment(config, kVariables, environment);
+  read_environment(raw, kRawVariables, environment);
   CLI::App app("The node proxy of the mesh: one per node, for all its pods.", "weft-ztunnel");
   app.set_version_flag("--version", "weft-ztunnel " WEFT_VERSION);
   app.add_option("--node", config.node_name, "name of this node");

@@ -5,12 +5,12 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "mesh/base/environment.h"
 #include "mesh/net/address.h"
 #include "ztunnel/route.h"
 
@@ -57,7 +57,6 @@ struct Config {
   std::string tunnel_congestion_control = "auto";  // WEFT_TUNNEL_CONGESTION_CONTROL
 };
 
-using Environment = std::function<const char*(const char* name)>;
 struct ParsedConfig {
   std::optional<Config> config;  // none: print `text` and exit with `status`
   int status = 0;
