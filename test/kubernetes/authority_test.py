@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 
-from cluster import SKIPPED, Cluster, Failed, Missing
-from control import NAMESPACE, Caller, Control, expect, install_roles
+from cluster import Cluster, Failed, exit_code, expect
+from control import NAMESPACE, Caller, Control, install_roles
 
 LIFETIME, WAIT = 4, 6  # seconds
 ACCOUNT = """
@@ -142,25 +142,18 @@ def takes_a_plugged_in_authority(bench):
         expect(not fresh.is_ready(), "a broken authority is replaced by another")
 
 
+@exit_code
 def main():
     program, caller = (pathlib.Path(word).resolve() for word in sys.argv[1:])
     words = ["--certificate-lifetime", f"{LIFETIME}s", "--rotation-wait", f"{WAIT}s"]
-    try:
-        with Cluster() as cluster:
-            kubeconfig = install_roles(cluster)
-            cluster.kubectl("apply", "-f", "-", input=ACCOUNT)
-            with Control(program, kubeconfig, *words, pod="weft-control-a") as one, \
-                    Control(program, kubeconfig, *words, pod="weft-control-b") as two:
-                bench = Bench(cluster, [one, two], Caller(caller, cluster))
-                rotates_without_an_outage(bench)
-                takes_a_plugged_in_authority(bench)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"authority_test.py: {failed}", file=sys.stderr)
-        return 1
-    return 0
+    with Cluster() as cluster:
+        kubeconfig = install_roles(cluster)
+        cluster.kubectl("apply", "-f", "-", input=ACCOUNT)
+        with Control(program, kubeconfig, *words, pod="weft-control-a") as one, \
+                Control(program, kubeconfig, *words, pod="weft-control-b") as two:
+            bench = Bench(cluster, [one, two], Caller(caller, cluster))
+            rotates_without_an_outage(bench)
+            takes_a_plugged_in_authority(bench)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 
-from cluster import SKIPPED, Cluster, Failed, Missing
-from control import NAMESPACE, Caller, Control, expect, install_roles
+from cluster import Cluster, exit_code, expect
+from control import NAMESPACE, Caller, Control, install_roles
 
 # Pods of nodes that are not there would be removed.
 OBJECTS = """
@@ -187,33 +187,26 @@ def without_the_api_server(bench):
     bench.cluster.until(lambda: bench.certificate(unknown, "cart")["status"] == 0, "a token asked about again")
 
 
+@exit_code
 def main():
     program, caller = (pathlib.Path(word).resolve() for word in sys.argv[1:])
-    try:
-        with Cluster() as cluster:
-            kubeconfig = install_roles(cluster)
-            cluster.kubectl("apply", "-f", "-", input=OBJECTS)
-            pods = [pod(f"ztunnel-{n}", NAMESPACE, "ztunnel", f"node-{n}") for n in (1, 2, 3)]
-            pods += [pod("web-0", "shop", "web", "node-1"), pod("cart-0", "shop", "cart", "node-2")]
-            cluster.kubectl("apply", "-f", "-", input="".join(pods))
-            subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out",
-                            cluster.folder / "admin.key.rsa"], check=True, capture_output=True)
-            with Control(program, kubeconfig) as control:
-                cluster.until(control.is_ready, "weft-control")
-                cluster.until(lambda: cluster.kubectl("get", "configmap", "weft-ca-root-cert", "-n", "shop",
-                                                      check=False).returncode == 0, "the roots in a namespace")
-                bench = Bench(cluster, control, Caller(caller, cluster))
-                certificate = a_node_has_its_pods(bench)
-                a_pod_has_itself(bench, certificate)
-                everybody_else_has_nothing(bench)
-                without_the_api_server(bench)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"callers_test.py: {failed}", file=sys.stderr)
-        return 1
-    return 0
+    with Cluster() as cluster:
+        kubeconfig = install_roles(cluster)
+        cluster.kubectl("apply", "-f", "-", input=OBJECTS)
+        pods = [pod(f"ztunnel-{n}", NAMESPACE, "ztunnel", f"node-{n}") for n in (1, 2, 3)]
+        pods += [pod("web-0", "shop", "web", "node-1"), pod("cart-0", "shop", "cart", "node-2")]
+        cluster.kubectl("apply", "-f", "-", input="".join(pods))
+        subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out",
+                        cluster.folder / "admin.key.rsa"], check=True, capture_output=True)
+        with Control(program, kubeconfig) as control:
+            cluster.until(control.is_ready, "weft-control")
+            cluster.until(lambda: cluster.kubectl("get", "configmap", "weft-ca-root-cert", "-n", "shop",
+                                                  check=False).returncode == 0, "the roots in a namespace")
+            bench = Bench(cluster, control, Caller(caller, cluster))
+            certificate = a_node_has_its_pods(bench)
+            a_pod_has_itself(bench, certificate)
+            everybody_else_has_nothing(bench)
+            without_the_api_server(bench)
 
 
 if __name__ == "__main__":

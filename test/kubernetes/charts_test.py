@@ -2,14 +2,12 @@
 """The charts: helm lint, every kind they can make against the schemas of a real API server (kubeconform
 -strict) and its own validation, and values that must be refused."""
 import json
-import pathlib
 import subprocess
 import sys
-import time
 
 import yaml
 
-from cluster import ROOT, SKIPPED, Cluster, Failed, Missing
+from cluster import ROOT, Cluster, expect, run_tests
 from schemas import locations, write_schemas
 
 CHARTS = ROOT / "charts"
@@ -31,11 +29,6 @@ REFUSED = {
 }
 KINDS = {"ClusterRole", "ClusterRoleBinding", "ConfigMap", "DaemonSet", "Deployment", "Gateway", "NetworkPolicy",
          "PodDisruptionBudget", "PodMonitor", "Role", "RoleBinding", "Service", "ServiceAccount"}
-
-
-def expect(condition, what):
-    if not condition:
-        raise Failed(what)
 
 
 def helm(cluster, *words, check=True):
@@ -106,25 +99,6 @@ def test_every_verb_has_a_reason(cluster):
                        for word in rule["verbs"] + rule["resources"] + rule["apiGroups"]], "a wildcard in a role")
 
 
-def run(tests, start):
-    """0, or 1 after a failure, or what the test of a test returns when it cannot run."""
-    began = time.monotonic()
-    try:
-        with start() as cluster:
-            print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
-            for test in tests:
-                since = time.monotonic()
-                test(cluster)
-                print(f"ok    {test.__name__[5:].replace('_', ' ')} ({time.monotonic() - since:.1f} s)", flush=True)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except (Failed, subprocess.SubprocessError) as problem:
-        print(f"FAIL  {pathlib.Path(sys.argv[0]).name}: {problem}")
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(run([test_lint, test_every_kind_conforms, test_the_server_takes_them, test_bad_values_are_refused,
-                  test_every_verb_has_a_reason], Cluster))
+    sys.exit(run_tests([test_lint, test_every_kind_conforms, test_the_server_takes_them, test_bad_values_are_refused,
+                        test_every_verb_has_a_reason], Cluster))

@@ -9,8 +9,7 @@ import pathlib
 import sys
 import tarfile
 
-from charts_test import expect, run
-from cluster import Cluster
+from cluster import Cluster, expect, run_tests
 
 WEFT = ""
 SHOP = """
@@ -115,5 +114,5 @@ def test_bug_report_has_no_secrets(cluster):
 
 if __name__ == "__main__":
     WEFT = pathlib.Path(sys.argv[1]).resolve()
-    sys.exit(run([test_check_before_an_installation, test_check_names_a_missing_verb, test_waypoints,
-                  test_analyze_and_describe, test_bug_report_has_no_secrets], Cluster))
+    sys.exit(run_tests([test_check_before_an_installation, test_check_names_a_missing_verb, test_waypoints,
+                        test_analyze_and_describe, test_bug_report_has_no_secrets], Cluster))

@@ -9,6 +9,7 @@ Or from Python: `with Cluster() as cluster: cluster.kubectl("apply", "-f", path)
 `make kubernetes`; Missing says so. Everything lives in one temporary folder, and dies with its starter.
 """
 import ctypes
+import functools
 import json
 import os
 import pathlib
@@ -39,6 +40,42 @@ class Failed(Exception):
     """Something did not start, or a command failed."""
 
 
+def expect(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+def exit_code(main):
+    """Makes main() answer what its program exits with: 0 for None, and what Missing and Failed mean."""
+    @functools.wraps(main)
+    def answered(*words, **options):
+        try:
+            return main(*words, **options) or 0
+        except Missing as missing:
+            print(missing)
+            return SKIPPED
+        except (Failed, subprocess.SubprocessError) as problem:
+            print(f"FAIL  {pathlib.Path(sys.argv[0]).name}: {problem}", flush=True)
+            return 1
+    return answered
+
+
+@exit_code
+def run_tests(tests, start):
+    """Runs them on one start(), until one fails: then it says what the programs said."""
+    began = time.monotonic()
+    with start() as running:
+        print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
+        for test in tests:
+            since = time.monotonic()
+            try:
+                test(running)
+            except (Failed, subprocess.SubprocessError):
+                print(running.last_words(), flush=True)
+                raise
+            print(f"ok    {test.__name__.removeprefix('test_').replace('_', ' ')} ({time.monotonic() - since:.1f} s)", flush=True)
+
+
 def programs():
     """The folder with bin/ and crds/ that `make kubernetes` filled for this checkout."""
     found = subprocess.run([ROOT / "tools" / "fetch-kubernetes", "--where"], capture_output=True, text=True,
@@ -62,7 +99,7 @@ def die_with_parent():
 
 class Cluster:
     """One control plane. `netns` runs it in that network namespace, on `address` as well as loopback;
-    then kubectl runs there too."""
+    then kubectl runs there too. Its end fails if something of it is left."""
 
     def __init__(self, netns=None, address="127.0.0.1", crds=True):
         self.programs = programs()
@@ -79,8 +116,19 @@ class Cluster:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.stop()
+        if kind is None:
+            expect(not self.left(), f"left behind: {self.left()}")
+
+    def left(self):
+        """Names of what this made that is still there."""
+        found = subprocess.run(["pgrep", "-af", str(self.folder)], capture_output=True, text=True, check=False).stdout
+        return found.splitlines() + [str(one) for one in [self.folder] if one.exists()]
+
+    def last_words(self):
+        """What its programs said last, for whoever looks for a fault."""
+        return "".join(f"--- {name}\n{self.log(name)[-1500:]}\n" for name in self.children)
 
     def start(self):
         etcd, peer, self.port = free_ports(3) if not self.netns else (2379, 2380, 443)
@@ -234,36 +282,24 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def hold(start, words, usage):
-    """Starts one; runs the words in it, or says usage(it) and waits for Ctrl-C. What the program exits with."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        with start() as running:
-            if words:
-                return subprocess.run(running.inside(words), env=running.environment(), check=False).returncode
-            print(f"{usage(running)}\n\nCtrl-C ends it.", flush=True)
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-            return 0
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"{pathlib.Path(sys.argv[0]).name}: {failed}", file=sys.stderr)
-        return 1
-
-
-def main():
+@exit_code
+def hold(start, usage):
+    """What these files are as programs: starts one; runs the command after `run` in it and answers as that
+    does, or says usage(it, seconds) and waits for Ctrl-C."""
     words = sys.argv[1:]
-    if words[:1] == ["run"] and len(words) > 1:
-        words = words[1:]
-    elif words:
-        print(__doc__)
+    if words and (words[0] != "run" or len(words) == 1):
+        print(sys.modules["__main__"].__doc__)
         return 2
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     began = time.monotonic()
-    return hold(Cluster, words, lambda cluster: (
-        f"ready after {time.monotonic() - began:.1f} s:\n\n    export KUBECONFIG={cluster.kubeconfig}"
-        f"\n    {cluster.programs}/bin/kubectl get crds"))
+    with start() as running:
+        if words:
+            return subprocess.run(running.inside(words[1:]), env=running.environment(), check=False).returncode
+        print(f"ready after {time.monotonic() - began:.1f} s:\n\n{usage(running)}\n\nCtrl-C ends it.", flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(hold(Cluster, lambda cluster: (
+        f"    export KUBECONFIG={cluster.kubeconfig}\n    {cluster.programs}/bin/kubectl get crds")))

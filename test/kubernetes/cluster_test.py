@@ -1,12 +1,9 @@
 #!/usr/bin/env python3
 """The test cluster itself: it takes stock manifests, derives endpoints' objects, and leaves nothing."""
 import json
-import pathlib
-import subprocess
 import sys
-import time
 
-from cluster import SKIPPED, Cluster, Failed, Missing
+from cluster import Cluster, expect, run_tests
 
 MANIFEST = """
 apiVersion: apps/v1
@@ -38,12 +35,7 @@ spec: {action: DENY, rules: [{to: [{operation: {ports: ["81"]}}]}]}
 """
 
 
-def expect(condition, what):
-    if not condition:
-        raise Failed(what)
-
-
-def test(cluster):
+def test_takes_stock_manifests(cluster):
     cluster.kubectl("apply", "-f", "-", input=MANIFEST)
 
     def count(kind):
@@ -57,26 +49,5 @@ def test(cluster):
     expect(refused.returncode != 0 and "PERHAPS" in refused.stderr, "a policy that its CRD forbids is taken")
 
 
-def main():
-    began = time.monotonic()
-    try:
-        with Cluster() as cluster:
-            print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
-            folder = cluster.folder
-            test(cluster)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"FAIL  {failed}")
-        return 1
-    left = subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True, check=False).stdout
-    if left or pathlib.Path(folder).exists():
-        print(f"FAIL  left behind: {left or folder}")
-        return 1
-    print(f"ok    ({time.monotonic() - began:.1f} s)")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests([test_takes_stock_manifests], Cluster))

@@ -7,15 +7,10 @@ import tempfile
 import urllib.error
 import urllib.request
 
-from cluster import Failed, die_with_parent, free_ports
+from cluster import ROOT, Failed, die_with_parent, free_ports
 
 NAMESPACE = "weft-system"
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-
-
-def expect(condition, what):
-    if not condition:
-        raise Failed(what)
 
 
 def install_roles(cluster):

@@ -8,8 +8,8 @@ import json
 import pathlib
 import sys
 
-from cluster import SKIPPED, Cluster, Failed, Missing
-from control import NAMESPACE, Control, expect
+from cluster import Cluster, exit_code, expect
+from control import NAMESPACE, Control
 
 SHOP = """
 apiVersion: v1
@@ -121,23 +121,16 @@ def picks_up_a_late_crd(program):
         cluster.until(lambda: "shop/policy" in control.served("policies"), "a policy of a late CRD")
 
 
+@exit_code
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    try:
-        with Cluster() as cluster:
-            cluster.kubectl("create", "namespace", NAMESPACE)
-            with Control(program, cluster.kubeconfig) as control:
-                serves_what_is_applied(cluster, control)
-                outlives_the_api_server(cluster, control)
-            names_a_verb_that_is_withheld(cluster, program)
-        picks_up_a_late_crd(program)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"control_test.py: {failed}", file=sys.stderr)
-        return 1
-    return 0
+    with Cluster() as cluster:
+        cluster.kubectl("create", "namespace", NAMESPACE)
+        with Control(program, cluster.kubeconfig) as control:
+            serves_what_is_applied(cluster, control)
+            outlives_the_api_server(cluster, control)
+        names_a_verb_that_is_withheld(cluster, program)
+    picks_up_a_late_crd(program)
 
 
 if __name__ == "__main__":

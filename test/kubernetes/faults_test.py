@@ -11,8 +11,8 @@ import subprocess
 import sys
 import urllib.request
 
-from cluster import SKIPPED, Cluster, Failed, Missing
-from control import NAMESPACE, Control, expect
+from cluster import Cluster, exit_code, expect
+from control import NAMESPACE, Control
 from faults import Faults
 
 POLICY = """
@@ -162,29 +162,22 @@ def rotating_kubeconfig(cluster, url):
     return path
 
 
+@exit_code
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    try:
-        with Cluster() as cluster, Faults(cluster) as faults:
-            cluster.kubectl("create", "namespace", NAMESPACE)
-            cluster.kubectl("create", "namespace", "shop")
-            kubeconfig = rotating_kubeconfig(cluster, faults.url)
-            with Control(program, kubeconfig) as control:
-                bench = Bench(cluster, faults, control)
-                cluster.until(control.is_ready, "weft-control")
-                bench.apply("first")
-                bench.until_served({"first"}, "a policy")
-                for fault in (watches_that_break_in_the_middle, refusals, an_older_cache, slow_answers, compaction,
-                              credentials_that_rotate):
-                    fault(bench)
-                    print(f"{fault.__name__}: passed", flush=True)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"faults_test.py: {failed}", file=sys.stderr)
-        return 1
-    return 0
+    with Cluster() as cluster, Faults(cluster) as faults:
+        cluster.kubectl("create", "namespace", NAMESPACE)
+        cluster.kubectl("create", "namespace", "shop")
+        kubeconfig = rotating_kubeconfig(cluster, faults.url)
+        with Control(program, kubeconfig) as control:
+            bench = Bench(cluster, faults, control)
+            cluster.until(control.is_ready, "weft-control")
+            bench.apply("first")
+            bench.until_served({"first"}, "a policy")
+            for fault in (watches_that_break_in_the_middle, refusals, an_older_cache, slow_answers, compaction,
+                          credentials_that_rotate):
+                fault(bench)
+                print(f"{fault.__name__}: passed", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ import sys
 
 import yaml
 
-from charts_test import VARIANTS, expect, helm, run, sets
-from cluster import ROOT, Cluster
+from charts_test import VARIANTS, helm, sets
+from cluster import ROOT, Cluster, expect, run_tests
 
 WEFT = ""
 
@@ -120,5 +120,5 @@ def test_leaves_helm_its_own(cluster):
 
 if __name__ == "__main__":
     WEFT = pathlib.Path(sys.argv[1]).resolve()
-    sys.exit(run([test_makes_what_helm_makes, test_yaml_is_what_json_is, test_install_upgrade_uninstall,
-                  test_conflicts_are_not_passed_over, test_waits_and_says_what_hinders, test_leaves_helm_its_own], Cluster))
+    sys.exit(run_tests([test_makes_what_helm_makes, test_yaml_is_what_json_is, test_install_upgrade_uninstall,
+                        test_conflicts_are_not_passed_over, test_waits_and_says_what_hinders, test_leaves_helm_its_own], Cluster))

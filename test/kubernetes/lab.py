@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from cluster import API_SERVICE, SKIPPED, Cluster, Failed, die_with_parent, hold
+from cluster import API_SERVICE, Cluster, Failed, Missing, die_with_parent, hold
 
 CONTROL = "192.168.77.254"
 CNI_BIN = "/usr/lib/cni"
@@ -51,6 +51,8 @@ class Lab(Cluster):
     """`nodes` nodes named node-1 …; node N has 192.168.77.N and the pod range 10.244.N.0/24."""
 
     def __init__(self, nodes=2, build=None):
+        if os.geteuid() != 0:
+            raise Missing("needs root: it makes network namespaces")
         self.prefix = f"weft-k8s-{os.getpid()}"
         super().__init__(netns=f"{self.prefix}-net", address=CONTROL)
         self.nodes = [f"node-{number}" for number in range(1, nodes + 1)]
@@ -148,9 +150,8 @@ class Lab(Cluster):
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=place)
 
     def left(self):
-        """Names of what this lab made that is still there."""
-        names = [one.name for one in pathlib.Path("/run/netns").glob(f"{self.prefix}*")]
-        names += [str(one) for one in (self.cgroup, self.folder) if one.exists()]
+        names = super().left() + [one.name for one in pathlib.Path("/run/netns").glob(f"{self.prefix}*")]
+        names += [str(one) for one in [self.cgroup] if one.exists()]
         mounts = pathlib.Path("/proc/mounts").read_text().splitlines()
         return names + [line for line in mounts if self.prefix in line or str(self.folder) in line]
 
@@ -174,17 +175,10 @@ class Lab(Cluster):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def main():
-    if os.geteuid() != 0:
-        print("needs root: it makes network namespaces")
-        return SKIPPED
-    words = sys.argv[1:]
-    if words[:1] == ["run"]:
-        words = words[1:]
-    return hold(Lab, words, lambda lab: (
-        f"    nsenter --net=/run/netns/{lab.netns}\n    export KUBECONFIG={lab.kubeconfig}\n"
-        f"    {lab.programs}/bin/kubectl get nodes"))
+def usage(lab):
+    return (f"    nsenter --net=/run/netns/{lab.netns}\n    export KUBECONFIG={lab.kubeconfig}\n"
+            f"    {lab.programs}/bin/kubectl get nodes")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(hold(Lab, usage))

@@ -1,13 +1,10 @@
 #!/usr/bin/env python3
 """Lab nodes: stock manifests, applied by kubectl, become running pods, and leave nothing when they go."""
 import json
-import os
 import pathlib
-import subprocess
 import sys
-import time
 
-from cluster import SKIPPED, Failed, Missing
+from cluster import expect, run_tests
 from lab import Lab
 
 MANIFEST = """
@@ -86,11 +83,6 @@ spec:
 """
 
 
-def expect(condition, what):
-    if not condition:
-        raise Failed(what)
-
-
 def pods(lab, app):
     return json.loads(lab.kubectl("get", "pods", "-l", f"app={app}", "-o", "json").stdout)["items"]
 
@@ -164,38 +156,6 @@ def test_nothing_is_left_of_deleted_pods(lab):
     expect(not left, f"left of deleted pods: {left}")
 
 
-def main():
-    if os.geteuid() != 0:
-        print("needs root: it makes network namespaces")
-        return SKIPPED
-    began = time.monotonic()
-    failed = 0
-    try:
-        with Lab() as lab:
-            print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
-            for test in (test_become_ready, test_logs_exec_and_files, test_services_and_names,
-                         test_security_contexts_count, test_nothing_is_left_of_deleted_pods):
-                start = time.monotonic()
-                try:
-                    test(lab)
-                    print(f"ok    {test.__name__[5:].replace('_', ' ')} ({time.monotonic() - start:.1f} s)", flush=True)
-                except (Failed, subprocess.SubprocessError) as problem:
-                    failed += 1
-                    print(f"FAIL  {test.__name__}: {problem}", flush=True)
-                    for node in (*lab.nodes, "scheduler"):
-                        print(f"--- {node}\n{lab.log(node)[-1500:]}", flush=True)
-                    break
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as problem:
-        print(f"FAIL  {problem}")
-        return 1
-    if lab.left():
-        print(f"FAIL  left behind: {lab.left()}")
-        return 1
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests([test_become_ready, test_logs_exec_and_files, test_services_and_names, test_security_contexts_count,
+                        test_nothing_is_left_of_deleted_pods], Lab))

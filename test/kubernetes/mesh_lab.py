@@ -5,14 +5,13 @@
     test/kubernetes/mesh_lab.py run COMMAND …      runs a command with KUBECONFIG set, and stops it
 """
 import json
-import os
 import pathlib
 import re
 import subprocess
 import sys
 
-from cluster import SKIPPED, die_with_parent, hold
-from lab import CONTROL, Lab
+from cluster import die_with_parent, hold
+from lab import CONTROL, Lab, usage
 
 MESH = pathlib.Path(__file__).with_name("mesh.yaml")
 
@@ -68,6 +67,11 @@ class MeshLab(Lab):
     def mesh_log(self, app, node):
         return self.kubectl("-n", "weft-system", "logs", self.of_mesh(app, node), check=False).stdout
 
+    def last_words(self):
+        pods = [(app, node) for node in self.nodes for app in ("weft-agent", "ztunnel") if self.of_mesh(app, node)]
+        return super().last_words() + "".join(f"--- {app} on {node}\n{self.mesh_log(app, node)[-2500:]}\n"
+                                              for app, node in pods)
+
     def access_log(self, node):
         """ztunnel's, a dictionary a connection."""
         lines = [line for line in self.mesh_log("ztunnel", node).splitlines() if "access" in line]
@@ -82,17 +86,5 @@ class MeshLab(Lab):
         return done.stdout if done.returncode == 0 else None
 
 
-def main():
-    if os.geteuid() != 0:
-        print("needs root: it makes network namespaces")
-        return SKIPPED
-    words = sys.argv[1:]
-    if words[:1] == ["run"]:
-        words = words[1:]
-    return hold(MeshLab, words, lambda lab: (
-        f"    nsenter --net=/run/netns/{lab.netns}\n    export KUBECONFIG={lab.kubeconfig}\n"
-        f"    {lab.programs}/bin/kubectl label namespace default istio.io/dataplane-mode=ambient"))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(hold(MeshLab, usage))

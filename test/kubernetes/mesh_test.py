@@ -5,13 +5,12 @@ and weft-agent, wait when they must, and leave it without a trace.
     test/kubernetes/mesh_test.py [WORD of a test's name]...
 """
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import time
 
-from cluster import SKIPPED, Failed, Missing
+from cluster import expect, run_tests
 from mesh_lab import MeshLab
 
 SERVER = """
@@ -31,11 +30,6 @@ kind: PeerAuthentication
 metadata: {name: strict, namespace: SPACE}
 spec: {mtls: {mode: STRICT}}
 """
-
-
-def expect(condition, what):
-    if not condition:
-        raise Failed(what)
 
 
 def apply_server(lab, name, space="shop", node="node-1", labels="", more=""):
@@ -310,41 +304,6 @@ def test_uninstall_leaves_nothing(lab):
 TESTS = [value for name, value in list(globals().items()) if name.startswith("test_")]
 
 
-def main():
-    if os.geteuid() != 0:
-        print("needs root: it makes network namespaces")
-        return SKIPPED
-    chosen = [test for test in TESTS if not sys.argv[1:] or any(word in test.__name__ for word in sys.argv[1:])]
-    began = time.monotonic()
-    failed = 0
-    try:
-        with MeshLab() as lab:
-            print(f"ready after {time.monotonic() - began:.1f} s", flush=True)
-            for test in chosen:
-                start = time.monotonic()
-                try:
-                    test(lab)
-                    print(f"ok    {test.__name__[5:].replace('_', ' ')} ({time.monotonic() - start:.1f} s)", flush=True)
-                except (Failed, subprocess.SubprocessError) as problem:
-                    failed += 1
-                    print(f"FAIL  {test.__name__}: {problem}", flush=True)
-                    for node in lab.nodes:
-                        print(f"--- {node}\n{lab.log(node)[-1500:]}", flush=True)
-                        for app in ("weft-agent", "ztunnel"):
-                            if lab.of_mesh(app, node):
-                                print(f"--- {app}\n{lab.mesh_log(app, node)[-2500:]}", flush=True)
-                    break
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as problem:
-        print(f"FAIL  {problem}")
-        return 1
-    if lab.left():
-        print(f"FAIL  left behind: {lab.left()}")
-        return 1
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests([test for test in TESTS if not sys.argv[1:] or any(word in test.__name__ for word in sys.argv[1:])],
+                       MeshLab))

@@ -5,12 +5,11 @@ of two seconds come and go: each that ends within the drain time ends as it shou
 usage: rolling_test.py WEFT
 """
 import json
-import os
 import pathlib
 import subprocess
 import sys
 
-from cluster import SKIPPED, Failed, Missing
+from cluster import Failed, exit_code
 from lab import Lab
 
 SERVER = """
@@ -125,30 +124,20 @@ def least_privileges_are_enough(lab):
     print("ok    every program runs with the chart's privileges, under its seccomp profile", flush=True)
 
 
+@exit_code
 def main():
-    if os.geteuid() != 0:
-        print("needs root: it makes network namespaces")
-        return SKIPPED
-    try:
-        with Lab() as lab:
-            set_up(lab)
-            roll(lab)
-            least_privileges_are_enough(lab)
-            # What is enrolled stays closed without ztunnel, so first out of the mesh, then away with it.
-            lab.kubectl("label", "namespace", "shop", "istio.io/dataplane-mode-")
-            lab.until(lambda: "ambient.istio.io/redirection" not in lab.kubectl("-n", "shop", "get", "pods", "-o",
-                                                                                "json").stdout, "pods out of the mesh")
-            lab.run(WEFT, "uninstall")
-            if ask(lab, 0.1)[1]:
-                raise Failed("the shop is not as it was before")
-            print("ok    uninstalled, and the shop is as it was", flush=True)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except (Failed, subprocess.SubprocessError) as problem:
-        print(f"FAIL  {problem}")
-        return 1
-    return 0
+    with Lab() as lab:
+        set_up(lab)
+        roll(lab)
+        least_privileges_are_enough(lab)
+        # What is enrolled stays closed without ztunnel, so first out of the mesh, then away with it.
+        lab.kubectl("label", "namespace", "shop", "istio.io/dataplane-mode-")
+        lab.until(lambda: "ambient.istio.io/redirection" not in lab.kubectl("-n", "shop", "get", "pods", "-o",
+                                                                            "json").stdout, "pods out of the mesh")
+        lab.run(WEFT, "uninstall")
+        if ask(lab, 0.1)[1]:
+            raise Failed("the shop is not as it was before")
+        print("ok    uninstalled, and the shop is as it was", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ page says ("..." stands for anything).
 
 usage: walkthrough_test.py WEFT [--from HEADING]
 """
-import os
 import pathlib
 import re
 import subprocess
 import sys
 import time
 
-from cluster import ROOT, SKIPPED, Failed, Missing
+from cluster import ROOT, exit_code
 from lab import Lab
 
 PAGE = ROOT / "docs/kubernetes.md"
@@ -60,33 +59,21 @@ def say_state(lab):
         print(log.stdout[-3000:] + log.stderr[-300:])
 
 
+@exit_code
 def main():
-    if os.geteuid() != 0:
-        print("needs root: it makes network namespaces")
-        return SKIPPED
     weft = pathlib.Path(sys.argv[1]).resolve()
-    try:
-        with Lab() as lab:
-            for number, heading, command, expected in steps(PAGE.read_text("utf-8")):
-                began = time.monotonic()
-                done = run_step(lab, weft, command)
-                took = time.monotonic() - began
-                if done.returncode == 0 and matches(expected, done.stdout):
-                    print(f"ok    {heading}, line {number} ({took:.1f} s)", flush=True)
-                    continue
-                print(f"FAIL  {PAGE.name}:{number}: $ {command}\n      exit {done.returncode}\n{done.stdout[-2000:]}"
-                      f"{done.stderr[-2000:]}", flush=True)
-                say_state(lab)
-                return 1
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except (Failed, subprocess.SubprocessError) as problem:
-        print(f"FAIL  {problem}")
-        return 1
-    if lab.left():
-        print(f"FAIL  left behind: {lab.left()}")
-        return 1
+    with Lab() as lab:
+        for number, heading, command, expected in steps(PAGE.read_text("utf-8")):
+            began = time.monotonic()
+            done = run_step(lab, weft, command)
+            took = time.monotonic() - began
+            if done.returncode == 0 and matches(expected, done.stdout):
+                print(f"ok    {heading}, line {number} ({took:.1f} s)", flush=True)
+                continue
+            print(f"FAIL  {PAGE.name}:{number}: $ {command}\n      exit {done.returncode}\n{done.stdout[-2000:]}"
+                  f"{done.stderr[-2000:]}", flush=True)
+            say_state(lab)
+            return 1
     return 0
 
 

@@ -8,8 +8,8 @@ import json
 import pathlib
 import sys
 
-from cluster import SKIPPED, Cluster, Failed, Missing
-from control import Control, expect, install_roles
+from cluster import Cluster, Failed, exit_code, expect
+from control import Control, install_roles
 
 GATEWAY = """
 apiVersion: v1
@@ -122,25 +122,18 @@ def the_parts_go_with_the_gateway(bench):
         bench.until(lambda kind=kind: bench.get(kind) is None, f"the {kind} is gone")
 
 
+@exit_code
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    try:
-        with Cluster() as cluster:
-            with Control(program, install_roles(cluster)) as control:
-                cluster.until(control.is_ready, "weft-control")
-                cluster.until(control.writes, "the Lease")
-                bench = Bench(cluster, control)
-                for step in (makes_the_parts, nothing_is_written_twice, what_others_change_comes_back,
-                             parameters_change_a_part, nothing_is_written_twice, what_is_somebody_elses_is_left_alone,
-                             the_parts_go_with_the_gateway):
-                    step(bench)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"waypoints_test.py: {failed}", file=sys.stderr)
-        return 1
-    return 0
+    with Cluster() as cluster:
+        with Control(program, install_roles(cluster)) as control:
+            cluster.until(control.is_ready, "weft-control")
+            cluster.until(control.writes, "the Lease")
+            bench = Bench(cluster, control)
+            for step in (makes_the_parts, nothing_is_written_twice, what_others_change_comes_back,
+                         parameters_change_a_part, nothing_is_written_twice, what_is_somebody_elses_is_left_alone,
+                         the_parts_go_with_the_gateway):
+                step(bench)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import json
 import pathlib
 import sys
 
-from cluster import SKIPPED, Cluster, Failed, Missing
-from control import NAMESPACE, Control, expect, install_roles
+from cluster import Cluster, Failed, exit_code, expect
+from control import NAMESPACE, Control, install_roles
 
 SHOP = """
 apiVersion: v1
@@ -240,29 +240,22 @@ def names_a_verb_that_is_withheld(bench):
     expect(writer.metric("weft_control_writes_failed_total") < 5, "it is asked for again and again")
 
 
+@exit_code
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    try:
-        with Cluster() as cluster:
-            kubeconfig = install_roles(cluster)
-            with Control(program, kubeconfig, pod="weft-control-a") as one, \
-                    Control(program, kubeconfig, pod="weft-control-b") as two:
-                bench = Bench(cluster, [one, two])
-                replicas_agree(bench)
-                status_says_what_is_in_force(bench)
-                hosts_get_addresses(bench)
-                a_version_is_the_same_everywhere(bench)
-                nothing_is_written_twice(bench)
-                what_others_change_comes_back(bench)
-                the_other_goes_on(bench)
-                names_a_verb_that_is_withheld(bench)
-    except Missing as missing:
-        print(missing)
-        return SKIPPED
-    except Failed as failed:
-        print(f"writer_test.py: {failed}", file=sys.stderr)
-        return 1
-    return 0
+    with Cluster() as cluster:
+        kubeconfig = install_roles(cluster)
+        with Control(program, kubeconfig, pod="weft-control-a") as one, \
+                Control(program, kubeconfig, pod="weft-control-b") as two:
+            bench = Bench(cluster, [one, two])
+            replicas_agree(bench)
+            status_says_what_is_in_force(bench)
+            hosts_get_addresses(bench)
+            a_version_is_the_same_everywhere(bench)
+            nothing_is_written_twice(bench)
+            what_others_change_comes_back(bench)
+            the_other_goes_on(bench)
+            names_a_verb_that_is_withheld(bench)
 
 
 if __name__ == "__main__":
