@@ -48,6 +48,8 @@ MAX_COLUMNS = 100
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 70
 CODE = (".h", ".cc", ".c")
+SOURCES = CODE + (".py", ".go")
+PINS = "test/kubernetes/modules/"  # one file each, which only names what is built
 
 
 def folder_of(path):
@@ -118,9 +120,10 @@ def check_code(path, text):
 
 def check_tree(files, targets):
     """Rules about which files stand beside which. `targets`: the names of the fuzz targets."""
-    for folder in sorted({path.rsplit("/", 1)[0] for path in files if path.endswith(CODE) and "/" in path}):
-        inside = folder_of(folder + "/") or folder.startswith(("test/", "perf"))
-        if inside and f"{folder}/README.md" not in files and not folder.startswith("test/"):
+    for folder in sorted({path.rsplit("/", 1)[0] for path in files if path.endswith(SOURCES) and "/" in path}):
+        inside = folder_of(folder + "/") or folder.startswith(("test/", "perf", "examples/"))
+        inside = inside and not folder.startswith(PINS)
+        if inside and f"{folder}/README.md" not in files:
             yield folder, "a folder of code needs a half-page README.md"
     corpora = {name.split("/")[3] for name in files if name.startswith("test/fuzz/corpus/")}
     for target in sorted(targets - corpora):

@@ -51,6 +51,8 @@ class Tidy(unittest.TestCase):
         advice = [a for _, a in tidy.check_tree(["mesh/io/a.cc", "mesh/io/b_fuzz.cc"], {"b"})]
         self.assertTrue(any("README" in a for a in advice))
         self.assertTrue(any("without a seed" in a for a in advice))
+        advice = [a for _, a in tidy.check_tree(["test/lab/a_test.py"], set())]
+        self.assertTrue(any("README" in a for a in advice))
         good = ["mesh/io/README.md", "mesh/io/b_fuzz.cc", "test/fuzz/corpus/b/1"]
         self.assertEqual(list(tidy.check_tree(good, {"b"})), [])
 
