@@ -38,7 +38,6 @@ class Exchange {
     balance::TryFailure why = balance::TryFailure::kReset;
   };
   struct Pumping;
-  struct UnderWay;  // what a request takes of its cluster's breaker
 
   // The phases; each gives an answer of our own, or nothing: go on.
   std::optional<LocalReply> normalise();

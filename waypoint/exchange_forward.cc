@@ -61,18 +61,6 @@ struct Exchange::Pumping {
   io::CancelScope& whole;  // what waits for the answer
 };
 
-struct Exchange::UnderWay {
-  explicit UnderWay(balance::Breaker& of)
-      : breaker(of), fits(of.acquire(balance::Breaker::What::kRequest)) {}
-  ~UnderWay() {
-    if (fits) breaker.release(balance::Breaker::What::kRequest);
-  }
-  UnderWay(const UnderWay&) = delete;
-  UnderWay& operator=(const UnderWay&) = delete;
-  balance::Breaker& breaker;
-  bool fits;
-};
-
 io::Task<void> Exchange::forward() {
   using Kind = route::Decision::Kind;
   switch (decision_.kind) {
@@ -128,9 +116,9 @@ io::Task<std::optional<LocalReply>> Exchange::meet_expectation() {
 
 io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
   const config::Forward& forward = *decision_.forward();
-  const UnderWay under_way(context_.fleet.breaker(*snapshot_, cluster, forward.high_priority));
-  breaker_ = &under_way.breaker;
-  if (!under_way.fits) {
+  const balance::Place place(context_.fleet.breaker(*snapshot_, cluster, forward.high_priority));
+  breaker_ = &place.breaker();
+  if (!place.fits()) {
     co_return co_await answer({.status = 503,
                                .flags = Flag::kUO,
                                .details = reset_details("overflow"),

@@ -79,9 +79,10 @@ Upstreams::Group& Upstreams::group(const config::Cluster& cluster, const config:
 
 io::Task<Result<OpenedUpstream>> Upstreams::open(const config::Cluster& cluster,
                                                  const config::Endpoint& endpoint,
-                                                 wire::Version version) {
+                                                 wire::Version version, Reuse reuse) {
   if (closed_) co_return failed(Reason::kDraining, "upstream");
   Group& of = group(cluster, endpoint, version);
+  if (reuse == Reuse::kNew) of.idle.clear();
   ++of.users;
   auto opened = version == wire::Version::kHttp1 ? co_await open_http1(of, cluster, endpoint)
                                                  : co_await open_http2(of, cluster, endpoint);

@@ -46,11 +46,14 @@ class Upstreams {
             UpstreamOptions options);
   ~Upstreams();  // after close()
 
+  // kNew: a kept connection turned out dead, so none of those kept is trusted.
+  enum class Reuse : std::uint8_t { kAny, kNew };
   // Errors: kNoIdentity, kRefused, kUnreachable, kTimedOut (cluster.connect_timeout), kDenied (the
   // endpoint's ztunnel says 401), kWrongIdentity and the like, kExhausted, kTlsHandshake (TLS is
   // asked for and not spoken here), kCancelled.
   io::Task<Result<OpenedUpstream>> open(const config::Cluster& cluster,
-                                        const config::Endpoint& endpoint, wire::Version version);
+                                        const config::Endpoint& endpoint, wire::Version version,
+                                        Reuse reuse = Reuse::kAny);
   // Whom tunnels to endpoints may lead to, beside having a certificate of our trust domain: names
   // of Envoy's connect_originate. Told before each configuration is used.
   void accept_only(std::vector<config::StringMatch> names) { accepted_ = std::move(names); }

@@ -63,4 +63,23 @@ class Breaker {
   std::uint64_t overflows_[4] = {};
 };
 
+// A place among the requests under way, given back with this. Borrows the breaker.
+class Place {
+ public:
+  explicit Place(Breaker& breaker)
+      : breaker_(breaker), fits_(breaker.acquire(Breaker::What::kRequest)) {}
+  ~Place() {
+    if (fits_) breaker_.release(Breaker::What::kRequest);
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+  bool fits() const { return fits_; }
+  Breaker& breaker() const { return breaker_; }
+
+ private:
+  Breaker& breaker_;
+  bool fits_;
+};
+
 }  // namespace mesh::waypoint::balance
