@@ -12,6 +12,7 @@
 #include "cli/lab/files.h"
 #include "cli/lab/network.h"
 #include "cli/lab/probe.h"
+#include "cli/lab/waypoints.h"
 
 namespace mesh::cli::lab {
 namespace {
@@ -38,7 +39,8 @@ int last_octet(const std::string& address) {
 
 }  // namespace
 
-Kubelet::Kubelet(Record& record, Log log) : record_(record), log_(std::move(log)) {
+Kubelet::Kubelet(Record& record, std::string waypoint, Log log)
+    : record_(record), waypoint_(std::move(waypoint)), log_(std::move(log)) {
   service_addresses_.reserve(kDnsAddress);
   for (const NodeRecord& node : record_.nodes) {
     pod_addresses_.emplace(node.name, PodAddresses(node_number(node.name)));
@@ -54,6 +56,10 @@ int Kubelet::node_number(const std::string& name) const {
 
 void Kubelet::reconcile() {
   if (auto arranged = arrange(record_.manifests()); !arranged) log_(arranged.error());
+  if (record_.mesh && !waypoint_.empty()) {
+    const auto provided = provide_waypoints(record_.manifests(), waypoint_);
+    if (!provided) log_("waypoints: " + provided.error());
+  }
   const Contents contents = read_contents(record_.manifests());
   for (const std::string& sentence : contents.problems) log_("manifests: " + sentence);
   namespace_modes_ = contents.namespace_modes;

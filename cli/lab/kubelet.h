@@ -30,8 +30,9 @@ class Kubelet {
   using Clock = std::chrono::steady_clock;
   using Log = std::function<void(const std::string&)>;
 
-  // Borrows the record; keeps record.pods current. `log` hears one line an event.
-  Kubelet(Record& record, Log log);
+  // Borrows the record; keeps record.pods current. `waypoint` is weft-waypoint's path; without one
+  // Gateways get no parts. `log` hears one line an event.
+  Kubelet(Record& record, std::string waypoint, Log log);
 
   // Reads the folder, and begins what is to be done about it.
   void reconcile();
@@ -98,6 +99,7 @@ class Kubelet {
   Place place_of(const PodRun& run, const std::string& cgroup) const;
 
   Record& record_;
+  std::string waypoint_;
   Log log_;
   bool changed_ = false;
   std::map<std::string, std::unique_ptr<PodRun>> pods_;  // by NAMESPACE/NAME

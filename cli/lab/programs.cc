@@ -50,7 +50,7 @@ Outcome<std::string> find_program(const std::string& name) {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
   folders.push_back(self.string());
-  for (const char* beside : {"control", "ebpf", "ztunnel"}) {
+  for (const char* beside : {"control", "ebpf", "waypoint", "ztunnel"}) {
     folders.push_back((self.parent_path() / beside).string());
   }
   if (const char* path = std::getenv("PATH")) {

@@ -103,7 +103,8 @@ Outcome<Done> Supervisor::bring_up() {
   TRY_DO(plan_nodes());
   TRY_DO(make_network());
   if (record_.mesh) TRY_DO(start_programs());
-  kubelet_ = std::make_unique<Kubelet>(record_, [this](const std::string& line) { log(line); });
+  kubelet_ = std::make_unique<Kubelet>(record_, find_program("weft-waypoint").value_or(""),
+                                       [this](const std::string& line) { log(line); });
   kubelet_->reconcile();
   TRY_DO(wait_for_pods());
   if (record_.mesh) TRY_DO(wait_for_sync());

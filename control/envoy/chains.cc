@@ -7,6 +7,7 @@
 #include "control/envoy/authorization.h"
 #include "control/envoy/build.h"
 #include "control/envoy/gateway_routes.h"
+#include "control/envoy/local_limits.h"
 #include "control/envoy/route_pieces.h"
 #include "control/envoy/virtual_routes.h"
 #include "envoy/cors.pb.h"
@@ -16,6 +17,7 @@
 #include "envoy/http_rbac.pb.h"
 #include "envoy/jwt_authn.pb.h"
 #include "envoy/listener.pb.h"
+#include "envoy/local_ratelimit.pb.h"
 #include "envoy/network_rbac.pb.h"
 #include "envoy/network_set_filter_state.pb.h"
 #include "envoy/request_id.pb.h"
@@ -78,6 +80,19 @@ HttpConnectionManager http_manager(Build& build, const CatalogService* service,
   add_http_filter("envoy.filters.http.cors", filters::http::cors::v3::Cors(), &to);
   add_http_filter("envoy.filters.http.router", filters::http::router::v3::Router(), &to);
   return to;
+}
+
+// Asked after policy; off, but for the routes that say otherwise.
+void add_limit_filter(HttpConnectionManager* to) {
+  filters::http::local_ratelimit::v3::LocalRateLimit off;
+  off.set_stat_prefix("local_rate_limit");
+  add_http_filter(kLocalLimitFilter, off, to);
+  auto* all = to->mutable_http_filters();
+  int at = all->size() - 1;
+  for (; at > 0 && all->Get(at - 1).name() != "envoy.filters.http.grpc_stats"; --at) {
+    all->SwapElements(at, at - 1);
+  }
+  all->SwapElements(at, at - 1);
 }
 
 route::VirtualHost* start_routes(const std::string& name, std::uint16_t port,
@@ -152,6 +167,7 @@ listener::FilterChain http_chain(Build& build, const CatalogService& service,
     add_default_route(cluster, service.host, port.number,
                       traffic_policy(build.rules.of(service), nullptr, port.number), host);
   }
+  if (has_local_limits(*host)) add_limit_filter(&manager);
   listener::FilterChain chain;
   chain.set_name(cluster);
   add_http_manager(manager, &chain);

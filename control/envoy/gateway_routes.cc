@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/envoy/build.h"
+#include "control/envoy/local_limits.h"
 #include "control/envoy/route_pieces.h"
 #include "control/status_routes.h"
 #include "envoy/route.pb.h"
@@ -36,6 +37,7 @@ struct Candidate {
   const manifest::Metadata* metadata = nullptr;
   manifest::Kind kind = manifest::Kind::kHttpRoute;
   std::size_t rule = 0;
+  std::string_view rule_name;
   std::size_t position = 0;  // of the match in its rule
   MatchType path_type = MatchType::kPrefix;
   std::string path;
@@ -124,6 +126,7 @@ void add_candidates(manifest::Kind kind, const Build& build, const CatalogServic
       base.metadata = &route->metadata;
       base.kind = kind;
       base.rule = i;
+      base.rule_name = route->rules[i].name;
       base.filters = &route->rules[i].filters;
       base.backends = &route->rules[i].backends;
       add_matches(route->rules[i], base, into);
@@ -330,7 +333,9 @@ bool add_gateway_routes(Build& build, const CatalogService& service, const Catal
     set_operation(service.host, port.number, to);
     fill_match(from, to->mutable_match());
     fill_action(build, from, port.number, to);
-    keep_route(build, {from.kind, from.metadata->ns, from.metadata->name}, into);
+    const manifest::ObjectKey author{from.kind, from.metadata->ns, from.metadata->name};
+    if (!keep_route(build, author, into)) continue;
+    limit_last_route(build, author, *from.metadata, from.rule_name, into);
   }
   return true;
 }

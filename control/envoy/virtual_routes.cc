@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "control/envoy/build.h"
+#include "control/envoy/local_limits.h"
 #include "control/envoy/route_pieces.h"
 #include "envoy/fault.pb.h"
 #include "envoy/route.pb.h"
@@ -290,8 +291,11 @@ void add_route(Build& build, const VirtualService& owner, const VirtualHttp& rul
     to->mutable_match()->set_prefix("/");
   }
   fill_action(build, owner, rule, match, port, to);
-  keep_route(build, {manifest::Kind::kVirtualService, owner.metadata.ns, owner.metadata.name},
-             into);
+  const manifest::ObjectKey author{manifest::Kind::kVirtualService, owner.metadata.ns,
+                                   owner.metadata.name};
+  if (keep_route(build, author, into)) {
+    limit_last_route(build, author, owner.metadata, rule.name, into);
+  }
 }
 
 }  // namespace

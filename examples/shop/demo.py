@@ -3,7 +3,7 @@
 
     weft lab demo examples/shop
 
-Brings the lab up, checks ten things that a service mesh promises, shows the evidence of each, and
+Brings the lab up, checks eleven things that a service mesh promises, shows the evidence of each, and
 takes everything down again, also after a failure and on Ctrl-C. Exits with 1 if any check fails.
 """
 import json
@@ -39,6 +39,37 @@ spec:
   selector: {matchLabels: {app: redis}}
   action: DENY
   rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/web]}}]}]
+"""
+WAYPOINT = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop}
+spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+"""
+BEHIND = """\
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop, labels: {istio.io/use-waypoint: waypoint}}
+spec: {selector: {app: cart}, ports: [{name: http, port: 80, targetPort: 8000}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: cart, namespace: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: cart}]
+  rules:
+  - matches: [{path: {value: /basket}}]
+    filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /}}}]
+    backendRefs: [{name: cart, port: 80}]
+  - backendRefs: [{name: cart, port: 80}]
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-secrets, namespace: shop}
+spec:
+  targetRefs: [{group: "", kind: Service, name: cart}]
+  action: DENY
+  rules: [{to: [{operation: {paths: ["/secret*"]}}]}]
 """
 
 # Runs inside a pod: a TCP connection driven by lines on stdin. Prints what arrives; the end of
@@ -214,7 +245,7 @@ class Capture:
 
 
 class Story:
-    """The ten checks, in their order; each returns its evidence."""
+    """The eleven checks, in their order; each returns its evidence."""
 
     def __init__(self, capture):
         self.capture = capture
@@ -366,8 +397,23 @@ class Story:
                 return f"istio_tcp_connections_opened_total {line.rsplit(' ', 1)[1]}, {len(labels)} labels"
         raise Failed("istio_tcp_connections_opened_total lacks web -> cart")
 
+    def waypoint(self):
+        "a waypoint routes and denies by path"
+        apply("waypoint.yaml", WAYPOINT)
+        until(lambda: any(one["name"] == "waypoint-0" and one["ready"] for one in record()["pods"]),
+              10, "the waypoint is not ready")
+        apply("behind.yaml", BEHIND)
+        until(lambda: curl("web", "http://cart/basket", "-4").stdout.strip() == BODY, 10,
+              lambda: f"/basket: {curl('web', 'http://cart/basket', '-4').stdout.strip()[:80]}")
+        refused = until(lambda: curl("web", "http://cart/secret", "-4", "-w", " %{http_code}").stdout, 3,
+                        "no answer")
+        expect(refused == "RBAC: access denied 403", f"/secret: {refused}")
+        reason = until(lambda: find(log_of("shop.waypoint-0"), "/secret", r"(GET /secret.*? 403 .*?rule\[\d+\]\])"),
+                       3, "the waypoint's log gives no reason")
+        return f"/basket is cart's page; log: {reason}"
+
     CHECKS = [name_to_name, ciphertext_only, redis_session, outsider, denied, rotation,
-              control_outage, ztunnel_killed, ipv6, measured]
+              control_outage, ztunnel_killed, ipv6, measured, waypoint]
 
 
 def find(text, word, pattern):

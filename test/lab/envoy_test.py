@@ -19,7 +19,7 @@ ENVOY = pathlib.Path(os.environ.get("WEFT_ENVOY") or subprocess.run(
 SDS = pathlib.Path(WEFT).parent.parent / "sds" / "weft-sds"
 
 SERVER = """
-import http.server, sys
+import http.server, socketserver, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # head and body are two writes
@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
     do_POST = do_DELETE = do_GET
     def log_message(self, *args): pass
-http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+socketserver.ThreadingTCPServer(("", 8080), Handler).serve_forever()
 """
 
 

@@ -40,6 +40,12 @@ std::optional<std::pair<std::string, std::string>> entry(const RateLimitAction& 
   return std::nullopt;
 }
 
+// Tokens a second.
+double rate(const TokenBucket* bucket) {
+  const auto& [max, fill, interval] = bucket->settings();
+  return fill / std::chrono::duration<double>(interval).count();
+}
+
 }  // namespace
 
 TokenBucket::TokenBucket(const config::TokenBucket& settings, Time now)
@@ -102,12 +108,14 @@ LocalLimiter::LocalLimiter(const config::LocalRateLimit& settings, Time now) : s
 
 LimitResult LocalLimiter::decide(std::span<const Descriptor> asked, Time now, http::Dice& dice) {
   if (!settings_.enabled.hit(dice.roll())) return LimitResult::kOff;
-  bool within = true;
+  std::vector<TokenBucket*> taken;
   for (std::size_t i = 0; i < by_descriptor_.size(); ++i) {
     if (std::ranges::find(asked, settings_.descriptors[i].entries) == asked.end()) continue;
-    within = by_descriptor_[i].take(now);
-    break;
+    taken.push_back(&by_descriptor_[i]);
   }
+  // The slowest first: what it refuses costs the others nothing.
+  std::ranges::sort(taken, {}, rate);
+  bool within = std::ranges::all_of(taken, [now](TokenBucket* one) { return one->take(now); });
   if (within && whole_) within = whole_->take(now);
   if (within) return LimitResult::kWithin;
   return settings_.enforced.hit(dice.roll()) ? LimitResult::kOver : LimitResult::kOverNoted;

@@ -66,7 +66,8 @@ class LocalLimiter {
  public:
   LocalLimiter(const config::LocalRateLimit& settings, Time now);
 
-  // Takes a token of the first bucket whose descriptor is among `asked`, and then one of the whole.
+  // Takes a token of each bucket whose descriptor is among `asked`, the slowest first, and then one
+  // of the whole.
   LimitResult decide(std::span<const Descriptor> asked, Time now, http::Dice& dice);
   const config::LocalRateLimit& settings() const { return settings_; }
 
