@@ -1,6 +1,8 @@
 #include "mesh/h1/fields.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace mesh::h1 {
@@ -79,12 +81,6 @@ ConnectionFields read_connection(const h2::Headers& fields) {
   return found;
 }
 
-bool is_hop_by_hop(std::string_view name) {
-  return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
-         name == "transfer-encoding" || name == "upgrade" || name == "host" ||
-         name == "http2-settings";
-}
-
 // Fields that decide where the message ends or goes are not the connection's to name.
 bool names_the_essential(const ConnectionFields& connection) {
   return std::ranges::any_of(connection.named, [](const std::string& name) {
@@ -93,14 +89,24 @@ bool names_the_essential(const ConnectionFields& connection) {
   });
 }
 
-void remove_hop_by_hop(h2::Headers& fields, const ConnectionFields& connection, bool keep_length) {
+// What stays of a length is spelled in one way.
+void remove_hop_by_hop(h2::Headers& fields, const ConnectionFields& connection,
+                       std::optional<std::uint64_t> length) {
   bool length_seen = false;
   std::erase_if(fields, [&](const h2::Header& field) {
     if (is_hop_by_hop(field.name)) return true;
-    if (field.name == "content-length") return !keep_length || std::exchange(length_seen, true);
+    if (field.name == "content-length") return !length || std::exchange(length_seen, true);
     if (field.name == "te") return !equal_ignoring_case(field.value, "trailers");
     return std::ranges::find(connection.named, field.name) != connection.named.end();
   });
+  if (!length) return;
+  for (h2::Header& field : fields) {
+    if (field.name == "content-length") field.value = std::to_string(*length);
+  }
+}
+
+std::optional<std::uint64_t> length_of(const Framed& framed) {
+  return framed.has_length ? std::optional(framed.length) : std::nullopt;
 }
 
 bool is_plain_target(std::string_view target) {
@@ -140,19 +146,13 @@ void trim(std::string& value) {
   if (kept.size() != value.size()) value = std::string(kept);
 }
 
-bool may_trail(std::string_view name) {
-  return !is_hop_by_hop(name) && name != "content-length" && name != "te" && name != "trailer" &&
-         name != "authorization" && name != "cookie" && name != "content-encoding" &&
-         name != "content-type" && name != "content-range" && name != "expect" &&
-         !name.starts_with("x-forwarded-");
-}
-
 Fault finish_request(RequestHead& head, std::string_view target, h2::Headers fields,
                      const Framed& framed) {
   if (framed.minor != 1) return Fault::kVersion;
   const ConnectionFields connection = read_connection(fields);
   if (connection.codings > 1 || !connection.only_chunked || names_the_essential(connection) ||
-      (connection.codings > 0) != framed.chunked || (framed.chunked && framed.has_length)) {
+      (connection.codings > 0) != framed.chunked || (framed.chunked && framed.has_length) ||
+      std::ranges::any_of(fields, mimics_framing, &h2::Header::name)) {
     return Fault::kFraming;
   }
   if (connection.hosts != 1 || !h2::is_authority(connection.host)) return Fault::kHost;
@@ -165,7 +165,7 @@ Fault finish_request(RequestHead& head, std::string_view target, h2::Headers fie
   head.content_length = framed.length;
   head.keep_alive = !connection.close;
   head.upgrade = connection.protocol;
-  remove_hop_by_hop(fields, connection, framed.has_length);
+  remove_hop_by_hop(fields, connection, length_of(framed));
   head.headers = std::move(fields);
   return Fault::kNone;
 }
@@ -196,7 +196,7 @@ Fault finish_response(ResponseHead& head, h2::Headers fields, const Framed& fram
   head.keep_alive = framed.minor == 1 && !connection.close && head.framing != Framing::kUntilEnd;
   if (head.status == 101) head.upgrade = connection.protocol;
   if (head.status == 101 && head.upgrade.empty()) return Fault::kSyntax;
-  remove_hop_by_hop(fields, connection, framed.has_length && !bodiless);
+  remove_hop_by_hop(fields, connection, bodiless ? std::nullopt : length_of(framed));
   head.headers = std::move(fields);
   return Fault::kNone;
 }

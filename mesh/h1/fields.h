@@ -25,8 +25,8 @@ Fault finish_request(RequestHead& head, std::string_view target, h2::Headers fie
 Fault finish_response(ResponseHead& head, h2::Headers fields, const Framed& framed,
                       bool answers_head);
 
-// Framing, routing and credentials do not come after the body.
-bool may_trail(std::string_view name);
+// For this connection alone, whatever `connection` names beside.
+bool is_hop_by_hop(std::string_view name);
 
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 void trim(std::string& value);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "mesh/h1/fields.h"
+
 namespace mesh::h1 {
 
 std::string_view fault_name(Fault fault) {
@@ -86,6 +88,25 @@ std::string_view reason_phrase(int status) {
   };
   const auto* found = std::ranges::find(kPhrases, status, &Phrase::status);
   return found == std::end(kPhrases) ? "Unknown" : found->text;
+}
+
+bool is_hop_by_hop(std::string_view name) {
+  return name == "connection" || name == "keep-alive" || name == "proxy-connection" ||
+         name == "transfer-encoding" || name == "upgrade" || name == "host" ||
+         name == "http2-settings";
+}
+
+bool may_trail(std::string_view said) {
+  std::string name(said);
+  std::ranges::replace(name, '_', '-');
+  return !is_hop_by_hop(name) && name != "content-length" && name != "te" && name != "trailer" &&
+         name != "authorization" && name != "cookie" && name != "content-encoding" &&
+         name != "content-type" && name != "content-range" && name != "expect" &&
+         !name.starts_with("x-forwarded-");
+}
+
+bool mimics_framing(std::string_view name) {
+  return name == "content_length" || name == "transfer_encoding";
 }
 
 bool is_sendable(const h2::Headers& headers) {

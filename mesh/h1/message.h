@@ -85,6 +85,11 @@ inline constexpr std::string_view kChunkEnd = "\r\n";
 // The last chunk and the trailers.
 void append_last_chunk(std::string& out, const h2::Headers& trailers);
 
+// Framing, routing and credentials do not come after the body. `name` is in lower case.
+bool may_trail(std::string_view name);
+// A name that servers which make variables of fields (CGI, WSGI) take for one that frames.
+bool mimics_framing(std::string_view name);
+
 // No header of the list could end its line or its message early.
 bool is_sendable(const h2::Headers& headers);
 std::string_view reason_phrase(int status);

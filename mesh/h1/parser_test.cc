@@ -47,6 +47,14 @@ Fault fault_of_request(std::string_view text) {
   return fault;
 }
 
+TEST_CASE("a length is passed on in one spelling") {
+  Parser parser(Parser::Kind::kRequests, {});
+  const auto reading =
+      read(parser, "POST / HTTP/1.1\r\nhost: a\r\nContent-Length: 005\r\n\r\nhello");
+  CHECK(reading.end);
+  CHECK(h2::find_header(parser.take_request().headers, "content-length") == "5");
+}
+
 TEST_CASE("an ordinary request") {
   for (const std::size_t step : {1, 3, 1000}) {
     Parser parser(Parser::Kind::kRequests, {});
@@ -143,6 +151,8 @@ TEST_CASE("hostile framing of requests is refused") {
        Fault::kFraming},
       {"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 5, 5\r\n\r\n", Fault::kFraming},
       {"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: +5\r\n\r\n", Fault::kFraming},
+      {"GET / HTTP/1.1\r\nhost: a\r\ncontent_length: 5\r\n\r\n", Fault::kFraming},
+      {"GET / HTTP/1.1\r\nhost: a\r\nTransfer_Encoding: chunked\r\n\r\n", Fault::kFraming},
       {"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: -5\r\n\r\n", Fault::kFraming},
       {"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 0x5\r\n\r\n", Fault::kFraming},
       {"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999\r\n\r\n",

@@ -80,7 +80,8 @@ MessageFault check_field(const Header& header) {
   if (!name.starts_with(':') && nghttp2_check_header_name(data_of(name), name.size()) == 0) {
     return MessageFault::kBadName;
   }
-  if (nghttp2_check_header_value(data_of(header.value), header.value.size()) == 0) {
+  // Nothing around the value: HTTP/1.1 would drop it, after we have compared it.
+  if (nghttp2_check_header_value_rfc9113(data_of(header.value), header.value.size()) == 0) {
     return MessageFault::kBadValue;
   }
   return is_connection_header(name, header.value) ? MessageFault::kConnectionHeader

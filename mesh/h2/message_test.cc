@@ -62,6 +62,8 @@ TEST_CASE("what a header list may look like") {
       {"te: gzip", kRequest, {connect, authority, {"te", "gzip"}}, kConnectionHeader},
       {"te: trailers", kRequest, {connect, authority, {"te", "trailers"}}, kNone},
       {"content-length", kRequest, {connect, authority, {"content-length", "5"}}, kNone},
+      {"space around a value", kRequest, {connect, authority, {"x", "a "}}, kBadValue},
+      {"a tab before a value", kRequest, {connect, authority, {"x", "\ta"}}, kBadValue},
       {"control character", kRequest, {connect, authority, {"x", "a\nb"}}, kBadValue},
       {"a space in a name", kRequest, {connect, authority, {"x y", "z"}}, kBadName},
       {"a status in a request", kRequest, {connect, authority, status}, kBadPseudo},

@@ -45,6 +45,17 @@ struct Decoded {
   bool had_escaped_slash = false;
 };
 
+// What no path may hold (RFC 3986 section 3.3) is escaped, as other readers do it.
+void append_literal(std::string& path, char c) {
+  constexpr std::string_view kEscaped = "\"<>^`{|}";
+  if (!kEscaped.contains(c)) {
+    path += c;
+    return;
+  }
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  path += {'%', kHex[static_cast<unsigned char>(c) >> 4], kHex[static_cast<unsigned char>(c) & 15]};
+}
+
 // Decodes what is unreserved (and slashes, if asked) and turns '\' into '/'.
 Decoded decode(std::string_view path, bool decode_slashes) {
   Decoded decoded;
@@ -56,7 +67,7 @@ Decoded decode(std::string_view path, bool decode_slashes) {
       continue;
     }
     if (c != '%') {
-      decoded.path += c;
+      append_literal(decoded.path, c);
       continue;
     }
     const int byte = escape(path, at);

@@ -15,6 +15,7 @@ TEST_CASE("a path has one spelling") {
   for (const Row& row : {
            Row{"/", "/"},
            Row{"/a/b", "/a/b"},
+           Row{"/a|{b}^\"<`>?|", "/a%7C%7Bb%7D%5E%22%3C%60%3E?|"},
            Row{"/a/", "/a/"},
            Row{"/a/./b", "/a/b"},
            Row{"/a/../b", "/b"},

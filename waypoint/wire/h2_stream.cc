@@ -97,6 +97,12 @@ void Http2State::reset(h2::ErrorCode code) {
   fail({.reason = Reason::kCancelled, .during = "http/2 stream reset by us"});
 }
 
+h2::Headers Http2State::take_trailers() {
+  h2::Headers taken = std::exchange(trailers, {});
+  std::erase_if(taken, [](const h2::Header& field) { return !h1::may_trail(field.name); });
+  return taken;
+}
+
 // ---- as we are asked ----
 
 Http2ServerStream::~Http2ServerStream() {

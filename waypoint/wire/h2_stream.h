@@ -43,6 +43,7 @@ struct Http2State {
   io::Task<Result<tls::Slice>> read();
   io::Task<Result<Done>> write(std::span<const std::byte> bytes);
   Result<Done> finish(const h2::Headers& trailers);
+  h2::Headers take_trailers();  // those that may come after a body
   void reset(h2::ErrorCode code);
 };
 
@@ -58,7 +59,7 @@ class Http2ServerStream final : public ServerStream {
   Request take_request() override { return std::move(request_); }
   io::Task<Result<tls::Slice>> read() override { return state_->read(); }
   bool request_ended() const override { return state_->ended && !state_->unread(); }
-  h2::Headers take_trailers() override { return std::move(state_->trailers); }
+  h2::Headers take_trailers() override { return state_->take_trailers(); }
   io::Task<Result<Done>> respond_interim(const Response& response) override;
   io::Task<Result<Done>> respond(Response response, bool end) override;
   io::Task<Result<Done>> write(std::span<const std::byte> bytes) override;
@@ -85,7 +86,7 @@ class Http2ClientStream final : public ClientStream {
   io::Task<Result<Response>> read_head() override;
   io::Task<Result<tls::Slice>> read() override { return state_->read(); }
   bool ended() const override { return state_ && state_->ended && !state_->unread(); }
-  h2::Headers take_trailers() override { return std::move(state_->trailers); }
+  h2::Headers take_trailers() override { return state_->take_trailers(); }
   void reset(h2::ErrorCode code) override {
     if (state_) state_->reset(code);
   }

@@ -38,7 +38,8 @@ io::Task<void> exchange(World&, Http2Session& session) {
   const std::string large(300'000, 'x');
   done = co_await stream->write(bytes(large));
   CHECK(done.has_value());
-  done = co_await stream->finish({{"x-sum", "1"}});
+  done =
+      co_await stream->finish({{"x-sum", "1"}, {"authorization", "b"}, {"x_forwarded_for", "c"}});
   const auto head = co_await stream->read_head();
   REQUIRE(head.has_value());
   CHECK(head->status == 200);
@@ -102,6 +103,8 @@ io::Task<void> ask_badly(World& world, Http2Session& session) {
       {.method = "GET", .authority = "x", .path = "/", .headers = {{"host", "y"}}},
       {.method = "GET", .scheme = "ftp", .authority = "x", .path = "/", .headers = {}},
       {.method = "GET", .authority = "x", .path = "*", .headers = {}},
+      {.method = "delete", .authority = "x", .path = "/", .headers = {}},
+      {.method = "GET", .authority = "x", .path = "/", .headers = {{"content_length", "5"}}},
   };
   for (const Request& bad : requests) {
     auto stream = session.open(nullptr).value();

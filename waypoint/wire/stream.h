@@ -95,7 +95,8 @@ class ServerHandler {
 
 // What no version's own rules refuse but no two readers should be asked to agree on. `none`: fine.
 h1::Fault check_request(const Request& request);
-// The one value of content-length; none when absent; an error when it is not one decimal number.
+// The one value of content-length; none when absent; an error when it is not one decimal number
+// without zeros in front.
 Result<std::optional<std::uint64_t>> content_length(const h2::Headers& headers);
 
 }  // namespace mesh::waypoint::wire
