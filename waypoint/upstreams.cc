@@ -10,6 +10,8 @@ namespace mesh::waypoint {
 namespace {
 
 constexpr io::Duration kTendEvery = std::chrono::seconds(15);
+// How long an endpoint has to end its direction after we ended ours.
+constexpr io::Duration kPartWithin = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -97,7 +99,10 @@ io::Task<Result<OpenedUpstream>> Upstreams::open_http1(Group& group, const confi
   while (!group.idle.empty()) {
     std::shared_ptr<Http1Entry> entry = std::move(group.idle.back());
     group.idle.pop_back();
-    if (!entry->client.reusable()) continue;
+    if (!entry->client.reusable()) {
+      retire(std::move(entry));
+      continue;
+    }
     ++counts_.reused;
     co_return begin(group, std::move(entry));
   }
@@ -119,10 +124,19 @@ void Upstreams::give_back(Group& group, std::shared_ptr<Http1Entry> entry) {
   const bool worn = group.requests_max > 0 && entry->client.requests() >= group.requests_max;
   if (closed_ || worn || !entry->client.reusable() ||
       group.idle.size() >= options_.idle_per_endpoint_max) {
-    return;
+    return retire(std::move(entry));
   }
   entry->idle_since = ring_.now();
   group.idle.push_back(std::move(entry));
+}
+
+// A reset would be an error in the logs of those who carry it.
+void Upstreams::retire(std::shared_ptr<Http1Entry> entry) {
+  scope_.spawn(part_from(std::move(entry)));
+}
+
+io::Task<void> Upstreams::part_from(std::shared_ptr<Http1Entry> entry) {
+  (void)co_await io::with_deadline(ring_, kPartWithin, "close", entry->client.close());
 }
 
 // ---- HTTP/2: shared ----
@@ -235,9 +249,14 @@ io::Task<void> Upstreams::tend() {
     if (!slept) co_return;
     std::erase_if(groups_, [&](auto& item) {
       Group& group = *item.second;
-      std::erase_if(group.idle, [&](const std::shared_ptr<Http1Entry>& entry) {
-        return !entry->client.reusable() || ring_.now() - entry->idle_since >= group.idle_deadline;
-      });
+      for (auto& entry : std::exchange(group.idle, {})) {
+        const bool waited = ring_.now() - entry->idle_since >= group.idle_deadline;
+        if (waited || !entry->client.reusable()) {
+          retire(std::move(entry));
+        } else {
+          group.idle.push_back(std::move(entry));
+        }
+      }
       return group.users == 0 && group.idle.empty() && group.shared.empty();
     });
   }
@@ -246,11 +265,19 @@ io::Task<void> Upstreams::tend() {
 io::Task<void> Upstreams::close() {
   closed_ = true;
   for (auto& [key, group] : groups_) {
-    group->idle.clear();
+    for (auto& entry : std::exchange(group->idle, {})) retire(std::move(entry));
     for (const auto& entry : group->shared) entry->session.retire();
   }
-  scope_.cancel();
+  io::TaskScope patience;
+  patience.spawn(give_up());
   co_await scope_.join();
+  patience.cancel();
+  co_await patience.join();
+  scope_.cancel();  // for what is still given back
+}
+
+io::Task<void> Upstreams::give_up() {
+  if (co_await io::sleep_for(ring_, 2 * kPartWithin)) scope_.cancel();
 }
 
 }  // namespace mesh::waypoint

@@ -63,7 +63,7 @@ class Upstreams {
 
   // Drops what has waited too long. Until cancelled.
   io::Task<void> tend();
-  // Ends everything and joins it.
+  // Ends everything and joins it: what is at rest well, the rest with a reset after two seconds.
   io::Task<void> close();
 
   struct Counts {
@@ -89,6 +89,9 @@ class Upstreams {
                                               const config::Endpoint& endpoint);
   OpenedUpstream begin(Group& group, std::shared_ptr<Http1Entry> entry);
   void give_back(Group& group, std::shared_ptr<Http1Entry> entry);
+  void retire(std::shared_ptr<Http1Entry> entry);
+  io::Task<void> part_from(std::shared_ptr<Http1Entry> entry);
+  io::Task<void> give_up();
   io::Task<void> run_session(Group& group, std::shared_ptr<Http2Entry> entry);
 
   io::Ring& ring_;

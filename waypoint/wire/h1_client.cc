@@ -3,6 +3,11 @@
 #include <utility>
 
 namespace mesh::waypoint::wire {
+namespace {
+
+constexpr std::size_t kLingerMax = 64 * 1024;
+
+}  // namespace
 
 class Http1Client::Stream final : public ClientStream {
  public:
@@ -11,7 +16,7 @@ class Http1Client::Stream final : public ClientStream {
   ~Stream() override {
     client_.busy_ = false;
     if (sent_ && !over()) reset(h2::ErrorCode::kCancel);
-    if (sent_ && (!keep_alive_ || upgraded_)) client_.broken_ = true;
+    if (sent_ && (!keep_alive_ || upgraded_)) client_.spent_ = true;
     pending_.clear();
     if (done_) done_();
   }
@@ -60,7 +65,17 @@ class Http1Client::Stream final : public ClientStream {
 Http1Client::Http1Client(std::unique_ptr<Wire> wire, const h1::Limits& limits)
     : wire_(std::move(wire)), parser_(h1::Parser::Kind::kResponses, limits) {}
 
-bool Http1Client::reusable() const { return !busy_ && !broken_ && rest_.empty() && wire_->quiet(); }
+bool Http1Client::reusable() const {
+  return !busy_ && !broken_ && !spent_ && rest_.empty() && wire_->quiet();
+}
+
+io::Task<Result<Done>> Http1Client::close() {
+  MESH_CHECK(!busy_);
+  if (broken_) co_return failed(Reason::kPeerReset, "http/1 connection");
+  spent_ = true;
+  CO_TRY_DO(wire_->finish_sending());
+  co_return co_await linger(*wire_, kLingerMax);
+}
 
 std::unique_ptr<ClientStream> Http1Client::begin(std::move_only_function<void()> done) {
   MESH_CHECK(!busy_);

@@ -23,6 +23,10 @@ class Http1Client {
   // which may destroy this.
   std::unique_ptr<ClientStream> begin(std::move_only_function<void()> done = {});
   std::uint64_t requests() const { return requests_; }
+  // Ends the connection as well as it can be ended: after whole exchanges with our end of stream
+  // and the peer's, so that nobody takes it for cut off; else it is reset when this goes. At most
+  // once, between exchanges; the caller sets a deadline.
+  io::Task<Result<Done>> close();
 
  private:
   class Stream;
@@ -32,7 +36,8 @@ class Http1Client {
   tls::Slice rest_;
   std::uint64_t requests_ = 0;
   bool busy_ = false;
-  bool broken_ = false;
+  bool spent_ = false;   // whole, but not for another request
+  bool broken_ = false;  // reset
 };
 
 }  // namespace mesh::waypoint::wire
