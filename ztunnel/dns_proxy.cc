@@ -137,8 +137,13 @@ io::Task<std::string> DnsProxy::respond(std::string message, Protocol protocol) 
   const DnsQuery query = std::get<DnsQuery>(parsed);
   lane_.telemetry.metrics.add(lane_.telemetry.dns_requests, labels(query, protocol));
   // Before the first complete snapshot an unknown name may be one of ours: wait, do not ask others.
-  const auto complete = co_await lane_.wait_complete();
-  if (!complete) co_return build_dns_code(query, DnsCode::kServFail);
+  if (!lane_.directory->complete()) {
+    if (waiting_ >= kDnsForwardsMax) co_return build_dns_code(query, DnsCode::kServFail);
+    ++waiting_;
+    const auto complete = co_await lane_.wait_complete();
+    --waiting_;
+    if (!complete) co_return build_dns_code(query, DnsCode::kServFail);
+  }
   const DnsClient client{.ns = spec_.info.ns,
                          .preferred_ns = lane_.config.preferred_namespace,
                          .network = lane_.config.network,

@@ -18,8 +18,9 @@ namespace mesh::ztunnel {
 
 inline constexpr std::chrono::seconds kDnsUpstreamPatience{2};  // in all; then SERVFAIL
 inline constexpr std::chrono::seconds kDnsTcpIdle{5};
-inline constexpr std::size_t kDnsForwardsMax = 256;  // under way at once; beyond: SERVFAIL
-inline constexpr std::size_t kDnsTcpMax = 64;        // connections at once; beyond: reset
+// Under way at once, and waiting for the first snapshot; beyond: SERVFAIL.
+inline constexpr std::size_t kDnsForwardsMax = 256;
+inline constexpr std::size_t kDnsTcpMax = 64;  // connections at once; beyond: reset
 
 class DnsProxy {
  public:
@@ -53,6 +54,7 @@ class DnsProxy {
   std::optional<io::DatagramSocket> udp_;
   std::optional<io::Listener> tcp_;
   std::size_t forwards_ = 0;
+  std::size_t waiting_ = 0;  // for the first snapshot
   std::size_t connections_ = 0;
   io::TaskScope* scope_ = nullptr;
 };

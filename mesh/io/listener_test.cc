@@ -114,13 +114,14 @@ Task<void> close_unaccepted(Ring& ring) {
     co_await dial(ring, listener.local_address(), clients);
     const auto nobody = co_await with_deadline(ring, 1ms, "", listener.accept());
     CHECK(nobody.has_value());
-    co_await dial(ring, listener.local_address(), clients);
-    const auto slept = co_await sleep_for(ring, 1ms);
-    CHECK(slept.has_value());
+    // By the time that the last one is connected the ring has accepted those before it.
+    for (int i = 0; i < 3; ++i) co_await dial(ring, listener.local_address(), clients);
   }
-  const auto seen = co_await with_deadline(ring, 5s, "reset", clients[1].recv_buffer());
-  REQUIRE(!seen.has_value());
-  CHECK(seen.error().reason == Reason::kPeerReset);
+  for (std::size_t i = 1; i < clients.size(); ++i) {
+    const auto seen = co_await with_deadline(ring, 5s, "reset", clients[i].recv_buffer());
+    REQUIRE(!seen.has_value());
+    CHECK(seen.error().reason == Reason::kPeerReset);
+  }
 }
 
 TEST_CASE("a connection that nobody accepted is reset when the listener goes", "[listener]") {

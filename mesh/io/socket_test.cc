@@ -1,14 +1,18 @@
 #include "mesh/io/socket.h"
 
+#include <algorithm>
 #include <catch2/generators/catch_generators.hpp>
 #include <random>
 #include <vector>
 
 #include "mesh/io/both.h"
 #include "mesh/io/event.h"
+#include "mesh/io/kernel_features.h"
+#include "mesh/io/ring_impl.h"
 #include "mesh/io/task_scope.h"
 #include "mesh/io/test_bench.h"
 #include "mesh/io/timer.h"
+#include "test/support/eventually.h"
 
 namespace mesh::io {
 namespace {
@@ -207,8 +211,9 @@ Task<void> close_with_unread(Ring& ring) {
     CHECK(first.has_value());
     const auto more = co_await pair.client->send_all(bytes("nor this"));
     CHECK(more.has_value());
-    const auto slept = co_await sleep_for(ring, 5ms);  // it is read ahead now
-    CHECK(slept.has_value());
+    const auto both_leased = [&] { return ring.impl().pool(BufferClass::kRelay).leased() == 2; };
+    const bool read_ahead = co_await mesh::test::eventually(ring, both_leased);
+    CHECK(read_ahead);
     pair.server.reset();
   }
   const auto seen = co_await pair.client->recv_buffer();
@@ -269,33 +274,42 @@ Task<void> stop_in_bulk(Ring& ring, std::size_t in_hand, std::size_t& read_ahead
   Listener listener = make_listener(ring);
   Pair pair;
   co_await make_pair_of(ring, listener, pair);
-  const std::string payload = pattern(4 * 1024 * 1024);
+  const std::string payload(32 * 1024 * 1024, 'x');  // more than the kernel takes
+  const unsigned before = ring.in_flight();
   TaskScope sending;
   sending.spawn(send_what_it_takes(*pair.client, payload));
-  const auto begun = co_await sleep_for(ring, 5ms);  // more waits than is read ahead: bulk
-  CHECK(begun.has_value());
   std::vector<Buffer> held(in_hand);
   for (std::size_t i = 0; i < 64 + in_hand; ++i) {
     auto buffer = co_await pair.server->recv_buffer();
     REQUIRE(buffer.has_value());
     if (i >= 64) held[i - 64] = *std::move(buffer);
   }
-  const auto stopped = co_await sleep_for(ring, 5ms);
-  CHECK(stopped.has_value());
+  // No receive is armed any more, only the send is under way.
+  const auto is_still = [&] { return ring.in_flight() == before + 1; };
+  const bool stopped = co_await mesh::test::eventually(ring, is_still);
+  CHECK(stopped);
   while (const auto more = pair.server->take_ready()) read_ahead += more->size();
   pair.server->reset();
   pair.client->reset();
   co_await sending.join();
 }
 
+// Linux 6.10, and the simulator.
+bool one_receive_fills_several_buffers() {
+  return std::ranges::none_of(features(), [](const Feature& feature) {
+    return feature.name == "recv-bundle" && !feature.used;
+  });
+}
+
 TEST_CASE("bulk is read ahead by little, and by less when few buffers are left", "[socket]") {
+  const std::size_t least = one_receive_fills_several_buffers() ? 4 * kRelayBytes : 0;
   RingOptions few;
   few.relay_buffers_max = 64;
   for (const bool roomy : {true, false}) {
     auto ring = make_ring(roomy ? RingOptions{} : few);
     std::size_t read_ahead = 0;
     ring->run(stop_in_bulk(*ring, 40, read_ahead));
-    CHECK(read_ahead > (roomy ? 4 * kRelayBytes : 0));
+    CHECK(read_ahead > (roomy ? least : 0));
     CHECK(read_ahead <= (roomy ? 30 : 4) * kRelayBytes);
   }
 }
