@@ -29,37 +29,54 @@ std::uint64_t number(const Json& object, const char* key) {
   return 0;
 }
 
+Outcome<std::string> asked(const ControlTarget& target, HttpMethod method,
+                           const std::string& path) {
+  const auto answer = target.ask(method, path);
+  if (!answer) return problem(target.name + " does not answer: " + answer.error());
+  if (answer->status != 200) {
+    return problem(target.name + " answered " + std::to_string(answer->status) + ": " +
+                   trimmed(answer->body).substr(0, 300));
+  }
+  return answer->body;
+}
+
 }  // namespace
 
 ControlTarget control_of(const lab::Record& record) {
   const auto token = lab::read_file(record.control_state() + "/debug-token");
-  return {.url = std::string("http://") + lab::kControlAddress + ":15014",
-          .token = trimmed(token.value_or("")),
-          .netns = record.link_netns};
+  ControlTarget target;
+  target.ask = [token = trimmed(token.value_or("")), netns = record.link_netns](
+                   HttpMethod method, const std::string& path) -> Outcome<HttpAnswer> {
+    Outcome<HttpAnswer> answer = HttpAnswer{};
+    TRY_DO(lab::inside_netns(netns, [&]() -> Outcome<Done> {
+      answer = http_call({.method = method,
+                          .url = std::string("http://") + lab::kControlAddress + ":15014" + path,
+                          .bearer_token = token});
+      return Done{};
+    }));
+    return answer;
+  };
+  return target;
 }
 
 Outcome<ControlTarget> control_at(const std::string& url, const std::string& token_file) {
-  ControlTarget target{.url = url, .token = "", .netns = ""};
+  std::string token;
   if (!token_file.empty()) {
-    TRY(const std::string token, lab::read_file(token_file));
-    target.token = trimmed(token);
+    TRY(token, lab::read_file(token_file));
   }
+  ControlTarget target;
+  target.ask = [token = trimmed(token), url](HttpMethod method, const std::string& path) {
+    return http_call({.method = method, .url = url + path, .bearer_token = token});
+  };
   return target;
 }
 
 Outcome<std::string> control_get(const ControlTarget& target, const std::string& path) {
-  Outcome<HttpAnswer> answer = HttpAnswer{};
-  const auto ask = [&]() -> Outcome<Done> {
-    answer = http_get({.url = target.url + path, .bearer_token = target.token});
-    return Done{};
-  };
-  TRY_DO(target.netns.empty() ? ask() : lab::inside_netns(target.netns, ask));
-  if (!answer) return problem("control does not answer: " + answer.error());
-  if (answer->status != 200) {
-    return problem("control answered " + std::to_string(answer->status) + ": " +
-                   trimmed(answer->body).substr(0, 300));
-  }
-  return answer->body;
+  return asked(target, HttpMethod::kGet, path);
+}
+
+Outcome<std::string> control_post(const ControlTarget& target, const std::string& path) {
+  return asked(target, HttpMethod::kPost, path);
 }
 
 Outcome<std::vector<std::string>> control_problems(const ControlTarget& target) {
@@ -100,22 +117,6 @@ Outcome<Sync> parse_sync(const std::string& json) {
 Outcome<Sync> control_sync(const ControlTarget& target) {
   TRY(const std::string body, control_get(target, "/debug/sync"));
   return parse_sync(body);
-}
-
-std::string Sync::waiting_for() const {
-  std::string list;
-  for (const NodeSync& node : nodes) {
-    if (node.pods == 0 || (node.connected && node.acked >= version)) continue;
-    list += list.empty() ? "" : ", ";
-    list += node.node;
-    if (!node.connected) {
-      list += " (not connected)";
-    } else {
-      list += " (has version " + std::to_string(node.acked) + " of " + std::to_string(version);
-      list += node.last_nack.empty() ? ")" : "; refused: " + node.last_nack + ")";
-    }
-  }
-  return list;
 }
 
 std::string url_encoded(const std::string& text) {

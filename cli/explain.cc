@@ -15,6 +15,7 @@ using Json = nlohmann::json;
 // A pod's name alone is enough when the lab has one of that name.
 std::string full_name(const Session& session, const std::string& name) {
   if (name.find('/') != std::string::npos || !session.control.empty()) return name;
+  if (asks_cluster(session)) return (session.ns.empty() ? "default" : session.ns) + "/" + name;
   const auto record = lab::find_lab(session.lab);
   if (!record) return name;
   const auto pod = lab::find_pod(*record, name);
@@ -66,21 +67,18 @@ Outcome<ExplainQuestion> parse_question(const std::string& from, const std::stri
 int explain(const Session& session, const std::string& from, const std::string& target) {
   const auto question = parse_question(full_name(session, from), target);
   if (!question) return complain(question.error());
-  const auto control = control_target(session);
-  if (!control) return complain(control.error());
-  const auto body =
-      control_get(*control, "/debug/explain?from=" + url_encoded(question->from) +
-                                "&to=" + url_encoded(full_host(question->from, question->to)) +
-                                "&port=" + std::to_string(question->port));
+  const auto controls = control_targets(session);
+  if (!controls) return complain(controls.error());
+  const auto body = control_get(controls->front(),
+                                "/debug/explain?from=" + url_encoded(question->from) +
+                                    "&to=" + url_encoded(full_host(question->from, question->to)) +
+                                    "&port=" + std::to_string(question->port));
   if (!body) return complain(body.error());
   const auto found = read_explanation(*body);
   if (!found) return complain(found.error());
-  if (session.json()) {
-    std::printf("%s\n", found->json.c_str());
-  } else {
-    std::printf("%s -> %s: %s\n%s", question->from.c_str(), target.c_str(),
-                found->allowed ? "allowed" : "refused", found->text.c_str());
-  }
+  print(session, parse_json(found->json),
+        question->from + " -> " + target + ": " + (found->allowed ? "allowed" : "refused") + "\n" +
+            found->text);
   return found->allowed ? kOk : kDenied;
 }
 

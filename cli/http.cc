@@ -16,7 +16,7 @@ std::size_t append(char* bytes, std::size_t size, std::size_t count, void* body)
 
 }  // namespace
 
-Outcome<HttpAnswer> http_get(const HttpRequest& request) {
+Outcome<HttpAnswer> http_call(const HttpRequest& request) {
   CURL* curl = ::curl_easy_init();
   if (curl == nullptr) return problem("cannot start an HTTP client");
   HttpAnswer answer;
@@ -27,6 +27,7 @@ Outcome<HttpAnswer> http_get(const HttpRequest& request) {
   }
   ::curl_easy_setopt(curl, CURLOPT_URL, request.url.c_str());
   ::curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+  if (request.method == HttpMethod::kPost) ::curl_easy_setopt(curl, CURLOPT_POSTFIELDS, "");
   ::curl_easy_setopt(curl, CURLOPT_PROXY, "");
   ::curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   ::curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));

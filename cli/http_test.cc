@@ -47,7 +47,7 @@ struct OneAnswerServer {
 
 TEST_CASE("an answer of any status is a value, and the token goes with the request") {
   OneAnswerServer server("HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\nnot y");
-  const auto answer = http_get({.url = server.url, .bearer_token = "secret"});
+  const auto answer = http_call({.url = server.url, .bearer_token = "secret"});
   REQUIRE(answer);
   CHECK(answer->status == 503);
   CHECK(answer->body == "not y");
@@ -57,11 +57,12 @@ TEST_CASE("an answer of any status is a value, and the token goes with the reque
 }
 
 TEST_CASE("no answer is an error that names the page") {
-  const auto refused = http_get({.url = "http://127.0.0.1:1/", .timeout = std::chrono::seconds(1)});
+  const auto refused =
+      http_call({.url = "http://127.0.0.1:1/", .timeout = std::chrono::seconds(1)});
   REQUIRE_FALSE(refused);
   CHECK(refused.error().starts_with("http://127.0.0.1:1/: "));
   OneAnswerServer garbage("\x01\x02 nonsense\r\n\r\n");
-  CHECK_FALSE(http_get({.url = garbage.url, .timeout = std::chrono::seconds(1)}));
+  CHECK_FALSE(http_call({.url = garbage.url, .timeout = std::chrono::seconds(1)}));
 }
 
 }  // namespace mesh::cli

@@ -8,7 +8,9 @@
 
 #include "cli/completion.h"
 #include "cli/explain.h"
+#include "cli/kubernetes/ca.h"
 #include "cli/kubernetes/commands.h"
+#include "cli/kubernetes/wait.h"
 #include "cli/lab/commands.h"
 #include "cli/mesh_status.h"
 #include "cli/session.h"
@@ -18,11 +20,6 @@
 using namespace mesh::cli;
 
 namespace {
-
-void add_output(CLI::App& command, Session& session) {
-  command.add_option("-o,--output", session.output, "table or json")
-      ->check(CLI::IsMember({"table", "json"}));
-}
 
 void add_lab_choice(CLI::App& command, Session& session) {
   command.add_option("-l,--lab", session.lab, "which lab (default: $WEFT_LAB, or the only one)");
@@ -53,12 +50,12 @@ void add_up(CLI::App& labs, Session& session) {
 void add_inspection(CLI::App& labs, Session& session) {
   CLI::App* list = labs.add_subcommand("list", "the labs on this machine");
   add_output(*list, session);
-  list->callback([&session] { session.code = lab::list(session.json()); });
+  list->callback([&session] { session.code = lab::list(session); });
 
   CLI::App* status = labs.add_subcommand("status", "programs and pods of a lab");
   add_lab_choice(*status, session);
   add_output(*status, session);
-  status->callback([&session] { session.code = lab::status(session.lab, session.json()); });
+  status->callback([&session] { session.code = lab::status(session); });
 
   auto name = std::make_shared<std::string>();
   auto follow = std::make_shared<bool>(false);
@@ -130,8 +127,16 @@ void add_demo(CLI::App& labs, Session& session) {
   names->callback([what, &session] { session.code = lab::names(session.lab, *what); });
 }
 
-void add_control_choice(CLI::App& command, Session& session) {
+void add_cluster_or_lab(CLI::App& command, Session& session) {
   add_lab_choice(command, session);
+  command.add_flag("-k,--kubernetes", session.kubernetes,
+                   "ask a cluster (the default when there is no lab)");
+  add_cluster_choice(command, session);
+}
+
+void add_control_choice(CLI::App& command, Session& session) {
+  add_cluster_or_lab(command, session);
+  command.add_option("--weft-namespace", session.weft_ns, "where Weft is")->capture_default_str();
   command.add_option("--control", session.control,
                      "ask this server (http://ADDRESS:15014) instead");
   command.add_option("--token-file", session.token_file, "its debug token");
@@ -150,14 +155,11 @@ void add_ztunnel_config(CLI::App& weft, Session& session) {
         std::tuple("certificate", DumpPart::kCertificate, "the certificates it holds"),
         std::tuple("connections", DumpPart::kConnections, "the connections that are open")}) {
     CLI::App* command = config->add_subcommand(name, help);
-    add_lab_choice(*command, session);
     add_output(*command, session);
     command->add_option("--node", *node, "only this node (default: every node)");
     command->add_option("--address", *address, "an admin address to ask, instead of a lab's nodes");
-    command->add_flag("-k,--kubernetes", session.kubernetes, "ask the ztunnels of a cluster");
-    command->add_option("-n,--namespace", session.ns, "where they are (default: weft-system)");
-    command->add_option("--kubeconfig", session.kubeconfig, "how to reach the cluster");
-    command->add_option("--context", session.context, "of the kubeconfig");
+    add_cluster_or_lab(*command, session);
+    command->add_option("-n,--namespace", session.weft_ns, "where they are")->capture_default_str();
     command->callback([node, address, part, &session] {
       session.code = ztunnel_config(session, part, *node, *address);
     });
@@ -175,21 +177,57 @@ void add_questions(CLI::App& weft, Session& session) {
       weft.add_subcommand("explain", "would FROM reach TO:PORT, and which rule decides");
   why->add_option("from", *from, "NAMESPACE/POD, or a pod's name")->required();
   why->add_option("target", *target, "HOST:PORT, ADDRESS:PORT or NAMESPACE/POD:PORT")->required();
+  why->add_option("-n,--namespace", session.ns, "of FROM, if it names none");
   add_control_choice(*why, session);
   why->footer("Exit code 0: allowed; 4: refused; 1: no answer.");
   why->callback([from, target, &session] { session.code = explain(session, *from, *target); });
+}
 
+void add_wait(CLI::App& weft, Session& session) {
   auto timeout = std::make_shared<std::string>("60s");
-  CLI::App* wait =
-      weft.add_subcommand("wait", "until every node with enrolled pods has the current version");
+  auto until = std::make_shared<std::string>("applied");
+  auto options = std::make_shared<WaitOptions>();
+  CLI::App* wait = weft.add_subcommand(
+      "wait", "until every node has the current configuration, or an object of a cluster");
+  wait->add_option("object", options->object,
+                   "KIND NAME, or KIND/NAME: as it is on the cluster now; none: everything")
+      ->expected(0, 2)
+      ->option_text("");
+  wait->add_option("--for", *until, "applied: every node has it; deleted: none has it any more")
+      ->check(CLI::IsMember({"applied", "deleted"}))
+      ->capture_default_str();
+  wait->add_option("-n,--namespace", session.ns, "of the object (default: the context's)");
   wait->add_option("--timeout", *timeout, "as 30s, 2m")->capture_default_str();
   add_control_choice(*wait, session);
   wait->footer(
-      "Exit code 0: everywhere; 3: the timeout passed, and the nodes that lack it are named.");
-  wait->callback([timeout, &session] {
+      "Exit code 0: everywhere; 3: the timeout passed, and who lacks it is named; 1: it is "
+      "refused, "
+      "or not there.");
+  wait->callback([timeout, until, options, &session] {
     const auto limit = parse_duration(*timeout);
-    session.code = limit ? wait_for_mesh(session, *limit) : complain(limit.error());
+    if (!limit) {
+      session.code = complain(limit.error());
+      return;
+    }
+    options->timeout = *limit;
+    options->deleted = *until == "deleted";
+    session.code = options->object.empty() ? wait_for_mesh(session, *limit)
+                                           : wait_for_object(session, *options);
   });
+}
+
+void add_ca(CLI::App& weft, Session& session) {
+  CLI::App* ca = weft.add_subcommand("ca", "the authority that signs workloads' certificates");
+  ca->require_subcommand(1);
+  using Command = std::tuple<const char*, int (*)(const Session&), const char*>;
+  for (const auto& [name, run, help] :
+       {Command("status", ca_status, "what every replica of control signs with"),
+        Command("rotate", ca_rotate, "ask for a new root: trusted everywhere before it signs")}) {
+    CLI::App* command = ca->add_subcommand(name, help);
+    add_control_choice(*command, session);
+    command->callback([run, &session] { session.code = run(session); });
+  }
+  ca->footer("Exit code 0: all is well; 5: a replica has a problem, or they differ; 1: refused.");
 }
 
 void add_self(CLI::App& weft, Session& session) {
@@ -216,7 +254,7 @@ int main(int argc, char** argv) {
   weft.require_subcommand(1);
   weft.footer(
       "Exit codes: 0 done; 1 failed, and said why; 2 the command line was not understood;\n"
-      "3 timed out; 4 refused (explain); 5 something is wrong, and named (check, analyze).\n"
+      "3 timed out; 4 refused (explain); 5 something is wrong, and named (check, analyze, ca).\n"
       "`lab exec` answers with its command's.");
   Session session;
   CLI::App* labs = weft.add_subcommand("lab", "a mesh on this machine, from a folder of manifests");
@@ -227,6 +265,8 @@ int main(int argc, char** argv) {
   add_demo(*labs, session);
   add_ztunnel_config(weft, session);
   add_questions(weft, session);
+  add_wait(weft, session);
+  add_ca(weft, session);
   add_kubernetes_commands(weft, session);
   add_self(weft, session);
   // Behind "--" stands somebody else's command line; it is not for the parser.

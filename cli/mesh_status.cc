@@ -2,7 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdio>
+#include <map>
 #include <thread>
 
 #include "cli/json.h"
@@ -12,71 +14,132 @@ namespace mesh::cli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+using Json = nlohmann::json;
 constexpr std::chrono::milliseconds kAskAgain{20};
+constexpr std::chrono::milliseconds kAskClusterAgain{200};
 constexpr std::int64_t kDurationMsMax = 86'400'000;
 
-// Of the nodes that have something to apply: what they lack of `version`.
-std::string behind(Sync sync, std::uint64_t version) {
-  sync.version = version;
-  return sync.waiting_for();
+// A process that started anew begins its versions anew.
+void settle_wanted(const Sync& sync, std::uint64_t& wanted) {
+  if (wanted == 0 || sync.version < wanted) wanted = sync.version;
+}
+
+std::vector<ReplicaSync> ask_all(const std::vector<ControlTarget>& controls,
+                                 std::map<std::string, std::uint64_t>& wanted) {
+  std::vector<ReplicaSync> replicas;
+  for (const ControlTarget& control : controls) {
+    auto sync = control_sync(control);
+    std::uint64_t& version = wanted[control.name];
+    if (sync) settle_wanted(*sync, version);
+    replicas.push_back({.name = control.name, .sync = std::move(sync), .wanted = version});
+  }
+  return replicas;
+}
+
+const char* name_of(const NodeState& state) {
+  return state.has_it() ? "SYNCED" : state.node.connected ? "STALE" : "ABSENT";
 }
 
 }  // namespace
 
+std::vector<NodeState> node_states(const std::vector<ReplicaSync>& replicas) {
+  std::map<std::string, NodeState> states;
+  for (const ReplicaSync& replica : replicas) {
+    if (!replica.sync) continue;
+    for (const NodeSync& node : replica.sync->nodes) {
+      NodeState state{
+          .node = node, .replica = node.connected ? replica.name : "", .wanted = replica.wanted};
+      const auto [there, is_new] = states.try_emplace(node.node, state);
+      if (is_new) continue;
+      // Connected to two: the one that is behind counts.
+      const NodeState& known = there->second;
+      const int pods = std::max(known.node.pods, node.pods);
+      if (node.connected && (!known.node.connected || !state.has_it())) there->second = state;
+      there->second.node.pods = pods;
+    }
+  }
+  std::vector<NodeState> list;
+  for (auto& [name, state] : states) list.push_back(std::move(state));
+  return list;
+}
+
+std::string waiting_for(const std::vector<ReplicaSync>& replicas) {
+  std::string list;
+  const auto add = [&](const std::string& who) { list += (list.empty() ? "" : ", ") + who; };
+  for (const ReplicaSync& replica : replicas) {
+    if (!replica.sync) add(replica.sync.error());
+  }
+  for (const NodeState& state : node_states(replicas)) {
+    const NodeSync& node = state.node;
+    if (node.pods == 0 || state.has_it()) continue;
+    add(!node.connected
+            ? node.node + " (not connected)"
+            : node.node + " (has version " + std::to_string(node.acked) + " of " +
+                  std::to_string(state.wanted) +
+                  (node.last_nack.empty() ? ")" : "; refused: " + node.last_nack + ")"));
+  }
+  return list;
+}
+
 int proxy_status(const Session& session) {
-  const auto target = control_target(session);
-  if (!target) return complain(target.error());
-  const auto sync = control_sync(*target);
-  if (!sync) return complain(sync.error());
-  nlohmann::json nodes = nlohmann::json::array();
+  const auto controls = control_targets(session);
+  if (!controls) return complain(controls.error());
+  std::map<std::string, std::uint64_t> wanted;
+  const auto replicas = ask_all(*controls, wanted);
+  Json versions = Json::array();
+  Json nodes = Json::array();
+  std::string heading;
+  bool answered = false;
+  for (const ReplicaSync& one : replicas) {
+    if (!one.sync) {
+      complain(one.sync.error());
+      continue;
+    }
+    answered = true;
+    heading += one.name + " has version " + std::to_string(one.sync->version) + "\n";
+    versions.push_back({{"name", one.name}, {"version", one.sync->version}});
+  }
+  if (!answered) return kFailed;
   std::vector<std::vector<std::string>> rows = {
-      {"NODE", "CONNECTED", "VERSION", "STATUS", "PODS", "LAST REFUSAL"}};
-  for (const NodeSync& node : sync->nodes) {
-    const bool synced = node.connected && node.acked >= sync->version;
-    const std::string state = synced ? "SYNCED" : node.connected ? "STALE" : "ABSENT";
-    rows.push_back({node.node, node.connected ? "yes" : "no", std::to_string(node.acked), state,
+      {"NODE", "CONTROL", "VERSION", "STATUS", "PODS", "LAST REFUSAL"}};
+  for (const NodeState& state : node_states(replicas)) {
+    const NodeSync& node = state.node;
+    rows.push_back({node.node, state.replica, std::to_string(node.acked), name_of(state),
                     std::to_string(node.pods), node.last_nack});
     nodes.push_back({{"node", node.node},
                      {"connected", node.connected},
+                     {"control", state.replica},
                      {"version", node.acked},
-                     {"status", state},
+                     {"status", name_of(state)},
                      {"pods", node.pods},
                      {"lastNack", node.last_nack}});
   }
-  if (session.json()) {
-    const nlohmann::json all = {{"version", sync->version}, {"nodes", nodes}};
-    std::printf("%s\n", to_text(all, 2).c_str());
-  } else {
-    std::printf("control has version %llu\n\n%s", static_cast<unsigned long long>(sync->version),
-                table(rows).c_str());
-  }
+  print(session, {{"replicas", versions}, {"nodes", nodes}}, heading + "\n" + table(rows));
   return kOk;
 }
 
 int wait_for_mesh(const Session& session, std::chrono::milliseconds timeout) {
-  const auto target = control_target(session);
-  if (!target) return complain(target.error());
   const auto deadline = Clock::now() + timeout;
-  std::uint64_t wanted = 0;
-  std::string missing = "control does not answer";
+  std::map<std::string, std::uint64_t> wanted;
+  std::string missing = "control";
   for (;;) {
-    const auto sync = control_sync(*target);
-    if (sync) {
-      if (wanted == 0) wanted = sync->version;
-      missing = behind(*sync, wanted);
+    // Anew each time: replicas come and go.
+    const auto controls = control_targets(session);
+    if (!controls && wanted.empty()) return complain(controls.error());
+    if (controls) {
+      const auto replicas = ask_all(*controls, wanted);
+      missing = waiting_for(replicas);
       if (missing.empty()) {
-        if (session.json()) {
-          std::printf("{\"version\": %llu}\n", static_cast<unsigned long long>(wanted));
-        }
+        print(session, {{"applied", true}, {"versions", wanted}}, "");
         return kOk;
       }
     } else {
-      missing = sync.error();
+      missing = controls.error();
     }
     if (Clock::now() >= deadline) break;
-    std::this_thread::sleep_for(kAskAgain);
+    std::this_thread::sleep_for(asks_cluster(session) ? kAskClusterAgain : kAskAgain);
   }
-  std::fprintf(stderr, "weft: timed out waiting for %s\n", missing.c_str());
+  complain("timed out waiting for " + missing);
   return kTimedOut;
 }
 

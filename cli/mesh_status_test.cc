@@ -17,4 +17,57 @@ TEST_CASE("durations") {
   }
 }
 
+TEST_CASE("who is waited for: nodes with pods that have not applied the version") {
+  struct Row {
+    const char* nodes;
+    const char* waiting_for;
+  };
+  for (const Row& row : {
+           Row{"", ""},
+           Row{R"({"node":"a","connected":true,"ackedVersion":7,"pods":1})", ""},
+           Row{R"({"node":"a","connected":true,"ackedVersion":8,"pods":1})", ""},
+           Row{R"({"node":"a","connected":true,"ackedVersion":6,"pods":1})",
+               "a (has version 6 of 7)"},
+           Row{R"({"node":"a","connected":true,"ackedVersion":6,"pods":1,"lastNack":"no"})",
+               "a (has version 6 of 7; refused: no)"},
+           Row{R"({"node":"a","connected":false,"ackedVersion":7,"pods":1})", "a (not connected)"},
+           Row{R"({"node":"a","connected":false,"ackedVersion":0,"pods":0})", ""},
+           Row{R"({"node":"a","pods":2},{"node":"b","pods":1})",
+               "a (not connected), b (not connected)"},
+       }) {
+    INFO(row.nodes);
+    const auto sync = parse_sync(std::string(R"({"version":7,"nodes":[)") + row.nodes + "]}");
+    REQUIRE(sync);
+    CHECK(waiting_for({{.name = "c", .sync = *sync, .wanted = 7}}) == row.waiting_for);
+  }
+}
+
+TEST_CASE("of two replicas the one that a node is connected to counts") {
+  const auto says = [](const char* name, const char* json, std::uint64_t wanted) {
+    return ReplicaSync{.name = name, .sync = parse_sync(json), .wanted = wanted};
+  };
+  const auto here =
+      says("r1",
+           R"({"version":7,"nodes":[{"node":"a","connected":true,"ackedVersion":7,"pods":1},)"
+           R"({"node":"b","pods":1}]})",
+           7);
+  const auto there = says("r2",
+                          R"({"version":3,"nodes":[{"node":"a","pods":1},)"
+                          R"({"node":"b","connected":true,"ackedVersion":2,"pods":1}]})",
+                          3);
+  CHECK(waiting_for({here, there}) == "b (has version 2 of 3)");
+  CHECK(waiting_for({here}) == "b (not connected)");
+  const auto gone = ReplicaSync{.name = "r3", .sync = problem("r3 does not answer: no")};
+  CHECK(waiting_for({here, there, gone}) == "r3 does not answer: no, b (has version 2 of 3)");
+  const auto states = node_states({there, here});
+  REQUIRE(states.size() == 2);
+  CHECK((states[0].replica == "r1" && states[0].has_it()));
+  CHECK((states[1].replica == "r2" && !states[1].has_it()));
+  // Streams to both: the one that lacks it counts.
+  const auto both =
+      says("r4",
+           R"({"version":5,"nodes":[{"node":"a","connected":true,"ackedVersion":4,"pods":1}]})", 5);
+  CHECK(waiting_for({here, both}).starts_with("a (has version 4 of 5)"));
+}
+
 }  // namespace mesh::cli

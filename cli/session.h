@@ -1,6 +1,8 @@
 #pragma once
 // What every subcommand shares: the choices made on the command line, and the exit code.
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <string>
 #include <vector>
 
@@ -28,15 +30,22 @@ struct Session {
   std::string context = "";               // of the kubeconfig
   bool kubernetes = false;                // ask a cluster, not a lab
   std::string ns = "";                    // -n; "": the context's
+  std::string weft_ns = "weft-system";    // where Weft is
   std::vector<std::string> command = {};  // what stands behind "--"
-
-  bool json() const { return output == "json"; }
 };
+
+// Prints the value as -o says: as JSON, as YAML, or else `table`.
+void print(const Session& session, const nlohmann::json& value, const std::string& table);
 
 // Prints "weft: SENTENCE" on stderr; returns kFailed.
 int complain(const std::string& sentence);
 
-// The control server that --control names, or else the lab's.
-Outcome<ControlTarget> control_target(const Session& session);
+// Whether a cluster is meant: by -k, --kubeconfig, --context, or because nothing says which lab
+// and there is none.
+bool asks_cluster(const Session& session);
+
+// The control servers that are meant: what --control names, or else the cluster's, all replicas,
+// or else the lab's. Never empty.
+Outcome<std::vector<ControlTarget>> control_targets(const Session& session);
 
 }  // namespace mesh::cli

@@ -60,25 +60,19 @@ int version(const Session& session, bool features) {
                       .used = feature.used});
     }
   }
-  if (session.json()) {
-    nlohmann::json all = {{"version", WEFT_VERSION}, {"kernel", system.release}};
-    for (const Row& row : rows) {
-      all["features"].push_back({{"name", row.name},
-                                 {"whatFor", row.what_for},
-                                 {"available", row.available},
-                                 {"used", row.used}});
-    }
-    std::printf("%s\n", all.dump(2).c_str());
-    return kOk;
-  }
-  std::printf("weft %s on Linux %s\n", WEFT_VERSION, system.release);
-  if (!features) return kOk;
+  nlohmann::json all = {{"version", WEFT_VERSION}, {"kernel", system.release}};
   std::vector<std::vector<std::string>> cells = {{"FEATURE", "THERE", "USED", "WHAT FOR"}};
   for (const Row& row : rows) {
+    all["features"].push_back({{"name", row.name},
+                               {"whatFor", row.what_for},
+                               {"available", row.available},
+                               {"used", row.used}});
     cells.push_back(
         {row.name, row.available ? "yes" : "no", row.used ? "yes" : "no", row.what_for});
   }
-  std::printf("\n%s", table(cells).c_str());
+  const std::string heading =
+      std::string("weft " WEFT_VERSION " on Linux ") + system.release + "\n";
+  print(session, all, heading + (features ? "\n" + table(cells) : ""));
   return kOk;
 }
 

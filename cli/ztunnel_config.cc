@@ -135,8 +135,8 @@ std::vector<std::string> heading(DumpPart part) {
 }
 
 Outcome<std::string> fetch_dump(const std::string& address) {
-  TRY(const HttpAnswer answer, http_get({.url = "http://" + address + "/config_dump",
-                                         .timeout = std::chrono::milliseconds(10000)}));
+  TRY(const HttpAnswer answer, http_call({.url = "http://" + address + "/config_dump",
+                                          .timeout = std::chrono::milliseconds(10000)}));
   if (answer.status != 200) return problem("ztunnel answered " + std::to_string(answer.status));
   return answer.body;
 }
@@ -148,7 +148,7 @@ struct NodeDump {
 
 Outcome<std::vector<NodeDump>> dumps_of_cluster(const Session& session, const std::string& node) {
   TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
-  const std::string ns = session.ns.empty() ? "weft-system" : session.ns;
+  const std::string& ns = session.weft_ns;
   TRY(const std::vector<Json> pods, cluster.list(kPods.path(ns), "app=ztunnel"));
   std::vector<NodeDump> dumps;
   for (const Json& pod : pods) {
@@ -170,7 +170,7 @@ Outcome<std::vector<NodeDump>> fetch_dumps(const Session& session, const std::st
     dumps.push_back({.node = address, .dump = std::move(dump)});
     return dumps;
   }
-  if (session.kubernetes) return dumps_of_cluster(session, node);
+  if (asks_cluster(session)) return dumps_of_cluster(session, node);
   TRY(const lab::Record record, lab::find_lab(session.lab));
   for (const lab::NodeRecord& one : record.nodes) {
     if (!node.empty() && one.name != node) continue;
@@ -231,8 +231,7 @@ int ztunnel_config(const Session& session, DumpPart part, const std::string& nod
     if (dumps->size() > 1) tables += (tables.empty() ? "" : "\n") + one.node + ":\n";
     tables += table(*rows);
   }
-  const std::string shown = session.json() ? to_text(all, 2) + "\n" : tables;
-  std::fputs(shown.c_str(), stdout);
+  print(session, all, tables);
   return kOk;
 }
 

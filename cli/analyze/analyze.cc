@@ -96,7 +96,7 @@ void print_json(const Session& session, const Findings& findings) {
                     {"message", one.message},
                     {"fix", one.fix}});
   }
-  std::printf("%s\n", session.json() ? to_text(list, 2).c_str() : to_yaml(list).c_str());
+  print(session, list, "");
 }
 
 // "Service shop/web" is of namespace shop.

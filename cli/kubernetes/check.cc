@@ -55,7 +55,7 @@ void print(const Session& session, const CheckResults& results) {
                       {"why", one.why},
                       {"fix", one.fix}});
     }
-    std::printf("%s\n", session.json() ? to_text(list, 2).c_str() : to_yaml(list).c_str());
+    print(session, list, "");
     return;
   }
   for (const CheckResult& one : results) {

@@ -62,9 +62,13 @@ Outcome<std::string> Cluster::page(const std::string& path) {
   return std::move(*answer);
 }
 
-Outcome<std::string> Cluster::pod_page(const PodPage& page) {
+Outcome<HttpAnswer> Cluster::pod_answer(const PodPage& page) {
   if (!fetch_) return problem("pods cannot be reached");
-  TRY(HttpAnswer answer, fetch_(page));
+  return fetch_(page);
+}
+
+Outcome<std::string> Cluster::pod_page(const PodPage& page) {
+  TRY(HttpAnswer answer, pod_answer(page));
   if (answer.status == 200) return std::move(answer.body);
   return problem(page.ns + "/" + page.pod + page.path + ": " + std::to_string(answer.status) +
                  ": " + answer.body.substr(0, 300));

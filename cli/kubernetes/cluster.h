@@ -29,6 +29,7 @@ struct PodPage {
   std::uint16_t port = 0;
   std::string path = "/";
   std::string bearer_token = {};
+  HttpMethod method = HttpMethod::kGet;
 };
 
 struct ClusterChoice {
@@ -71,6 +72,8 @@ class Cluster {
   // A question, such as a SelfSubjectAccessReview.
   Outcome<nlohmann::json> ask(const kube::ResourceType& type, const nlohmann::json& question);
 
+  // A pod's answer, of any status.
+  Outcome<HttpAnswer> pod_answer(const PodPage& page);
   // The body of a 200 answer of a pod.
   Outcome<std::string> pod_page(const PodPage& page);
 

@@ -14,7 +14,6 @@
 #include "cli/session.h"
 
 namespace mesh::cli {
-namespace {
 
 void add_cluster_choice(CLI::App& command, Session& session) {
   command.add_option("--kubeconfig", session.kubeconfig,
@@ -26,6 +25,8 @@ void add_output(CLI::App& command, Session& session) {
   command.add_option("-o,--output", session.output, "table, json or yaml")
       ->check(CLI::IsMember({"table", "json", "yaml"}));
 }
+
+namespace {
 
 struct InstallFlags {
   InstallOptions options;

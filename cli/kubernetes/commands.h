@@ -9,6 +9,10 @@ namespace mesh::cli {
 
 struct Session;
 
+// --kubeconfig and --context; -o. For the others' subcommands, too.
+void add_cluster_choice(CLI::App& command, Session& session);
+void add_output(CLI::App& command, Session& session);
+
 void add_kubernetes_commands(CLI::App& weft, Session& session);
 
 }  // namespace mesh::cli

@@ -138,20 +138,16 @@ Outcome<int> show_status(const Session& session) {
     spaces.push_back(
         {space->metadata.name, std::to_string(enrolled) + " of " + std::to_string(pods), waypoint});
   }
-  if (session.output != "table") {
-    Json report = {{"programs", Json::array()}, {"namespaces", Json::array()}};
-    for (std::size_t i = 1; i < programs.size(); ++i) {
-      report["programs"].push_back(
-          {{"name", programs[i][0]}, {"version", programs[i][1]}, {"state", programs[i][2]}});
-    }
-    for (std::size_t i = 1; i < spaces.size(); ++i) {
-      report["namespaces"].push_back(
-          {{"name", spaces[i][0]}, {"enrolled", spaces[i][1]}, {"waypoint", spaces[i][2]}});
-    }
-    std::printf("%s\n", session.json() ? to_text(report, 2).c_str() : to_yaml(report).c_str());
-    return kOk;
+  Json report = {{"programs", Json::array()}, {"namespaces", Json::array()}};
+  for (std::size_t i = 1; i < programs.size(); ++i) {
+    report["programs"].push_back(
+        {{"name", programs[i][0]}, {"version", programs[i][1]}, {"state", programs[i][2]}});
   }
-  std::printf("%s\n%s", table(programs).c_str(), table(spaces).c_str());
+  for (std::size_t i = 1; i < spaces.size(); ++i) {
+    report["namespaces"].push_back(
+        {{"name", spaces[i][0]}, {"enrolled", spaces[i][1]}, {"waypoint", spaces[i][2]}});
+  }
+  print(session, report, table(programs) + "\n" + table(spaces));
   return kOk;
 }
 

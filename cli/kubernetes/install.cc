@@ -74,12 +74,8 @@ Outcome<Json> record_of(Cluster& cluster, const InstallOptions& options) {
   return cluster.get("/api/v1/namespaces/" + options.ns + "/configmaps/" + record_name(options));
 }
 
-void print(const Session& session, const Plan& plan) {
-  if (session.output == "json") {
-    std::printf("%s\n", to_text(plan.json(), 2).c_str());
-  } else {
-    std::printf("%s%zu to do\n", plan.table().c_str(), plan.changes());
-  }
+void show(const Session& session, const Plan& plan) {
+  print(session, plan.json(), plan.table() + std::to_string(plan.changes()) + " to do\n");
 }
 
 Outcome<int> apply(const Session& session, Cluster& cluster, const InstallOptions& options,
@@ -90,7 +86,7 @@ Outcome<int> apply(const Session& session, Cluster& cluster, const InstallOption
     const bool conflict = plan.error().find("409") != std::string::npos;
     return problem(plan.error() + (conflict ? "\nTo take the fields over: --force-conflicts" : ""));
   }
-  print(session, *plan);
+  show(session, *plan);
   if (options.dry_run) return kOk;
   TRY_DO(carry_out(cluster, *plan, options.force));
   if (!options.wait) return kOk;
@@ -170,7 +166,7 @@ Outcome<int> run_uninstall(const Session& session, const InstallOptions& options
   if (record.is_null() && plan.steps.empty()) {
     return problem("there is no release " + options.name + " in " + options.ns);
   }
-  print(session, plan);
+  show(session, plan);
   if (options.dry_run) return kOk;
   TRY_DO(carry_out(cluster, plan, false));
   if (!options.purge) {

@@ -168,8 +168,8 @@ Rows endpoint_rows(const std::string& page) {
 Outcome<std::string> fetch(const Session& session, const std::string& pod,
                            const std::string& address, const std::string& path) {
   if (!address.empty()) {
-    TRY(const HttpAnswer answer,
-        http_get({.url = "http://" + address + path, .timeout = std::chrono::milliseconds(10000)}));
+    TRY(const HttpAnswer answer, http_call({.url = "http://" + address + path,
+                                            .timeout = std::chrono::milliseconds(10000)}));
     if (answer.status != 200) return problem("it answered " + std::to_string(answer.status));
     return answer.body;
   }
@@ -212,10 +212,6 @@ int proxy_config(const Session& session, ProxyPart part, const std::string& pod,
   if (!page) return complain(page.error());
   const auto rows = proxy_rows(part, *page);
   if (!rows) return complain(rows.error());
-  if (session.output == "table") {
-    std::fputs(table(*rows).c_str(), stdout);
-    return kOk;
-  }
   Json shown = Json::array();
   if (part == ProxyPart::kAll) {
     shown = parse_json(*page);
@@ -226,7 +222,7 @@ int proxy_config(const Session& session, ProxyPart part, const std::string& pod,
       shown.push_back(std::move(row));
     }
   }
-  std::printf("%s\n", session.json() ? to_text(shown, 2).c_str() : to_yaml(shown).c_str());
+  print(session, shown, table(*rows));
   return kOk;
 }
 

@@ -137,8 +137,10 @@ Outcome<HttpAnswer> pod_get(const kube::Access& access, const PodPage& page) {
   TRY(Connection connection, Connection::open(access));
   std::string bytes;
   TRY_DO(upgrade(connection, access, page, bytes));
-  std::string request =
-      "GET " + page.path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+  const bool posts = page.method == HttpMethod::kPost;
+  std::string request = std::string(posts ? "POST " : "GET ") + page.path +
+                        " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" +
+                        (posts ? "Content-Length: 0\r\n" : "");
   if (!page.bearer_token.empty()) {
     request += "Authorization: Bearer " + page.bearer_token + "\r\n";
   }

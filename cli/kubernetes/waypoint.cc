@@ -98,7 +98,7 @@ void print_states(const Session& session, const std::vector<WaypointState>& stat
                       {"reason", one.reason},
                       {"message", one.message}});
     }
-    std::printf("%s\n", session.json() ? to_text(list, 2).c_str() : to_yaml(list).c_str());
+    print(session, list, "");
     return;
   }
   if (states.empty()) {
@@ -194,7 +194,7 @@ WaypointState waypoint_state(const Json& gateway) {
 
 int waypoint_generate(const Session& session, const WaypointOptions& options) {
   const Json gateway = waypoint_gateway(options, session.ns);
-  std::printf("%s\n", session.json() ? to_text(gateway, 2).c_str() : to_yaml(gateway).c_str());
+  print(session, gateway, to_yaml(gateway) + "\n");
   return kOk;
 }
 

@@ -173,7 +173,7 @@ int down(const std::string& lab, bool all) {
   return code;
 }
 
-int list(bool json) {
+int list(const Session& session) {
   Json array = Json::array();
   std::vector<std::vector<std::string>> rows = {{"NAME", "STATE", "NODES", "PODS", "FOLDER"}};
   for (const std::string& name : lab_names()) {
@@ -184,16 +184,15 @@ int list(bool json) {
     rows.push_back({name, state, std::to_string(record->nodes.size()),
                     std::to_string(record->pods.size()), record->source});
   }
-  const std::string text = json ? to_text(array, 2) + "\n" : table(rows);
-  std::fputs(text.c_str(), stdout);
+  print(session, array, table(rows));
   return 0;
 }
 
-int status(const std::string& lab, bool json) {
-  const auto record = find_lab(lab);
+int status(const Session& session) {
+  const auto record = find_lab(session.lab);
   if (!record) return failed_with(record.error());
-  if (json) {
-    std::fputs(to_json(*record).c_str(), stdout);
+  if (session.output != "table") {
+    print(session, parse_json(to_json(*record)), "");
     return 0;
   }
   std::printf(

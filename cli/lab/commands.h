@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/lab/options.h"
+#include "cli/session.h"
 
 namespace mesh::cli::lab {
 
@@ -17,8 +18,8 @@ struct StopOptions {
 
 int up(UpOptions options, bool foreground);
 int down(const std::string& lab, bool all);
-int list(bool json);
-int status(const std::string& lab, bool json);
+int list(const Session& session);
+int status(const Session& session);
 int logs(const std::string& lab, const std::string& name, bool follow);
 int exec(const std::string& lab, const std::string& where, const std::vector<std::string>& command);
 // Refuses a manifest that is not valid, and changes nothing then.

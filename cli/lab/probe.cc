@@ -57,7 +57,7 @@ bool probe_once(const Probe& probe, const ProbeTarget& target) {
     if (probe.kind == Probe::Kind::kTcp) {
       ready = connects(target.address, probe.port);
     } else {
-      const auto answer = http_get(
+      const auto answer = http_call(
           {.url = "http://" + target.address + ":" + std::to_string(probe.port) + probe.path,
            .timeout = kProbeWithin});
       ready = answer && answer->status >= 200 && answer->status < 400;

@@ -28,7 +28,7 @@ constexpr std::chrono::seconds kStable{60};
 bool answers_200(const std::string& netns, const std::string& url) {
   bool ok = false;
   [[maybe_unused]] const auto entered = inside_netns(netns, [&]() -> Outcome<Done> {
-    const auto answer = http_get({.url = url, .timeout = std::chrono::milliseconds(1000)});
+    const auto answer = http_call({.url = url, .timeout = std::chrono::milliseconds(1000)});
     ok = answer && answer->status == 200;
     return Done{};
   });

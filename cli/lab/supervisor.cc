@@ -23,6 +23,7 @@
 #include "cli/lab/check.h"
 #include "cli/lab/files.h"
 #include "cli/lab/network.h"
+#include "cli/mesh_status.h"
 
 namespace mesh::cli::lab {
 namespace {
@@ -232,7 +233,7 @@ Outcome<Done> Supervisor::wait_for_sync() {
       [&] {
         const auto sync = control_sync(control_of(record_));
         if (!sync) return false;
-        last = sync->waiting_for();
+        last = waiting_for({{.name = "control", .sync = *sync, .wanted = sync->version}});
         return last.empty();
       },
       kSyncWithin, "the nodes do not have the current configuration");
