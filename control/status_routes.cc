@@ -81,12 +81,20 @@ StatusCondition accepted(const World& world, const RouteView& route, const Paren
   const WaypointBinding binding =
       bind_waypoint(world, service->metadata, WaypointTraffic::kService);
   const bool from_waypoint = binding.outcome == Binding::kBound && binding.ns == route.metadata->ns;
-  if (ns != route.metadata->ns && !from_waypoint) {
+  const bool of_requests = route.object.kind == manifest::Kind::kHttpRoute ||
+                           route.object.kind == manifest::Kind::kGrpcRoute;
+  if (ns != route.metadata->ns && !from_waypoint && !of_requests) {
     return refused("NotAllowedByListeners",
-                   "a route for a Service must be in the Service's namespace or its waypoint's");
+                   "a " + std::string(manifest::kind_name(route.object.kind)) +
+                       " for a Service must be in the Service's namespace "
+                       "or its waypoint's");
   }
   if (!route.extensions.empty()) {
     return refused("UnsupportedValue", "filter " + *route.extensions.begin() + " is not supported");
+  }
+  if (ns != route.metadata->ns && !from_waypoint) {
+    return {"Accepted", true, "Accepted",
+            "the route is valid: for requests that come from " + route.metadata->ns};
   }
   return {"Accepted", true, "Accepted", "the route is valid"};
 }
@@ -122,7 +130,7 @@ std::optional<StatusCondition> unresolved(const World& world, const RouteView& r
   const std::string& ns = target.ns.empty() ? route.object.ns : target.ns;
   const std::string name = ns + "/" + target.name;
   // Before existence: who may not use it need not learn whether it is there.
-  if (ns != route.object.ns &&
+  if (ns != route.object.ns && !is_consumed(*route.parents, route.object.ns, target) &&
       !is_granted(world, route.object.kind, route.object.ns, ns, target.name)) {
     return refused("RefNotPermitted", "no ReferenceGrant in " + ns + " permits Service " + name);
   }
@@ -171,6 +179,15 @@ void add_routes(const World& world, manifest::Kind kind, std::vector<ObjectStatu
 }
 
 }  // namespace
+
+bool is_consumed(const std::vector<ParentRef>& parents, const std::string& ns,
+                 const Target& target) {
+  if (target.ns.empty() || target.ns == ns) return false;
+  return std::any_of(parents.begin(), parents.end(), [&](const ParentRef& parent) {
+    return is_core(parent.group) && parent.kind == "Service" && parent.ns == target.ns &&
+           parent.name == target.name;
+  });
+}
 
 bool may_route_to(const World& world, manifest::Kind kind, const std::string& ns,
                   const manifest::Target& target) {

@@ -151,7 +151,7 @@ TEST_CASE("a route is told what became of each parent") {
   CHECK(with("shop", web, "web ResolvedWaypoints\tTrue\tResolvedWaypoints"));
   CHECK(with("shop", web + ", port: 81", "web Accepted\tFalse\tNoMatchingParent"));
   CHECK(with("pay", web, "web Accepted\tFalse\tNoMatchingParent"));
-  CHECK(with("pay", web + ", namespace: shop", "web Accepted\tFalse\tNotAllowedByListeners"));
+  CHECK(with("pay", web + ", namespace: shop", "web Accepted\tTrue\tAccepted"));  // a consumer's
   CHECK(with("pay", "group: '', kind: Service, name: bill",
              "bill ResolvedWaypoints\tFalse\tWaypointMissing"));
   CHECK(with("shop", "name: w", "w Accepted\tFalse\tNotAllowedByListeners"));

@@ -135,7 +135,8 @@ std::optional<LocalReply> Exchange::route() {
                       .details = "route_configuration_missing",
                       .body = "routes have not arrived"};
   }
-  decision_ = route::decide(*http_.routes, request_, context_.dice);
+  decision_ = route::decide(*http_.routes, request_, context_.dice,
+                            {.peer = caller_.principal, .own = caller_.own_principal});
   if (decision_.route != nullptr) record_.route = decision_.route->name;
   return std::nullopt;  // a refusal for want of a route comes after policy: see forward()
 }

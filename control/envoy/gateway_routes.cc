@@ -20,21 +20,32 @@ using manifest::ParentRef;
 
 bool is_core(const std::string& group) { return group.empty() || group == "core"; }
 
-bool has_parent(const std::vector<ParentRef>& parents, const manifest::Metadata& route,
-                const Build& build, const CatalogService& service, std::uint16_t port) {
-  if (route.ns != service.ns && route.ns != build.client.gateway->metadata.ns) return false;
-  return std::any_of(parents.begin(), parents.end(), [&](const ParentRef& parent) {
+// What a route is to a port of a service.
+enum class Bond {
+  kNone,
+  kProducer,  // of the service's namespace, or the waypoint's: for everybody's requests
+  kConsumer,  // of another: for requests from there
+};
+
+Bond bond(const std::vector<ParentRef>& parents, const manifest::Metadata& route,
+          const Build& build, const CatalogService& service, std::uint16_t port) {
+  const bool named = std::any_of(parents.begin(), parents.end(), [&](const ParentRef& parent) {
     const std::string& ns = parent.ns.empty() ? route.ns : parent.ns;
     if (parent.name != service.name || ns != service.ns) return false;
     if (parent.port != 0 && parent.port != port) return false;
     if (is_core(parent.group) && parent.kind == "Service") return !service.is_entry;
     return parent.kind == "ServiceEntry" && service.is_entry;
   });
+  if (!named) return Bond::kNone;
+  const bool ours = route.ns == service.ns || route.ns == build.client.gateway->metadata.ns;
+  return ours ? Bond::kProducer : Bond::kConsumer;
 }
 
 // A rule with one of its matches: what becomes one route.
 struct Candidate {
   const manifest::Metadata* metadata = nullptr;
+  const std::vector<ParentRef>* parents = nullptr;
+  std::string from;  // the namespace of a consumer, or empty: everybody
   manifest::Kind kind = manifest::Kind::kHttpRoute;
   std::size_t rule = 0;
   std::string_view rule_name;
@@ -58,10 +69,11 @@ bool precedes(const Candidate& a, const Candidate& b) {
     const auto count = [](const auto* list) {
       return list == nullptr ? 0L : -static_cast<long>(list->size());
     };
-    return std::tuple(kind, -static_cast<long>(one.path.size()), one.method.empty(),
-                      count(one.headers), count(one.query), one.metadata->created.empty(),
-                      one.metadata->created, one.metadata->ns, one.metadata->name, one.rule,
-                      one.position);
+    // Those of a namespace together, and before everybody's.
+    return std::tuple(one.from.empty(), one.from, kind, -static_cast<long>(one.path.size()),
+                      one.method.empty(), count(one.headers), count(one.query),
+                      one.metadata->created.empty(), one.metadata->created, one.metadata->ns,
+                      one.metadata->name, one.rule, one.position);
   };
   return rank(a) < rank(b);
 }
@@ -120,10 +132,13 @@ template <class Route>
 void add_candidates(manifest::Kind kind, const Build& build, const CatalogService& service,
                     std::uint16_t port, std::vector<Candidate>& into) {
   for (const Route* route : build.world.all<Route>()) {
-    if (!has_parent(route->parents, route->metadata, build, service, port)) continue;
+    const Bond its = bond(route->parents, route->metadata, build, service, port);
+    if (its == Bond::kNone) continue;
     for (std::size_t i = 0; i < route->rules.size(); ++i) {
       Candidate base;
       base.metadata = &route->metadata;
+      base.parents = &route->parents;
+      if (its == Bond::kConsumer) base.from = route->metadata.ns;
       base.kind = kind;
       base.rule = i;
       base.rule_name = route->rules[i].name;
@@ -132,6 +147,14 @@ void add_candidates(manifest::Kind kind, const Build& build, const CatalogServic
       add_matches(route->rules[i], base, into);
     }
   }
+}
+
+// Only requests of who is in that namespace.
+void fill_source(const Build& build, const std::string& ns, route::RouteMatch* to) {
+  auto* state = to->add_filter_state();
+  state->set_key("io.istio.peer_principal");
+  state->mutable_string_match()->set_prefix("spiffe://" + build.settings.trust_domain + "/ns/" +
+                                            ns + "/sa/");
 }
 
 void fill_match(const Candidate& from, route::RouteMatch* to) {
@@ -170,7 +193,9 @@ std::string backend_cluster(Build& build, const Candidate& from, const manifest:
                             bool http) {
   const std::string& ns = target.ns.empty() ? from.metadata->ns : target.ns;
   const std::string name = target.name + "." + ns + ".svc." + build.settings.cluster_domain;
-  if (!may_route_to(build.world, from.kind, from.metadata->ns, target)) {
+  const bool consumed =
+      from.parents != nullptr && is_consumed(*from.parents, from.metadata->ns, target);
+  if (!consumed && !may_route_to(build.world, from.kind, from.metadata->ns, target)) {
     return "refused|" + std::to_string(target.port) + "||" + name;
   }
   const CatalogService* service = build.catalog.of_service(ns, target.name);
@@ -313,6 +338,22 @@ void fill_action(Build& build, const Candidate& from, std::uint16_t port, route:
   }
 }
 
+void add_route(Build& build, const CatalogService& service, std::uint16_t port,
+               const Candidate& from, route::VirtualHost* into) {
+  route::Route* to = into->add_routes();
+  to->set_name(from.metadata->ns + "." + from.metadata->name + "." + std::to_string(from.rule));
+  add_origin(to->mutable_metadata(), "gateway.networking.k8s.io/v1",
+             from.kind == manifest::Kind::kGrpcRoute ? "grpcroute" : "httproute", from.metadata->ns,
+             from.metadata->name);
+  set_operation(service.host, port, to);
+  fill_match(from, to->mutable_match());
+  if (!from.from.empty()) fill_source(build, from.from, to->mutable_match());
+  fill_action(build, from, port, to);
+  const manifest::ObjectKey author{from.kind, from.metadata->ns, from.metadata->name};
+  if (!keep_route(build, author, into)) return;
+  limit_last_route(build, author, *from.metadata, from.rule_name, into);
+}
+
 }  // namespace
 
 bool add_gateway_routes(Build& build, const CatalogService& service, const CatalogPort& port,
@@ -322,22 +363,19 @@ bool add_gateway_routes(Build& build, const CatalogService& service, const Catal
                                       candidates);
   add_candidates<manifest::GrpcRoute>(manifest::Kind::kGrpcRoute, build, service, port.number,
                                       candidates);
-  if (candidates.empty()) return false;
   std::sort(candidates.begin(), candidates.end(), precedes);
-  for (const Candidate& from : candidates) {
-    route::Route* to = into->add_routes();
-    to->set_name(from.metadata->ns + "." + from.metadata->name + "." + std::to_string(from.rule));
-    add_origin(to->mutable_metadata(), "gateway.networking.k8s.io/v1",
-               from.kind == manifest::Kind::kGrpcRoute ? "grpcroute" : "httproute",
-               from.metadata->ns, from.metadata->name);
-    set_operation(service.host, port.number, to);
-    fill_match(from, to->mutable_match());
-    fill_action(build, from, port.number, to);
-    const manifest::ObjectKey author{from.kind, from.metadata->ns, from.metadata->name};
-    if (!keep_route(build, author, into)) continue;
-    limit_last_route(build, author, *from.metadata, from.rule_name, into);
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const Candidate& from = candidates[i];
+    add_route(build, service, port.number, from, into);
+    // A consumer's routes are all that its requests have.
+    const bool last = i + 1 == candidates.size() || candidates[i + 1].from != from.from;
+    if (from.from.empty() || !last) continue;
+    route::Route* nothing = into->add_routes();
+    fill_source(build, from.from, nothing->mutable_match());
+    nothing->mutable_match()->set_prefix("/");
+    nothing->mutable_direct_response()->set_status(404);
   }
-  return true;
+  return !candidates.empty() && candidates.back().from.empty();
 }
 
 std::vector<std::pair<std::string, std::uint32_t>> tcp_backends(Build& build,
@@ -349,7 +387,8 @@ std::vector<std::pair<std::string, std::uint32_t>> tcp_backends(Build& build,
                       route->metadata.name);
   };
   for (const auto* route : build.world.all<manifest::TcpRoute>()) {
-    if (!has_parent(route->parents, route->metadata, build, service, port.number)) continue;
+    if (bond(route->parents, route->metadata, build, service, port.number) != Bond::kProducer)
+      continue;
     if (oldest == nullptr || age(route) < age(oldest)) oldest = route;
   }
   std::vector<std::pair<std::string, std::uint32_t>> backends;

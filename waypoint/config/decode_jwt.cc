@@ -137,6 +137,7 @@ JwtFilter jwt_filter(Input& in, const Tree& at) {
     JwtRule rule;
     if (const Tree* match = in.object(*one, "match")) {
       rule.match = route_match(in, *match);
+      if (!rule.match.principals.empty()) in.refuse(*match, "filterState: not supported here");
     } else {
       in.refuse(*one, "a rule without a match");
     }

@@ -219,6 +219,21 @@ void regex_rewrite(Input& in, const Tree& at, RegexPtr& regex_to, std::string& s
   }
 }
 
+PrincipalMatch principal_match(Input& in, const Tree& at) {
+  PrincipalMatch match;
+  const std::string key = in.text(at, "key");
+  match.of_peer = key == "io.istio.peer_principal";
+  if (!match.of_peer && key != "io.istio.local_principal") {
+    in.refuse(at, "the filter state " + key + " is not known");
+  }
+  if (const Tree* text = in.object(at, "stringMatch")) {
+    match.text = string_match(in, *text);
+  } else {
+    in.refuse(at, "a filter state without a text match");
+  }
+  return match;
+}
+
 RouteMatch route_match(Input& in, const Tree& at) {
   // A match that is wider than it was meant to be leads requests astray.
   Input::secure(at);
@@ -237,6 +252,9 @@ RouteMatch route_match(Input& in, const Tree& at) {
       }
     }
     match.query.push_back(std::move(query));
+  }
+  for (const Tree* one : in.list(at, "filterState")) {
+    match.principals.push_back(principal_match(in, *one));
   }
   match.grpc_only = in.object(at, "grpc") != nullptr;
   if (const Tree* part = in.object(at, "runtimeFraction")) {

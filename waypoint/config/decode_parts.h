@@ -20,6 +20,7 @@ Fraction runtime_fraction(Input& in, const Tree& at);
 Fraction fraction(Input& in, const Tree& at);
 // {regex, substitution}
 void regex_rewrite(Input& in, const Tree& at, RegexPtr& regex_to, std::string& substitution);
+PrincipalMatch principal_match(Input& in, const Tree& at);
 RouteMatch route_match(Input& in, const Tree& at);
 
 // Lower case; refuses names that are none, pseudo-headers, and those that frame a message.

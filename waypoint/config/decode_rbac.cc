@@ -160,14 +160,9 @@ struct Rules {
     node.kind = RbacNode::Kind::kFilterState;
     const Tree* state = in.object(at, "filterState");
     if (state == nullptr) return;
-    const std::string key = in.text(*state, "key");
-    node.of_peer = key == "io.istio.peer_principal";
-    if (!node.of_peer && key != "io.istio.local_principal") {
-      in.refuse(*state, "the filter state " + key + " is not known");
-    }
-    const Tree* text = in.object(*state, "stringMatch");
-    if (text == nullptr) return in.refuse(*state, "a filter state without a text match");
-    node.text = string_match(in, *text);
+    PrincipalMatch match = principal_match(in, *state);
+    node.of_peer = match.of_peer;
+    node.text = std::move(match.text);
   }
 
   RbacRules rules(const Tree& at) {

@@ -116,7 +116,8 @@ const VirtualHost* find_host(const RouteTable& table, std::string_view authority
   return best;
 }
 
-bool matches(const config::RouteMatch& match, const http::Request& request, http::Dice& dice) {
+bool matches(const config::RouteMatch& match, const http::Request& request, http::Dice& dice,
+             const Principals& who) {
   if (match.path.kind == config::PathMatch::Kind::kConnect) {
     if (request.method != "CONNECT") return false;
   } else if (!match.path.matches(request.path_only())) {
@@ -129,14 +130,19 @@ bool matches(const config::RouteMatch& match, const http::Request& request, http
   for (const config::QueryMatch& parameter : match.query) {
     if (!parameter.holds_for(http::query_parameter(request.query(), parameter.name))) return false;
   }
+  for (const config::PrincipalMatch& principal : match.principals) {
+    const std::string_view text = principal.of_peer ? who.peer : who.own;
+    if (text.empty() || !principal.text.matches(text)) return false;
+  }
   return !match.fraction || match.fraction->hit(dice.roll());
 }
 
-Decision decide(const RouteTable& table, const http::Request& request, http::Dice& dice) {
+Decision decide(const RouteTable& table, const http::Request& request, http::Dice& dice,
+                const Principals& who) {
   Decision decision{.host = find_host(table, request.authority)};
   if (decision.host == nullptr) return decision;
   for (const auto& route : decision.host->routes) {
-    if (!matches(route->match, request, dice)) continue;
+    if (!matches(route->match, request, dice, who)) continue;
     decision.route = route.get();
     break;
   }

@@ -30,16 +30,24 @@ struct Decision {
   const config::Forward* forward() const;
 };
 
+// Who talks to whom, as the tunnel's certificates say; empty: nobody known.
+struct Principals {
+  std::string_view peer = {};
+  std::string_view own = {};
+};
+
 // The virtual host of the longest matching domain (exact, "*.suffix", "prefix.*", "*"), in it the
 // first route whose match holds, in it one target by weight. One roll of the dice for each
 // fraction that is looked at, and one for the target.
-Decision decide(const config::RouteTable& table, const http::Request& request, http::Dice& dice);
+Decision decide(const config::RouteTable& table, const http::Request& request, http::Dice& dice,
+                const Principals& who = {});
 
 // For an authority, "host" or "host:port", in any case. Null: none.
 const config::VirtualHost* find_host(const config::RouteTable& table, std::string_view authority);
 
 // Does this request match? Used by routes and by rules about tokens.
-bool matches(const config::RouteMatch& match, const http::Request& request, http::Dice& dice);
+bool matches(const config::RouteMatch& match, const http::Request& request, http::Dice& dice,
+             const Principals& who = {});
 
 // Where a redirect leads: "scheme://host[:port]/path?query".
 std::string redirect_location(const config::Redirect& redirect, const config::RouteMatch& match,

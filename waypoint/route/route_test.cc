@@ -127,6 +127,22 @@ TEST_CASE("weights split within what chance allows") {
   }
 }
 
+TEST_CASE("a route may be for certain callers only") {
+  config::Route some = make_route("some", prefix("/"));
+  some.match.principals.push_back(
+      {.of_peer = true, .text = config::StringMatch::prefix("spiffe://td/ns/a/sa/")});
+  const auto table = table_of({some, make_route("rest", prefix("/"))});
+  http::Dice dice(3);
+  const auto chosen = [&](std::string_view peer) {
+    return decide(table, get("/"), dice, {.peer = peer, .own = "spiffe://td/ns/a/sa/own"})
+        .route->name;
+  };
+  CHECK(chosen("spiffe://td/ns/a/sa/x") == "some");
+  CHECK(chosen("spiffe://td/ns/ab/sa/x") == "rest");
+  CHECK(chosen("spiffe://other/ns/a/sa/x") == "rest");
+  CHECK(chosen("") == "rest");
+}
+
 TEST_CASE("a route with a fraction leaves the rest to those behind it") {
   config::Route some = make_route("some", prefix("/"));
   some.match.fraction = config::Fraction{.numerator = 20, .denominator = 100};
