@@ -15,8 +15,8 @@
 namespace mesh::ztunnel {
 
 // What is sent at once when more than one chunk has arrived: as many as one bulk receive brings,
-// and what was left of the one before.
-inline constexpr std::size_t kGathered = 18;
+// and what was left of the one before; records that lie across buffers count twice.
+inline constexpr std::size_t kGathered = 40;
 
 // Sends `first` and what else has arrived by now, in one piece: the kernel makes large segments of
 // it. In a frame of its own, so that an idle connection does not hold the list.

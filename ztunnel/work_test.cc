@@ -145,12 +145,13 @@ Task<void> move_bulk(Path& path, Cost& cost) {
   const std::uint64_t turns_before = path.world.ring->impl().turns;
   io::TaskScope sending;
   sending.spawn(pour(client));
-  for (std::size_t heard = 0; heard < kBulk;) {
+  std::size_t heard = 0;
+  while (heard < kBulk) {
     auto got = co_await server->next_buffer(io::BufferClass::kWire);
-    REQUIRE(got.has_value());
-    REQUIRE(got->size() > 0);
+    if (!got || got->size() == 0) break;  // an assertion each time would be what is counted
     heard += got->size();
   }
+  CHECK(heard == kBulk);
   constexpr double kMegabytes = kBulk / 1e6;
   cost.allocations = static_cast<double>(allocations - allocations_before) / kMegabytes;
   cost.turns = static_cast<double>(path.world.ring->impl().turns - turns_before) / kMegabytes;
@@ -166,8 +167,8 @@ TEST_CASE("work: a megabyte through both proxies takes few system calls and allo
   path.world.run(move_bulk(path, cost));
   INFO(cost.turns << " turns, " << cost.allocations << " allocations a megabyte");
   const bool sim = io::back_end_name() == "io_sim";
-  CHECK(cost.turns <= (sim ? 26 : 14));
-  if (!sim && !kSanitized) CHECK(cost.allocations <= 900);
+  CHECK(cost.turns <= (sim ? 26 : 12));
+  if (!sim && !kSanitized) CHECK(cost.allocations <= 140);
 }
 
 }  // namespace

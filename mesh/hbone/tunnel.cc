@@ -9,7 +9,7 @@ namespace mesh::hbone {
 namespace {
 
 // How much is framed, sealed and handed to the kernel at once: the bulk that one receive brought.
-constexpr std::size_t kWriteRoom = 15 * std::size_t{16384};
+constexpr std::size_t kWriteRoom = 30 * std::size_t{16384};
 
 std::size_t size_of(const std::vector<tls::Piece>& pieces) {
   std::size_t size = 0;
@@ -120,7 +120,7 @@ io::Task<Result<Done>> Tunnel::read() {
   while (!closing_ && session_->state() != tls::Session::State::kPeerClosed) {
     CO_TRY(io::Buffer buffer, co_await socket_.next_buffer(io::BufferClass::kWire));
     if (buffer.empty()) break;
-    CO_TRY_DO(take(tls::Slice(std::move(buffer))));
+    CO_TRY_DO(take(std::move(buffer)));
   }
   if (!closing_) {
     // The peer has closed. With streams open that is no good end, close_notify or not.
@@ -138,12 +138,18 @@ io::Task<Result<Done>> Tunnel::read() {
   }
 }
 
-Result<Done> Tunnel::take(tls::Slice wire) {
+// All that has been received: a record that lies across two buffers is then opened in them.
+Result<Done> Tunnel::take(io::Buffer buffer) {
   heard_at_ = ring_.now();
-  const auto fed = session_->feed(std::move(wire), plaintext_);
-  const auto taken = take_plaintext();
-  if (!taken) return taken;
-  return fed;
+  for (std::optional<io::Buffer> next = std::move(buffer); next && !closing_;) {
+    tls::Slice wire(*std::move(next));
+    next = socket_.take_ready();
+    const auto follows = next ? tls::Session::Next::kFollows : tls::Session::Next::kUnknown;
+    const auto fed = session_->feed(std::move(wire), plaintext_, follows);
+    TRY_DO(take_plaintext());
+    if (!fed) return fed;
+  }
+  return Done{};
 }
 
 Result<Done> Tunnel::take_plaintext() {

@@ -91,7 +91,7 @@ class Tunnel final : h2::Events, io::Timer {
   io::Task<Result<Done>> tell_and_linger();
   io::Task<void> read_loop();
   io::Task<Result<Done>> read();
-  Result<Done> take(tls::Slice wire);
+  Result<Done> take(io::Buffer buffer);
   Result<Done> take_plaintext();
   void start_requests();
   io::Task<Result<Done>> write();

@@ -79,7 +79,7 @@ class Ring {
   // Uniform; from the kernel, or from the seed of a simulation.
   std::uint64_t random() noexcept;
 
-  // How much of the ring's buffers one flow may hold now, at each place where its bytes wait: 240
+  // How much of the ring's buffers one flow may hold now, at each place where its bytes wait: 480
   // KiB while nearly all are free, less as they run short, so that many flows that stall leave some
   // for the others. Whole buffers; at least one.
   std::size_t bulk_share(BufferClass kind) const noexcept;

@@ -98,7 +98,7 @@ Task<Result<Done>> Socket::send_all(std::span<const std::byte> bytes) {
 
 // At most kAtOnce pieces a kernel operation.
 Task<Result<Done>> Socket::send_all(std::span<const std::span<const std::byte>> pieces) {
-  static constexpr std::size_t kAtOnce = 32;
+  static constexpr std::size_t kAtOnce = 40;
   std::array<iovec, kAtOnce> vectors;
   std::size_t skip = 0;  // bytes of the first piece that are sent
   while (!pieces.empty()) {

@@ -8,10 +8,10 @@ namespace mesh::io::internal {
 namespace {
 
 // Freed frames are kept by size, in steps of the heap's own (a frame then wastes nothing, and an
-// idle connection is made of frames) up to 2 KiB: at most kKept of a size, enough for the
+// idle connection is made of frames) up to 2.5 KiB: at most kKept of a size, enough for the
 // connections that come and go within a turn, and at most kKeptBytes a thread.
 constexpr std::size_t kStep = 16;
-constexpr std::size_t kSizes = 128;
+constexpr std::size_t kSizes = 160;
 constexpr unsigned kKept = 64;
 constexpr std::size_t kKeptBytes = 256 * 1024;
 

@@ -5,6 +5,7 @@
 #include <openssl/hkdf.h>
 #include <openssl/mem.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 
@@ -133,6 +134,33 @@ Result<OpenedRecord> RecordKeys::open(std::span<std::byte> record) {
   if (size == 0) return failed(Reason::kProtocol, "tls record without a type");
   const auto type = static_cast<ContentType>(at[kRecordHeader + size - 1]);
   return OpenedRecord{.type = type, .content = record.subspan(kRecordHeader, size - 1)};
+}
+
+Result<OpenedAcross> RecordKeys::open(std::span<std::byte> begin, std::span<std::byte> end) {
+  MESH_CHECK(set_ && begin.size() >= kRecordHeader);
+  const std::span<std::byte> first = begin.subspan(kRecordHeader);
+  if (first.size() + end.size() < kRecordTag + 1) return failed(Reason::kProtocol, "tls record");
+  const std::array<CRYPTO_IOVEC, 2> body = {
+      CRYPTO_IOVEC{bytes_of(first.data()), bytes_of(first.data()), first.size()},
+      CRYPTO_IOVEC{bytes_of(end.data()), bytes_of(end.data()), end.size()}};
+  const CRYPTO_IVEC header{bytes_of(begin.data()), kRecordHeader};
+  const std::array<std::uint8_t, 12> nonce = next_nonce();
+  std::size_t size = 0;
+  if (EVP_AEAD_CTX_openv(&aead_, body.data(), body.size(), &size, nonce.data(), nonce.size(),
+                         &header, 1) != 1) {
+    ERR_clear_error();
+    return failed(Reason::kProtocol, "tls record does not open");
+  }
+  if (size > kRecordPlaintextMax + 1) return failed(Reason::kProtocol, "tls record too long");
+  const auto byte_at = [&](std::size_t index) {
+    return index < first.size() ? first[index] : end[index - first.size()];
+  };
+  while (size > 0 && byte_at(size - 1) == std::byte{0}) --size;
+  if (size == 0) return failed(Reason::kProtocol, "tls record without a type");
+  const auto type = static_cast<ContentType>(byte_at(--size));
+  const std::size_t in_first = std::min(size, first.size());
+  return OpenedAcross{
+      .type = type, .first = first.first(in_first), .second = end.first(size - in_first)};
 }
 
 }  // namespace mesh::tls

@@ -37,6 +37,13 @@ struct OpenedRecord {
   std::span<std::byte> content;  // inside the record that was given
 };
 
+// The content of a record that lay in two places, in order; either may be empty.
+struct OpenedAcross {
+  ContentType type = ContentType::kApplicationData;
+  std::span<std::byte> first;
+  std::span<std::byte> second;
+};
+
 // Keys of one direction, and the number of the next record. Wipes its secrets when destroyed.
 class RecordKeys {
  public:
@@ -56,6 +63,8 @@ class RecordKeys {
   void seal(Piece& piece, ContentType type);
   // `record`: one whole record, header included. Errors: kProtocol.
   Result<OpenedRecord> open(std::span<std::byte> record);
+  // The same of a record in two places; its header is in the first. Opened in place, too.
+  Result<OpenedAcross> open(std::span<std::byte> begin, std::span<std::byte> end);
 
   std::uint64_t sequence() const { return sequence_; }
 

@@ -7,44 +7,14 @@
 #include <cstring>
 
 #include "mesh/net/address.h"
-#include "mesh/tls/context_impl.h"
-#include "mesh/tls/record.h"
+#include "mesh/tls/session_impl.h"
 
 namespace mesh::tls {
 namespace {
 
 constexpr std::size_t kHandshakeBytesMax = 256 * 1024;
-constexpr std::size_t kPostHandshakeMessageMax = 64 * 1024;
-constexpr unsigned kIdleRecordsMax = 32;
 // AES-GCM keys are good for 2^24.5 full records (RFC 8446 5.5); we change them a little earlier.
 constexpr std::uint64_t kRecordsPerKey = std::uint64_t{1} << 24;
-
-constexpr std::uint8_t kLevelWarning = 1;
-constexpr std::uint8_t kLevelFatal = 2;
-constexpr std::uint8_t kAlertUserCanceled = 90;
-constexpr std::uint8_t kMessageNewSessionTicket = 4;
-constexpr std::uint8_t kMessageKeyUpdate = 24;
-
-std::uint8_t at(std::span<const std::byte> bytes, std::size_t index) {
-  return std::to_integer<std::uint8_t>(bytes[index]);
-}
-
-bool refuses_certificate(std::uint8_t alert) {
-  switch (alert) {
-    case SSL_AD_BAD_CERTIFICATE:
-    case SSL_AD_UNSUPPORTED_CERTIFICATE:
-    case SSL_AD_CERTIFICATE_REVOKED:
-    case SSL_AD_CERTIFICATE_EXPIRED:
-    case SSL_AD_CERTIFICATE_UNKNOWN:
-    case SSL_AD_UNKNOWN_CA:
-    case SSL_AD_ACCESS_DENIED:
-    case SSL_AD_DECRYPT_ERROR:
-    case SSL_AD_CERTIFICATE_REQUIRED:
-      return true;
-    default:
-      return false;
-  }
-}
 
 Error handshake_error() {
   const std::uint32_t code = ERR_peek_error();
@@ -75,60 +45,22 @@ Error handshake_error() {
 
 }  // namespace
 
-struct SessionImpl {
-  std::shared_ptr<const Context> context;
-  SessionOptions options;
-  Session::State state = Session::State::kHandshake;
-  Error failure{};
-
-  // Until the handshake is done.
-  bssl::UniquePtr<SSL> ssl;
-  BIO* in = nullptr;   // owned by ssl
-  BIO* out = nullptr;  // owned by ssl
-  std::size_t handshake_bytes = 0;
-  std::optional<Error> refusal;  // what verify_peer_of_session() found
-
-  std::optional<net::SpiffeId> peer;
-  std::string cipher;
-  std::vector<Piece> output;
-
-  // After it.
-  RecordKeys read;
-  RecordKeys write;
-  std::array<std::byte, kRecordHeader> header{};  // of a record that comes in parts
-  std::size_t header_size = 0;
-  std::shared_ptr<std::byte[]> part;  // the record that comes in parts, when its header is complete
-  std::size_t part_size = 0;
-  std::size_t part_needed = 0;
-  std::vector<std::byte> message;  // a handshake message that comes in parts
-  unsigned idle_records = 0;       // since the last data
-  bool close_sent = false;
-
-  Result<Done> fail(Error error) {
-    state = Session::State::kFailed;
-    failure = error;
-    return std::unexpected(error);
+bool refuses_certificate(std::uint8_t alert) {
+  switch (alert) {
+    case SSL_AD_BAD_CERTIFICATE:
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+    case SSL_AD_CERTIFICATE_REVOKED:
+    case SSL_AD_CERTIFICATE_EXPIRED:
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+    case SSL_AD_UNKNOWN_CA:
+    case SSL_AD_ACCESS_DENIED:
+    case SSL_AD_DECRYPT_ERROR:
+    case SSL_AD_CERTIFICATE_REQUIRED:
+      return true;
+    default:
+      return false;
   }
-  Result<Done> fail_with_alert(std::uint8_t alert, Reason reason, const char* during) {
-    send_alert(kLevelFatal, alert);
-    return fail({.reason = reason, .during = during});
-  }
-
-  void send_sealed(std::span<const std::uint8_t> content, ContentType type);
-  void send_alert(std::uint8_t level, std::uint8_t alert);
-  void update_write_keys();
-
-  Result<Done> shake(const Slice& wire, Slice& rest);
-  void flush_handshake();
-  Result<Done> take_over();
-  Result<Done> read_records(const Slice& wire, std::vector<Slice>& plaintext);
-  Result<Done> collect(std::span<std::byte>& rest, std::vector<Slice>& plaintext);
-  Result<Done> read_record(std::span<std::byte> record, const Slice& owner,
-                           std::vector<Slice>& plaintext);
-  Result<Done> read_alert(std::span<const std::byte> content);
-  Result<Done> read_handshake(std::span<const std::byte> content);
-  Result<Done> count_idle();
-};
+}
 
 ssl_verify_result_t verify_peer_of_session(SSL* ssl, std::uint8_t* alert) {
   auto* const session = static_cast<SessionImpl*>(SSL_get_app_data(ssl));
@@ -249,139 +181,6 @@ Result<Done> SessionImpl::take_over() {
   return Done{};
 }
 
-// ---- records ----
-
-Result<Done> SessionImpl::read_records(const Slice& wire, std::vector<Slice>& plaintext) {
-  std::span<std::byte> rest = wire.bytes();
-  while (!rest.empty()) {
-    // After close_notify whatever comes is ignored (RFC 8446 6.1).
-    if (state == Session::State::kPeerClosed) return Done{};
-    if (header_size == 0 && rest.size() >= kRecordHeader) {
-      const std::size_t length = std::size_t{at(rest, 3)} << 8 | at(rest, 4);
-      if (rest.size() >= kRecordHeader + length && length <= kRecordCiphertextMax) {
-        const std::span<std::byte> record = rest.first(kRecordHeader + length);
-        rest = rest.subspan(record.size());
-        TRY_DO(read_record(record, wire, plaintext));
-        continue;
-      }
-    }
-    TRY_DO(collect(rest, plaintext));
-  }
-  return Done{};
-}
-
-// A record that spans two reads: gathered in memory of its own.
-Result<Done> SessionImpl::collect(std::span<std::byte>& rest, std::vector<Slice>& plaintext) {
-  if (!part) {
-    const std::size_t count = std::min(rest.size(), kRecordHeader - header_size);
-    std::memcpy(header.data() + header_size, rest.data(), count);
-    header_size += count;
-    rest = rest.subspan(count);
-    if (header_size < kRecordHeader) return Done{};
-    const std::size_t length = std::size_t{at(header, 3)} << 8 | at(header, 4);
-    if (length > kRecordCiphertextMax) {
-      return fail_with_alert(SSL_AD_RECORD_OVERFLOW, Reason::kProtocol, "tls record too long");
-    }
-    part_needed = kRecordHeader + length;
-    part = std::make_shared_for_overwrite<std::byte[]>(part_needed);
-    std::memcpy(part.get(), header.data(), kRecordHeader);
-    part_size = kRecordHeader;
-  }
-  const std::size_t count = std::min(rest.size(), part_needed - part_size);
-  if (count > 0) std::memcpy(part.get() + part_size, rest.data(), count);
-  part_size += count;
-  rest = rest.subspan(count);
-  if (part_size < part_needed) return Done{};
-
-  const std::span<std::byte> record(part.get(), part_needed);
-  std::byte* const begin = part.get();
-  const Slice owner(std::shared_ptr<void>(std::move(part), begin), record);
-  part.reset();
-  header_size = 0;
-  return read_record(record, owner, plaintext);
-}
-
-Result<Done> SessionImpl::count_idle() {
-  if (++idle_records <= kIdleRecordsMax) return Done{};
-  return fail_with_alert(SSL_AD_UNEXPECTED_MESSAGE, Reason::kFlood, "tls records without data");
-}
-
-Result<Done> SessionImpl::read_record(std::span<std::byte> record, const Slice& owner,
-                                      std::vector<Slice>& plaintext) {
-  if (at(record, 0) != static_cast<std::uint8_t>(ContentType::kApplicationData)) {
-    return fail_with_alert(SSL_AD_UNEXPECTED_MESSAGE, Reason::kProtocol, "tls record unprotected");
-  }
-  Result<OpenedRecord> opened = read.open(record);
-  if (!opened) {
-    return fail_with_alert(SSL_AD_BAD_RECORD_MAC, Reason::kProtocol, opened.error().during);
-  }
-  if (!message.empty() && opened->type != ContentType::kHandshake) {
-    return fail_with_alert(SSL_AD_UNEXPECTED_MESSAGE, Reason::kProtocol, "tls message interrupted");
-  }
-  switch (opened->type) {
-    case ContentType::kApplicationData:
-      if (opened->content.empty()) return count_idle();
-      idle_records = 0;
-      plaintext.push_back(owner.part(opened->content));
-      return Done{};
-    case ContentType::kAlert:
-      return read_alert(opened->content);
-    case ContentType::kHandshake:
-      return read_handshake(opened->content);
-    default:
-      return fail_with_alert(SSL_AD_UNEXPECTED_MESSAGE, Reason::kProtocol, "tls content type");
-  }
-}
-
-Result<Done> SessionImpl::read_alert(std::span<const std::byte> content) {
-  if (content.size() != 2) {
-    return fail_with_alert(SSL_AD_DECODE_ERROR, Reason::kProtocol, "tls alert");
-  }
-  const std::uint8_t alert = at(content, 1);
-  if (alert == SSL_AD_CLOSE_NOTIFY) {
-    state = Session::State::kPeerClosed;
-    return Done{};
-  }
-  if (alert == kAlertUserCanceled && at(content, 0) == kLevelWarning) return count_idle();
-  if (refuses_certificate(alert)) {
-    return fail({.reason = Reason::kTlsHandshake, .during = "the peer refused our certificate"});
-  }
-  return fail({.reason = Reason::kPeerReset, .during = "tls alert from the peer"});
-}
-
-Result<Done> SessionImpl::read_handshake(std::span<const std::byte> content) {
-  if (content.empty()) {
-    return fail_with_alert(SSL_AD_UNEXPECTED_MESSAGE, Reason::kProtocol, "empty tls message");
-  }
-  if (message.size() + content.size() > kPostHandshakeMessageMax) {
-    return fail_with_alert(SSL_AD_DECODE_ERROR, Reason::kTooLarge, "tls message");
-  }
-  message.insert(message.end(), content.begin(), content.end());
-  while (message.size() >= 4) {
-    const std::size_t length =
-        std::size_t{at(message, 1)} << 16 | std::size_t{at(message, 2)} << 8 | at(message, 3);
-    if (length > kPostHandshakeMessageMax - 4) {
-      return fail_with_alert(SSL_AD_DECODE_ERROR, Reason::kTooLarge, "tls message");
-    }
-    if (message.size() < 4 + length) return Done{};
-    const std::uint8_t type = at(message, 0);
-    const bool last = message.size() == 4 + length;
-    if (type == kMessageKeyUpdate) {
-      // Keys change at the border of a record.
-      if (length != 1 || !last || at(message, 4) > 1) {
-        return fail_with_alert(SSL_AD_UNEXPECTED_MESSAGE, Reason::kProtocol, "tls key update");
-      }
-      read.advance();
-      if (at(message, 4) == 1 && !close_sent) update_write_keys();
-    } else if (type != kMessageNewSessionTicket || context->role() == Role::kServer) {
-      return fail_with_alert(SSL_AD_UNEXPECTED_MESSAGE, Reason::kProtocol, "tls message");
-    }
-    message.erase(message.begin(), message.begin() + static_cast<std::ptrdiff_t>(4 + length));
-    TRY_DO(count_idle());
-  }
-  return Done{};
-}
-
 // ---- the public face ----
 
 Session::Session(std::unique_ptr<SessionImpl> impl) : impl_(std::move(impl)) {}
@@ -421,7 +220,7 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<const Context> 
 
 Session::State Session::state() const { return impl_->state; }
 
-Result<Done> Session::feed(Slice wire, std::vector<Slice>& plaintext) {
+Result<Done> Session::feed(Slice wire, std::vector<Slice>& plaintext, Next next) {
   if (impl_->state == State::kFailed) return std::unexpected(impl_->failure);
   if (impl_->state == State::kHandshake) {
     Slice rest;
@@ -429,7 +228,7 @@ Result<Done> Session::feed(Slice wire, std::vector<Slice>& plaintext) {
     if (impl_->state == State::kHandshake) return Done{};
     wire = std::move(rest);
   }
-  return impl_->read_records(wire, plaintext);
+  return impl_->read_records(wire, next, plaintext);
 }
 
 void Session::take_output(std::vector<Piece>& ciphertext) {

@@ -48,14 +48,18 @@ class Session {
   State state() const;
   bool open() const { return state() == State::kOpen || state() == State::kPeerClosed; }
 
+  // Whether the caller has the next bytes in hand and will feed them before anything else.
+  enum class Next : bool { kUnknown, kFollows };
+
   // Takes ciphertext; appends the plaintext it completes to `plaintext`, in order, as slices of
-  // `wire` (opened in place) or, for a record that came in parts, of memory of its own.
+  // `wire` (opened in place) or, for a record that came in parts, of memory of its own; of a large
+  // one that lies across two reads, the first of which was said to be followed, as slices of both.
   // After an error the session is kFailed; plaintext appended before it is genuine.
   // Errors: the handshake's (kTlsHandshake, kNoCertificate, kUntrusted, kExpired, kWrongIdentity),
   // kProtocol (a record that does not open, an illegal message), kPeerReset (a fatal alert).
   // Limits: a record of 16 384 + 256 bytes; a handshake message of 64 KiB; 32 KeyUpdates or tickets
   // without data between them.
-  Result<Done> feed(Slice wire, std::vector<Slice>& plaintext);
+  Result<Done> feed(Slice wire, std::vector<Slice>& plaintext, Next next = Next::kUnknown);
 
   // Appends what must be sent: handshake messages, alerts, KeyUpdate answers. Call after create(),
   // feed() and close_notify(), and before seal(): order matters on the wire.

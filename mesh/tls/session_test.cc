@@ -348,6 +348,65 @@ TEST_CASE("a record that was tampered with ends the session, and the peer learns
   CHECK(told.error().reason == Reason::kPeerReset);
 }
 
+bool lies_in(const Slice& part, const Slice& whole) {
+  const std::byte* const begin = whole.bytes().data();
+  return part.bytes().data() >= begin && part.bytes().data() + part.size() <= begin + whole.size();
+}
+
+TEST_CASE("a large record across two reads is opened where it lies, wherever it is cut") {
+  const TestCa ca;
+  Pair pair = pair_of({.client = ca.issue(kWeb), .server = ca.issue(kCart)});
+  pair.shake();
+  const std::string before(100, 'b');
+  std::string text(10'000, 'x');
+  text.back() = '\0';  // no padding, though it looks like it
+  std::vector<Piece> pieces;
+  for (std::size_t cut = 1; cut <= 10'022; cut += cut < 30 || cut > 9'980 ? 1 : 611) {
+    pieces.clear();
+    REQUIRE(pair.client->seal(Piece::copy_of(bytes_of(before)), pieces).has_value());
+    const std::size_t whole = pieces[0].size();
+    REQUIRE(pair.client->seal(Piece::copy_of(bytes_of(text)), pieces).has_value());
+    const std::vector<std::byte> wire = wire_of(pieces);
+    REQUIRE(wire.size() == whole + 10'022);
+    const Slice first = Slice::copy_of(std::span(wire).first(whole + cut));
+    const Slice second = Slice::copy_of(std::span(wire).subspan(whole + cut));
+    std::vector<Slice> heard;
+    REQUIRE(pair.server->feed(first, heard, Session::Next::kFollows).has_value());
+    CHECK(heard.size() == (cut == 10'022 ? 2 : 1));
+    REQUIRE(pair.server->feed(second, heard).has_value());
+    CHECK(text_of(heard) == before + text);
+    if (cut < 5) continue;  // without its header it is not known to be large
+    for (const Slice& part : heard) CHECK((lies_in(part, first) || lies_in(part, second)));
+  }
+}
+
+TEST_CASE("a record across more than two reads is whole, and one that was tampered with is none") {
+  const TestCa ca;
+  Pair pair = pair_of({.client = ca.issue(kWeb), .server = ca.issue(kCart)});
+  pair.shake();
+  const std::string text(10'000, 'x');
+  std::vector<Piece> pieces;
+  REQUIRE(pair.client->seal(Piece::copy_of(bytes_of(text)), pieces).has_value());
+  std::vector<std::byte> wire = wire_of(pieces);
+  std::vector<Slice> heard;
+  const auto feed = [&](std::size_t from, std::size_t to, Session::Next next) {
+    return pair.server->feed(Slice::copy_of(std::span(wire).subspan(from, to - from)), heard, next);
+  };
+  REQUIRE(feed(0, 3000, Session::Next::kFollows).has_value());
+  REQUIRE(feed(3000, 6000, Session::Next::kFollows).has_value());
+  REQUIRE(feed(6000, wire.size(), Session::Next::kUnknown).has_value());
+  CHECK(text_of(heard) == text);
+
+  pieces.clear();
+  heard.clear();
+  REQUIRE(pair.client->seal(Piece::copy_of(bytes_of(text)), pieces).has_value());
+  wire = wire_of(pieces);
+  wire[5000] ^= std::byte{1};
+  REQUIRE(feed(0, 3000, Session::Next::kFollows).has_value());
+  CHECK(feed(3000, wire.size(), Session::Next::kUnknown).error().reason == Reason::kProtocol);
+  CHECK(heard.empty());
+}
+
 TEST_CASE("a record beyond the limit is refused before it is gathered") {
   const TestCa ca;
   Pair pair = pair_of({.client = ca.issue(kWeb), .server = ca.issue(kCart)});
