@@ -35,7 +35,8 @@ class Line {
       picked_.emplace(*std::move(next));
     if (!picked_) co_return failed(Reason::kNoEndpoint, "callout");
     begun_ = context_.ring.now();
-    auto opened = co_await context_.upstreams.open(cluster_, picked_->endpoint, version, reuse);
+    auto opened = co_await context_.upstreams.open(cluster_, picked_->endpoint, version,
+                                                   place_.breaker(), reuse);
     if (!opened) {
       if (opened.error().reason != Reason::kCancelled) told(balance::HostResult::kLocalFailure);
       co_return std::unexpected(opened.error());

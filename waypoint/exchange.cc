@@ -11,6 +11,8 @@
 namespace mesh::waypoint {
 namespace {
 
+constexpr io::Duration kLastWords = std::chrono::seconds(1);
+
 http::PathOptions path_options(const config::HttpChain& chain) {
   using From = config::HttpChain::EscapedSlashes;
   http::PathOptions options;
@@ -66,6 +68,8 @@ Exchange::Exchange(RingContext& context, const Caller& caller, config::SnapshotP
       stream_(stream) {}
 
 io::Task<void> Exchange::run() {
+  StreamClock clock(context_.ring, co_await io::current_cancel());
+  clock_ = &clock;
   request_ = stream_.take_request();
   record_.begun = context_.ring.now();
   record_.wall = context_.ring.wall_now();
@@ -79,12 +83,13 @@ io::Task<void> Exchange::run() {
     sanitise();
     reply = route();
   }
-  if (!reply) reply = co_await ask_filters();
-  if (reply) {
-    co_await answer(*std::move(reply));
-  } else {
-    co_await forward();
+  start_clock(clock);
+  if (!reply) reply = co_await ask_filters().under(clock.scope);
+  if (!is_over()) {
+    co_await (reply ? answer(*std::move(reply)) : forward()).under(clock.scope);
   }
+  if (is_over()) co_await give_up();
+  clock_ = nullptr;
   finish();
 }
 
@@ -266,9 +271,60 @@ std::optional<LocalReply> Exchange::allow_upgrade() {
   return LocalReply{.status = 403, .details = "upgrade_failed"};
 }
 
+// ---- time ----
+
+// A route's own times count instead of the chain's; where a route says 0 there is none.
+void Exchange::start_clock(StreamClock& clock) {
+  const config::Forward* forward = decision_.forward();
+  clock.limit_idle(forward != nullptr ? forward->idle_timeout.value_or(http_.stream_idle_timeout)
+                                      : http_.stream_idle_timeout);
+  clock.limit_stream(forward != nullptr
+                         ? forward->max_stream_duration.value_or(http_.max_stream_duration)
+                         : http_.max_stream_duration);
+  if (!stream_.request_ended()) clock.limit_request(http_.request_timeout);
+}
+
+// Whose fault it is that nothing moves: the client's until it has sent all, then the endpoint's.
+LocalReply Exchange::over_reply() const {
+  LocalReply reply{.status = stream_.request_ended() ? 504 : 408};
+  switch (clock_->over()) {
+    case StreamClock::Over::kIdle:
+      reply.flags = Flag::kSI;
+      reply.details = "stream_idle_timeout";
+      reply.body = "stream timeout";
+      break;
+    case StreamClock::Over::kRequest:
+      reply.details = "request_overall_timeout";
+      reply.body = "request timeout";
+      break;
+    default:
+      reply.flags = Flag::kDT;
+      reply.details = "max_duration_timeout";
+      reply.body = "downstream duration timeout";
+  }
+  return reply;
+}
+
+// The time is over. What began cannot be taken back: the client sees that it is not whole.
+io::Task<void> Exchange::give_up() {
+  LocalReply reply = over_reply();
+  clock_ = nullptr;  // our own answer is not given up with the rest
+  if (stream_.answered()) {
+    record_.flags.add(reply.flags);
+    record_.details = std::move(reply.details);
+  } else {
+    // A client that does not read holds nothing for longer.
+    StreamClock last(context_.ring, co_await io::current_cancel());
+    last.limit_whole(kLastWords);
+    co_await answer(std::move(reply)).under(last.scope);
+  }
+  if (!stream_.finished()) stream_.reset(h2::ErrorCode::kCancel);
+}
+
 // ---- answers of our own ----
 
 io::Task<void> Exchange::answer(LocalReply reply) {
+  if (is_over()) co_return;  // see give_up()
   record_.flags.add(reply.flags);
   record_.details = reply.details;
   FormedReply formed = form(reply, is_grpc_);

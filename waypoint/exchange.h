@@ -18,6 +18,7 @@
 #include "waypoint/route/cors.h"
 #include "waypoint/route/rewrite.h"
 #include "waypoint/route/route.h"
+#include "waypoint/stream_clock.h"
 #include "waypoint/wire/stream.h"
 
 namespace mesh::waypoint {
@@ -57,6 +58,12 @@ class Exchange {
   std::optional<LocalReply> route();
   std::optional<LocalReply> allow_upgrade();
 
+  void start_clock(StreamClock& clock);
+  bool is_over() const { return clock_ != nullptr && clock_->over() != StreamClock::Over::kNo; }
+  // The cause of a cancellation is known, and is not the client.
+  bool timed_out() const;
+  LocalReply over_reply() const;
+  io::Task<void> give_up();
   io::Task<void> answer(LocalReply reply);
   io::Task<void> forward();
   io::Task<std::optional<LocalReply>> meet_expectation();
@@ -67,6 +74,7 @@ class Exchange {
   io::Task<Tried> ask_endpoint(wire::ClientStream& upstream, const config::Endpoint& endpoint,
                                std::optional<Failure>& failure);
   io::Task<void> answer_failure(std::optional<Failure> failure, bool timed_out);
+  Failure too_long(StreamClock::Over over) const;
   bool again_after(balance::TryFailure why);
   bool again_after(const wire::Response& head);
   io::Task<Result<wire::Response>> read_final_head(wire::ClientStream& upstream);
@@ -98,6 +106,9 @@ class Exchange {
   std::vector<std::string> tried_;
   std::optional<balance::Retry> retry_;
   balance::Breaker* breaker_ = nullptr;
+  StreamClock* clock_ = nullptr;      // of all of it, while run() runs
+  StreamClock* all_tries_ = nullptr;  // of all tries: the route's timeout
+  StreamClock* try_clock_ = nullptr;  // of this try
   std::optional<io::Duration> wait_;  // before the next try
   bool repeated_unasked_ = false;
   std::function<void()> request_complete_;

@@ -1,6 +1,7 @@
 // The part of an exchange that asks an endpoint: pick, try, try again, answer.
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "mesh/io/both.h"
@@ -12,26 +13,6 @@ namespace mesh::waypoint {
 namespace {
 
 constexpr int kInterimsMax = 16;  // of one response
-
-// Cancels what runs under `scope` when the time has come.
-class Limit final : io::Timer {
- public:
-  Limit(io::Ring& ring, io::CancelScope* outer) : io::Timer(ring), scope(outer), ring_(ring) {}
-  void start(io::Duration limit) {
-    if (limit > io::Duration::zero() && !armed()) arm(ring_.now() + limit);
-  }
-  bool passed() const { return passed_; }
-
-  io::CancelScope scope;
-
- private:
-  void on_time() noexcept override {
-    passed_ = true;
-    scope.request();
-  }
-  io::Ring& ring_;
-  bool passed_ = false;
-};
 
 // What may be asked twice without doing twice.
 bool is_idempotent(std::string_view method) {
@@ -132,19 +113,22 @@ io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
   const config::RetryPolicy* policy = forward.retry ? &*forward.retry : nullptr;
   retry_.emplace(policy, request_);
   const bool may_repeat = retry_->enabled() || is_idempotent(request_.method);
-  body_ = std::make_unique<RequestBody>(stream_, may_repeat ? context_.limits.retry_body_max : 0);
+  body_ = std::make_unique<RequestBody>(stream_, *clock_,
+                                        may_repeat ? context_.limits.retry_body_max : 0);
 
   std::optional<Failure> failure;
   Tried tried = Tried::kOver;
   bool timed_out = false;
   {
     const route::Deadlines deadlines = route::deadlines(forward, request_);
-    Limit limit(context_.ring, co_await io::current_cancel());
-    request_complete_ = [&limit, &deadlines] { limit.start(deadlines.whole); };
+    StreamClock limit(context_.ring, co_await io::current_cancel());
+    all_tries_ = &limit;
+    request_complete_ = [&limit, &deadlines] { limit.limit_whole(deadlines.whole); };
     if (body_->none()) request_complete_();
     tried = co_await try_until_answered(cluster, failure).under(limit.scope);
-    timed_out = limit.passed();
+    timed_out = limit.over() != StreamClock::Over::kNo;
     request_complete_ = {};
+    all_tries_ = nullptr;
   }
   if (tried == Tried::kAnswered) {
     if (timed_out) record_.flags.add(Flag::kUT);
@@ -154,6 +138,7 @@ io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
 }
 
 io::Task<void> Exchange::answer_failure(std::optional<Failure> failure, bool timed_out) {
+  if (is_over()) co_return;
   if (body_->client_failure() || (!failure && !timed_out)) {
     record_.flags.add(Flag::kDC);
     record_.details = "downstream_remote_disconnect";
@@ -181,17 +166,22 @@ io::Task<Exchange::Tried> Exchange::try_until_answered(const config::Cluster& cl
     failure.reset();
     wait_.reset();
     ++record_.attempts;
-    Limit limit(context_.ring, co_await io::current_cancel());
-    limit.start(deadlines.per_try);
+    StreamClock limit(context_.ring, co_await io::current_cancel(), clock_);
+    limit.limit_whole(deadlines.per_try);
+    limit.limit_idle(deadlines.per_try_idle);
+    limit.limit_stream(cluster.http.max_stream_duration);
+    try_clock_ = &limit;
     tried = co_await try_once(cluster, failure).under(limit.scope);
+    try_clock_ = nullptr;
     if (std::exchange(holds_retry, false)) breaker_->release(What::kRetry);
-    if (tried == Tried::kOver && !failure && limit.passed()) {
-      failure = Failure{.reply = {.status = 504,
-                                  .flags = Flag::kUT,
-                                  .details = "upstream_per_try_timeout",
-                                  .body = "upstream request timeout"},
-                        .why = balance::TryFailure::kTryTimeout};
-      if (!body_->client_failure() && again_after(failure->why)) tried = Tried::kAgain;
+    if (limit.over() != StreamClock::Over::kNo && !failure) {
+      failure = too_long(limit.over());
+      if (tried == Tried::kAnswered) {
+        record_.flags.add(failure->reply.flags);
+        record_.details = failure->reply.details;
+      } else if (!body_->client_failure() && again_after(failure->why)) {
+        tried = Tried::kAgain;
+      }
     }
     if (tried != Tried::kAgain) break;
     holds_retry = wait_.has_value();
@@ -209,6 +199,29 @@ io::Task<Exchange::Tried> Exchange::try_until_answered(const config::Cluster& cl
     failure->reply.flags.add(Flag::kURX);
   }
   co_return tried;
+}
+
+bool Exchange::timed_out() const {
+  return std::ranges::any_of(std::array{clock_, all_tries_, try_clock_}, [](const auto* clock) {
+    return clock != nullptr && clock->over() != StreamClock::Over::kNo;
+  });
+}
+
+// Of a try.
+Exchange::Failure Exchange::too_long(StreamClock::Over over) const {
+  Failure failure{.reply = {.status = 504,
+                            .flags = Flag::kUT,
+                            .details = "upstream_per_try_timeout",
+                            .body = "upstream request timeout"},
+                  .why = balance::TryFailure::kTryTimeout};
+  if (over == StreamClock::Over::kIdle) {
+    failure.reply.flags = Flag::kSI;
+    failure.reply.details = "upstream_per_try_idle_timeout";
+  } else if (over == StreamClock::Over::kStream) {
+    failure.reply.flags = Flag::kUMSDR;
+    failure.reply.details = "upstream_max_stream_duration_reached";
+  }
+  return failure;
 }
 
 // True: another try, after wait_; a place among the retries under way is taken.
@@ -263,7 +276,8 @@ io::Task<Exchange::Tried> Exchange::try_once(const config::Cluster& cluster,
                                                   stream_.version() == wire::Version::kHttp2);
   const bool upgrade = !request_.protocol.empty();
   auto opened = co_await context_.upstreams.open(
-      cluster, endpoint, http2 && !upgrade ? wire::Version::kHttp2 : wire::Version::kHttp1);
+      cluster, endpoint, http2 && !upgrade ? wire::Version::kHttp2 : wire::Version::kHttp1,
+      *breaker_);
   if (!opened) {
     if (opened.error().reason == Reason::kCancelled) co_return Tried::kOver;
     context_.fleet.finished(cluster, *picked, balance::HostResult::kLocalFailure, std::nullopt);
@@ -355,12 +369,15 @@ io::Task<Result<wire::Response>> Exchange::read_final_head(wire::ClientStream& u
   for (int interims = 0; interims <= kInterimsMax; ++interims) {
     CO_TRY(wire::Response head, co_await upstream.read_head());
     if (head.status >= 200 || head.status == 101) co_return head;
+    clock_->touch();
     CO_TRY_DO(co_await stream_.respond_interim(head));
   }
   co_return failed(Reason::kProtocol, "interim responses without end");
 }
 
 io::Task<Result<Done>> Exchange::relay_response(wire::ClientStream& upstream, wire::Response head) {
+  clock_->touch();
+  try_clock_->limit_whole({});  // there will be no other try: this one may go on
   record_.status = head.status;
   record_.details = "via_upstream";
   record_.upstream_time = context_.ring.now() - sent_at_;
@@ -385,13 +402,16 @@ io::Task<Result<Done>> Exchange::relay_body(wire::ClientStream& upstream) {
     auto part = co_await upstream.read();
     if (!part) {
       const bool ours = part.error().reason == Reason::kCancelled;
-      record_.flags.add(ours ? Flag::kDC : Flag::kUC);
+      if (!ours || !timed_out()) record_.flags.add(ours ? Flag::kDC : Flag::kUC);
       if (!ours) record_.details = "upstream_reset_after_response_started";
       co_return std::unexpected(part.error());
     }
     if (part->empty()) break;
+    clock_->touch();
     record_.response_bytes += part->size();
     const auto wrote = co_await stream_.write(part->bytes());
+    clock_->touch();
+    if (!wrote && timed_out()) co_return wrote;
     if (!wrote) {
       record_.flags.add(wrote.error().reason == Reason::kMalformed ? Flag::kUPE : Flag::kDC);
       co_return wrote;
@@ -405,6 +425,7 @@ io::Task<Result<Done>> Exchange::relay_body(wire::ClientStream& upstream) {
 }
 
 io::Task<Result<Done>> Exchange::relay_upgraded(wire::ClientStream& upstream, wire::Response head) {
+  clock_->limit_request({});
   CO_TRY_DO(co_await stream_.respond(std::move(head), false));
   const auto ends = co_await io::both(body_->pump_raw(upstream), relay_body(upstream));
   if (!ends.first) co_return ends.first;

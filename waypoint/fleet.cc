@@ -20,17 +20,17 @@ config::EndpointsPtr endpoints_in(const config::Snapshot& snapshot,
 
 }  // namespace
 
-Fleet::State::State(const config::Cluster& of, balance::Time now)
+Fleet::State::State(const config::Cluster& of, Breakers& breakers, balance::Time now)
     : policy(of.balancing.policy),
       hosts(std::make_shared<config::Endpoints>(), now),
       balancer(of.balancing),
-      normal(of.normal),
-      high(of.high) {}
+      normal(of.normal, breakers.of(of.name, false)),
+      high(of.high, breakers.of(of.name, true)) {}
 
 Fleet::State& Fleet::state_of(const config::Snapshot& snapshot, const config::Cluster& cluster) {
   auto found = states_.find(cluster.name);
   if (found == states_.end()) {
-    found = states_.emplace(cluster.name, std::make_unique<State>(cluster, now())).first;
+    found = states_.emplace(cluster.name, std::make_unique<State>(cluster, breakers_, now())).first;
   }
   // A request that began before a change does not turn it back.
   if (snapshot.number >= found->second->number) renew(*found->second, snapshot, cluster);

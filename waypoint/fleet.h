@@ -14,6 +14,7 @@
 #include "waypoint/balance/breaker.h"
 #include "waypoint/balance/hosts.h"
 #include "waypoint/balance/outlier.h"
+#include "waypoint/breakers.h"
 #include "waypoint/config/model.h"
 #include "waypoint/http/dice.h"
 
@@ -49,7 +50,9 @@ class Picked {
 // Threads: those of its ring.
 class Fleet {
  public:
-  Fleet(io::Ring& ring, http::Dice& dice) : ring_(ring), dice_(dice) {}
+  // `breakers`: shared with other rings; outlives this.
+  Fleet(io::Ring& ring, http::Dice& dice, Breakers& breakers)
+      : ring_(ring), dice_(dice), breakers_(breakers) {}
 
   // None: nobody is there to take it (UH).
   std::optional<Picked> pick(const config::Snapshot& snapshot, const config::Cluster& cluster,
@@ -78,7 +81,7 @@ class Fleet {
 
  private:
   struct State {
-    State(const config::Cluster& cluster, balance::Time now);
+    State(const config::Cluster& cluster, Breakers& breakers, balance::Time now);
     config::LoadBalancing::Policy policy;
     balance::Hosts hosts;
     balance::Balancer balancer;
@@ -97,6 +100,7 @@ class Fleet {
 
   io::Ring& ring_;
   http::Dice& dice_;
+  Breakers& breakers_;
   std::map<std::string, std::unique_ptr<State>, std::less<>> states_;
   std::uint64_t ejections_ = 0;
 };

@@ -1,5 +1,6 @@
 #include "waypoint/gate.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "mesh/hbone/authority.h"
@@ -20,6 +21,19 @@ const config::Destination* find(const config::Snapshot& snapshot, const hbone::A
   }
   const config::Destination* found = snapshot.find_host(config::to_lower(hbone::to_string(target)));
   return found != nullptr && found->found() ? found : nullptr;
+}
+
+// The HTTP that is spoken there now; null: none.
+const config::HttpChain* http_at(const config::Snapshot& snapshot, const hbone::Authority& target) {
+  const config::Destination* found = find(snapshot, target);
+  return found != nullptr && found->http && found->http->http ? &*found->http->http : nullptr;
+}
+
+// A connection without requests; one that has no limit has this one.
+constexpr io::Duration kIdleMost = std::chrono::hours(24);
+io::Duration idle_deadline(const config::HttpChain& chain) {
+  const io::Duration asked = chain.idle_timeout;
+  return asked > io::Duration::zero() ? std::min(asked, kIdleMost) : kIdleMost;
 }
 
 }  // namespace
@@ -64,8 +78,12 @@ void Gate::Inside::on_bad_request(const wire::BadRequest& bad) {
   record.method = bad.method;
   record.path = bad.path;
   record.status = bad.status;
-  record.flags = Flag::kDPE;
-  record.details = "http1.codec_error{" + std::string(h1::fault_name(bad.fault)) + "}";
+  if (bad.status == 408) {
+    record.details = "request_header_timeout";
+  } else {
+    record.flags = Flag::kDPE;
+    record.details = "http1.codec_error{" + std::string(h1::fault_name(bad.fault)) + "}";
+  }
   context.recorder.record(caller, record, io::Duration::zero());
 }
 
@@ -141,7 +159,15 @@ io::Task<Result<Done>> Gate::speak(Inside& inside) {
 }
 
 io::Task<Result<Done>> Gate::speak_http1(Inside& inside, wire::Wire& wire) {
-  wire::Http1Server server(context_.ring, wire, inside, {});
+  wire::Http1ServerOptions options;
+  if (const config::HttpChain* chain = http_at(*context_.snapshot, inside.target)) {
+    options.idle_deadline = idle_deadline(*chain);
+    const io::Duration head = chain->request_headers_timeout;
+    if (head > io::Duration::zero()) {
+      options.headers_deadline = std::min(options.headers_deadline, head);
+    }
+  }
+  wire::Http1Server server(context_.ring, wire, inside, options);
   inside.http1 = &server;
   if (context_.draining) server.drain();
   const auto ended = co_await server.run();
@@ -150,7 +176,11 @@ io::Task<Result<Done>> Gate::speak_http1(Inside& inside, wire::Wire& wire) {
 }
 
 io::Task<Result<Done>> Gate::speak_http2(Inside& inside, wire::Wire& wire) {
-  wire::Http2Session session(context_.ring, wire, &inside, {});
+  wire::Http2Options options;
+  if (const config::HttpChain* chain = http_at(*context_.snapshot, inside.target)) {
+    options.idle_deadline = idle_deadline(*chain);
+  }
+  wire::Http2Session session(context_.ring, wire, &inside, std::move(options));
   inside.http2 = &session;
   if (context_.draining) session.drain();
   const auto ended = co_await session.run();

@@ -15,7 +15,8 @@ hbone::ServerOptions server_options() {
 
 }  // namespace
 
-Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters)
+Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters,
+           Breakers& breakers)
     : ring_(ring),
       settings_(settings),
       id_(net::SpiffeId::parse(settings.identity()).value()),
@@ -23,7 +24,7 @@ Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiter
       certificates_(ring),
       tunnels_(ring, {}),
       upstreams_(ring, tunnels_, [this] { return own(); }, settings.pod_name, {}),
-      fleet_(ring, dice_),
+      fleet_(ring, dice_, breakers),
       snapshot_changed_(ring),
       context_{.ring = ring,
                .upstreams = upstreams_,

@@ -14,7 +14,8 @@ namespace mesh::waypoint {
 
 class Lane {
  public:
-  Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters);
+  Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters,
+       Breakers& breakers);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;

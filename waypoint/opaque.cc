@@ -5,6 +5,7 @@
 
 #include "mesh/io/both.h"
 #include "waypoint/rbac/rbac.h"
+#include "waypoint/stream_clock.h"
 
 namespace mesh::waypoint {
 namespace {
@@ -17,12 +18,15 @@ rbac::Subject subject_of(const Caller& caller) {
           .local_principal = caller.own_principal};
 }
 
-io::Task<Result<Done>> copy(wire::Wire& from, wire::Wire& to, std::uint64_t& counted) {
+io::Task<Result<Done>> copy(wire::Wire& from, wire::Wire& to, std::uint64_t& counted,
+                            StreamClock& clock) {
   for (;;) {
     CO_TRY(const tls::Slice part, co_await from.recv());
     if (part.empty()) break;
+    clock.touch();
     counted += part.size();
     CO_TRY_DO(co_await to.send_all(part.bytes()));
+    clock.touch();
   }
   co_return to.finish_sending();
 }
@@ -55,7 +59,7 @@ class Opaque {
   Result<Done> authorize(const config::TcpChain& chain);
   io::Task<Result<std::unique_ptr<wire::Wire>>> connect(const config::Snapshot& snapshot,
                                                         const config::TcpChain& chain);
-  io::Task<Result<Done>> relay(wire::Wire& server, const tls::Slice* first);
+  io::Task<Result<Done>> relay(wire::Wire& server, const tls::Slice* first, StreamClock& clock);
   std::unexpected<Error> refuse(Flag flag, std::string details, Reason reason, const char* during) {
     record_.flags.add(flag);
     record_.connection_details = std::move(details);
@@ -67,6 +71,7 @@ class Opaque {
   wire::Wire& client_;
   Record record_;
   std::optional<Picked> picked_;  // active as long as the connection lasts
+  std::optional<balance::Breaker::Held> place_;
 };
 
 io::Task<Result<Done>> Opaque::run(const hbone::Authority& target, const tls::Slice* first) {
@@ -88,7 +93,10 @@ io::Task<Result<Done>> Opaque::run(const hbone::Authority& target, const tls::Sl
     co_return std::unexpected(server.error());
   }
   context_.recorder.tcp_opened(caller_, record_);
-  co_return co_await relay(**server, first);
+  StreamClock clock(context_.ring, co_await io::current_cancel());
+  clock.limit_idle((*chain)->idle_timeout);
+  clock.limit_whole((*chain)->max_duration);
+  co_return co_await relay(**server, first, clock).under(clock.scope);
 }
 
 Result<const config::TcpChain*> Opaque::chain_of(const config::Snapshot& snapshot,
@@ -138,6 +146,9 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Opaque::connect(const config::Snap
   const Picked* const picked = &picked_.emplace(*std::move(chosen));
   record_.upstream = picked->endpoint.address;
   record_.upstream_workload = picked->endpoint.workload;
+  balance::Breaker& breaker = context_.fleet.breaker(snapshot, *cluster, false);
+  place_ = breaker.hold(balance::Breaker::What::kConnection);
+  if (!place_) co_return refuse(Flag::kUO, "overflow", Reason::kExhausted, "connections");
   auto server = co_await context_.upstreams.dial(*cluster, picked->endpoint);
   if (!server) {
     record_.flags.add(Flag::kUF);
@@ -150,15 +161,16 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Opaque::connect(const config::Snap
   co_return server;
 }
 
-io::Task<Result<Done>> Opaque::relay(wire::Wire& server, const tls::Slice* first) {
+io::Task<Result<Done>> Opaque::relay(wire::Wire& server, const tls::Slice* first,
+                                     StreamClock& clock) {
   Result<Done> outcome = Done{};
   if (first != nullptr && !first->empty()) {
     record_.request_bytes += first->size();
     outcome = co_await server.send_all(first->bytes());
   }
   if (outcome) {
-    const auto ends = co_await io::both(copy(client_, server, record_.request_bytes),
-                                        copy(server, client_, record_.response_bytes));
+    const auto ends = co_await io::both(copy(client_, server, record_.request_bytes, clock),
+                                        copy(server, client_, record_.response_bytes, clock));
     const bool first_is_cause =
         !ends.first && (ends.second || ends.first.error().reason != Reason::kCancelled);
     if (first_is_cause) {
@@ -166,7 +178,14 @@ io::Task<Result<Done>> Opaque::relay(wire::Wire& server, const tls::Slice* first
     } else if (!ends.second) {
       outcome = ends.second;
     }
-    if (!outcome) record_.flags.add(first_is_cause ? Flag::kDC : Flag::kUC);
+    if (!outcome && clock.over() == StreamClock::Over::kNo) {
+      record_.flags.add(first_is_cause ? Flag::kDC : Flag::kUC);
+    }
+  }
+  if (clock.over() != StreamClock::Over::kNo) {
+    const bool idle = clock.over() == StreamClock::Over::kIdle;
+    record_.flags.add(idle ? Flag::kSI : Flag::kDT);
+    record_.connection_details = idle ? "idle_timeout" : "max_duration_timeout";
   }
   if (!outcome) {
     client_.reset();

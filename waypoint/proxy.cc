@@ -31,7 +31,7 @@ io::Task<Result<Done>> Proxy::start() {
 }
 
 io::Task<void> Proxy::run_lane(io::Ring& ring, Slot& slot) {
-  Lane lane(ring, settings_, *slot.shard, limiters_);
+  Lane lane(ring, settings_, *slot.shard, limiters_, breakers_);
   const Result<Done> listening = lane.listen();
   if (listening) slot.lane = &lane;
   ring_.post([this, &slot, listening] {

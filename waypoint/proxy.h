@@ -48,6 +48,7 @@ class Proxy {
   io::Ring& ring_;
   const Settings& settings_;
   Limiters limiters_;
+  Breakers breakers_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::size_t lanes_up_ = 0;
   io::Event lanes_changed_;

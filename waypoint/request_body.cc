@@ -33,12 +33,15 @@ io::Task<Result<Done>> RequestBody::pump(wire::ClientStream& to, std::function<v
     if (part->empty()) {
       ended_ = true;
       trailers_ = from_.take_trailers();
+      clock_.limit_request({});
       if (at_end) at_end();
       break;
     }
+    clock_.touch();
     bytes_ += part->size();
     keep(*part);
     CO_TRY_DO(co_await to.write(part->bytes()));
+    clock_.touch();
   }
   co_return co_await to.finish(trailers_);
 }
@@ -51,6 +54,7 @@ io::Task<Result<Done>> RequestBody::pump_raw(wire::ClientStream& to) {
       co_return std::unexpected(part.error());
     }
     if (part->empty()) co_return co_await to.finish({});
+    clock_.touch();
     bytes_ += part->size();
     CO_TRY_DO(co_await to.write(part->bytes()));
   }

@@ -7,14 +7,16 @@
 #include <optional>
 #include <vector>
 
+#include "waypoint/stream_clock.h"
 #include "waypoint/wire/stream.h"
 
 namespace mesh::waypoint {
 
 class RequestBody {
  public:
-  // `keep_max`: bytes that are kept; 0: none, there will be one try.
-  RequestBody(wire::ServerStream& from, std::size_t keep_max) : from_(from), keep_max_(keep_max) {}
+  // `keep_max`: bytes that are kept; 0: none, there will be one try. `clock` hears of what moves.
+  RequestBody(wire::ServerStream& from, StreamClock& clock, std::size_t keep_max)
+      : from_(from), clock_(clock), keep_max_(keep_max) {}
 
   // Nothing has come and nothing will.
   bool none() const { return from_.request_ended() && bytes_ == 0; }
@@ -35,6 +37,7 @@ class RequestBody {
   void keep(const tls::Slice& part);
 
   wire::ServerStream& from_;
+  StreamClock& clock_;
   std::size_t keep_max_;
   std::vector<tls::Slice> kept_;
   std::size_t kept_bytes_ = 0;

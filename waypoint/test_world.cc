@@ -1,5 +1,7 @@
 #include "waypoint/test_world.h"
 
+#include "mesh/io/timer.h"
+
 namespace mesh::waypoint::test {
 namespace {
 
@@ -137,6 +139,16 @@ io::Task<std::string> World::talk(std::string said, std::string authority) {
     if (!got) co_return all + "!" + std::string(reason_name(got.error().reason));
     if (got->empty()) co_return all;
     all += text(got->bytes());
+  }
+}
+
+io::Task<void> lapse(io::Ring& ring, io::Duration time) {
+  (void)co_await io::sleep_for(ring, time);
+}
+
+io::Task<void> until(io::Ring& ring, std::function<bool()> condition) {
+  for (int turn = 0; turn < 5000 && !condition(); ++turn) {
+    co_await lapse(ring, std::chrono::milliseconds(1));
   }
 }
 

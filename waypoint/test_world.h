@@ -100,7 +100,8 @@ struct World {
   std::shared_ptr<identity::Certificate> certificate;
   hbone::TunnelPool upstream_tunnels{*ring, {}};
   Upstreams upstreams;
-  Fleet fleet{*ring, dice};
+  Breakers breakers;
+  Fleet fleet{*ring, dice, breakers};
   Limiters limiters;
   io::Event changed{*ring};
   RingContext context;
@@ -127,6 +128,11 @@ struct World {
   // Sends `text` as HTTP/1.1, ends, and gives what comes back.
   io::Task<std::string> talk(std::string text, std::string authority = kService);
 };
+
+// Time passes; only where it is simulated does it pass exactly so, and cost nothing.
+io::Task<void> lapse(io::Ring& ring, io::Duration time);
+// Until `condition` holds; gives up after a while, for the test to see that it does not.
+io::Task<void> until(io::Ring& ring, std::function<bool()> condition);
 
 struct Answer {
   int status = 0;

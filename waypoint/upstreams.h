@@ -16,6 +16,7 @@
 #include "mesh/io/event.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/task_scope.h"
+#include "waypoint/balance/breaker.h"
 #include "waypoint/config/cluster.h"
 #include "waypoint/wire/h1_client.h"
 #include "waypoint/wire/h2_session.h"
@@ -48,16 +49,19 @@ class Upstreams {
 
   // kNew: a kept connection turned out dead, so none of those kept is trusted.
   enum class Reuse : std::uint8_t { kAny, kNew };
+  // `breaker`: of the cluster. A connection counts there as long as it lives, a request while it
+  // waits for one; where every connection is taken the request waits until one is free.
+  //
   // Errors: kNoIdentity, kRefused, kUnreachable, kTimedOut (cluster.connect_timeout), kDenied (the
   // endpoint's ztunnel says 401), kWrongIdentity and the like, kExhausted, kTlsHandshake (TLS is
   // asked for and not spoken here), kCancelled.
   io::Task<Result<OpenedUpstream>> open(const config::Cluster& cluster,
                                         const config::Endpoint& endpoint, wire::Version version,
-                                        Reuse reuse = Reuse::kAny);
+                                        balance::Breaker& breaker, Reuse reuse = Reuse::kAny);
   // Whom tunnels to endpoints may lead to, beside having a certificate of our trust domain: names
   // of Envoy's connect_originate. Told before each configuration is used.
   void accept_only(std::vector<config::StringMatch> names) { accepted_ = std::move(names); }
-  // A connection for opaque bytes, never kept.
+  // A connection for opaque bytes, never kept; counting it is the caller's.
   io::Task<Result<std::unique_ptr<wire::Wire>>> dial(const config::Cluster& cluster,
                                                      const config::Endpoint& endpoint);
 
@@ -74,19 +78,29 @@ class Upstreams {
   const Counts& counts() const { return counts_; }
 
  private:
+  struct Counted;
   struct Http1Entry;
   struct Http2Entry;
-  struct Group;  // of one cluster, endpoint and version
+  struct Http2Use;  // one stream of an Http2Entry
+  struct Group;     // of one cluster, endpoint and version
 
   Group& group(const config::Cluster& cluster, const config::Endpoint& endpoint,
                wire::Version version);
   io::Task<Result<std::unique_ptr<wire::Wire>>> dial_now(const config::Cluster& cluster,
                                                          const config::Endpoint& endpoint);
   io::Task<Result<std::unique_ptr<wire::Wire>>> dial_tunnel(const config::Endpoint& endpoint);
+  using Place = std::optional<balance::Breaker::Held>;
   io::Task<Result<OpenedUpstream>> open_http1(Group& group, const config::Cluster& cluster,
-                                              const config::Endpoint& endpoint);
+                                              const config::Endpoint& endpoint,
+                                              balance::Breaker& breaker);
   io::Task<Result<OpenedUpstream>> open_http2(Group& group, const config::Cluster& cluster,
-                                              const config::Endpoint& endpoint);
+                                              const config::Endpoint& endpoint,
+                                              balance::Breaker& breaker);
+  std::shared_ptr<Http1Entry> take_idle(Group& group);
+  Result<std::optional<OpenedUpstream>> share(Group& group);
+  OpenedUpstream begin(Group& group, std::shared_ptr<Http2Entry> entry,
+                       std::unique_ptr<wire::ClientStream> stream);
+  bool is_worn(const Group& group, io::TimePoint born, std::uint64_t requests) const;
   OpenedUpstream begin(Group& group, std::shared_ptr<Http1Entry> entry);
   void give_back(Group& group, std::shared_ptr<Http1Entry> entry);
   void retire(std::shared_ptr<Http1Entry> entry);

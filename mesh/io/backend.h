@@ -16,6 +16,7 @@
 #include "mesh/base/result.h"
 #include "mesh/io/buffer.h"
 #include "mesh/io/ring.h"
+#include "mesh/io/tcp_keepalive.h"
 #include "mesh/net/address.h"
 #include "mesh/net/netns.h"
 
@@ -99,6 +100,7 @@ struct SocketSpec {
   bool same_host = false;                    // of a stream, and of what a listener accepts
   bool reset_unless_finished = false;        // the same
   std::string_view congestion_control = {};  // the same
+  std::optional<TcpKeepalive> keepalive = {};
   int backlog = 0;
   std::optional<std::uint32_t> mark;
   const net::NetworkNamespace* netns = nullptr;

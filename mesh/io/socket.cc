@@ -177,6 +177,7 @@ Task<Result<Socket>> connect(Ring& ring, ConnectOptions options) {
                                   .same_host = options.same_host,
                                   .reset_unless_finished = options.reset_unless_finished,
                                   .congestion_control = options.congestion_control,
+                                  .keepalive = options.keepalive,
                                   .mark = options.mark,
                                   .netns = options.netns};
   CO_TRY(const int handle, backend.open_socket(spec));

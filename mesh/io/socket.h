@@ -18,6 +18,7 @@
 #include "mesh/io/event.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/task.h"
+#include "mesh/io/tcp_keepalive.h"
 #include "mesh/net/address.h"
 #include "mesh/net/netns.h"
 
@@ -126,6 +127,7 @@ struct ConnectOptions {
   bool reset_unless_finished = false;
   bool same_host = false;                        // see ListenOptions
   std::string_view congestion_control{};         // see ListenOptions
+  std::optional<TcpKeepalive> keepalive{};       // none: the peer is not asked
   const net::NetworkNamespace* netns = nullptr;  // nullptr: the process's own
   Duration deadline = std::chrono::seconds(10);
 };

@@ -194,9 +194,9 @@ struct Cluster {
   std::optional<OutlierDetection> outlier = {};
   std::vector<HealthCheck> health_checks = {};
   Http http = {};
-  std::optional<UpstreamTls> tls = {};        // of plain endpoints; none: plaintext
-  std::optional<UpstreamTls> tls_istio = {};  // of endpoints whose metadata says tlsMode istio
-  TcpKeepalive keepalive = {};
+  std::optional<UpstreamTls> tls = {};         // of plain endpoints; none: plaintext
+  std::optional<UpstreamTls> tls_istio = {};   // of endpoints whose metadata says tlsMode istio
+  std::optional<TcpKeepalive> keepalive = {};  // of plain endpoints; 0: the system's figure
   std::chrono::milliseconds dns_refresh{5'000};
   // From istio metadata: which service this is, for telemetry.
   std::string service_host = {};

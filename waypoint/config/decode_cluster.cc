@@ -346,10 +346,11 @@ Cluster cluster_of(Input& in, const Tree& at) {
   }
   if (const Tree* connection = in.object(at, "upstreamConnectionOptions")) {
     if (const Tree* alive = in.object(*connection, "tcpKeepalive")) {
-      cluster.keepalive = {
-          .probes = static_cast<std::uint32_t>(in.number(*alive, "keepaliveProbes")),
-          .time_s = static_cast<std::uint32_t>(in.number(*alive, "keepaliveTime")),
-          .interval_s = static_cast<std::uint32_t>(in.number(*alive, "keepaliveInterval"))};
+      cluster.keepalive = TcpKeepalive{
+          .probes = static_cast<std::uint32_t>(in.number(*alive, "keepaliveProbes", 0, 127)),
+          .time_s = static_cast<std::uint32_t>(in.number(*alive, "keepaliveTime", 0, 32'767)),
+          .interval_s =
+              static_cast<std::uint32_t>(in.number(*alive, "keepaliveInterval", 0, 32'767))};
     }
   }
   metadata(in, at, cluster);

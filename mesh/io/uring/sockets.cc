@@ -58,6 +58,14 @@ int set_up_bound(int fd, const SocketSpec& spec) noexcept {
   return spec.transparent ? set_transparent(fd, spec.family_v6) : 0;
 }
 
+bool set_keepalive(int fd, const TcpKeepalive& wanted) noexcept {
+  const auto set = [fd](int name, unsigned value) {
+    return value == 0 || set_option(fd, SOL_TCP, name, static_cast<int>(value));
+  };
+  return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) && set(TCP_KEEPIDLE, wanted.idle_s) &&
+         set(TCP_KEEPINTVL, wanted.interval_s) && set(TCP_KEEPCNT, wanted.probes);
+}
+
 int set_up(int fd, const SocketSpec& spec) noexcept {
   if (spec.mark) {
     const auto mark = static_cast<int>(*spec.mark);
@@ -66,6 +74,7 @@ int set_up(int fd, const SocketSpec& spec) noexcept {
   if (spec.reset_unless_finished) linger_zero(fd);  // accepted connections inherit it
   if (spec.same_host) set_congestion_control(fd, kUnpacedEverywhere);
   if (!spec.congestion_control.empty()) set_congestion_control(fd, spec.congestion_control);
+  if (spec.keepalive && !set_keepalive(fd, *spec.keepalive)) return errno;
   switch (spec.type) {
     case SocketType::kStream:
       if (!set_option(fd, SOL_TCP, TCP_NODELAY, 1)) return errno;
