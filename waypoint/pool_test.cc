@@ -41,10 +41,11 @@ struct Held {
     const std::size_t& running = world.application.handler.running;
     io::TaskScope asking;
     asking.spawn(one());
-    co_await until(*world.ring, [&] { return running == 1; });
+    const auto first = [&] { return running == 1; };
+    co_await until(*world.ring, first);
     for (int i = 0; i < 3; ++i) asking.spawn(one());
-    co_await until(*world.ring,
-                   [&] { return statuses.size() + now(What::kPending) + running >= 4; });
+    const auto all = [&] { return statuses.size() + now(What::kPending) + running >= 4; };
+    co_await until(*world.ring, all);
     go.set();
     co_await asking.join();
   }
@@ -133,7 +134,8 @@ TEST_CASE("opaque connections count as connections") {
       auto first = co_await world.call(kTcpService);
       REQUIRE(first.has_value());
       auto& breaker = world.fleet.breaker(*world.context.snapshot, world.cluster, false);
-      co_await until(*world.ring, [&] { return breaker.now(What::kConnection) == 1; });
+      const auto connected = [&] { return breaker.now(What::kConnection) == 1; };
+      co_await until(*world.ring, connected);
       const std::string second = co_await world.talk("x", kTcpService);
       CHECK(second == "!peer_reset");
       CHECK(world.kept.last().flags.to_string() == "UO");
