@@ -26,6 +26,8 @@ struct ProxyLimits {
   io::Duration ready_deadline = std::chrono::seconds(5);      // held while nothing is known yet
 };
 
+class Mirrors;
+
 struct RingContext {
   io::Ring& ring;
   Upstreams& upstreams;
@@ -39,6 +41,7 @@ struct RingContext {
   bool draining = false;
   std::uint64_t faults_active = 0;
   Authenticators authenticators{};
+  Mirrors* mirrors = nullptr;  // null: nothing is copied
 };
 
 }  // namespace mesh::waypoint

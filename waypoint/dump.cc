@@ -114,6 +114,9 @@ std::string dump_stats(std::span<const Lane::Report> reports, const config::Snap
     sum.upstream_dialled += report.upstream_dialled;
     sum.upstream_reused += report.upstream_reused;
     sum.ejections += report.ejections;
+    sum.mirrors.sent += report.mirrors.sent;
+    sum.mirrors.failed += report.mirrors.failed;
+    sum.mirrors.dropped += report.mirrors.dropped;
   }
   std::string text;
   const auto line = [&](std::string_view name, std::uint64_t value) {
@@ -123,6 +126,9 @@ std::string dump_stats(std::span<const Lane::Report> reports, const config::Snap
   line("control_plane.connected_state", connected ? 1 : 0);
   line("listener.downstream_cx_active", sum.tunnels_in);
   line("listener.downstream_connect_active", sum.connections);
+  line("mirror.requests_dropped", sum.mirrors.dropped);
+  line("mirror.requests_failed", sum.mirrors.failed);
+  line("mirror.requests_total", sum.mirrors.sent);
   line("outlier_detection.ejections_total", sum.ejections);
   line("upstream_cx_active", sum.upstream_connections);
   line("upstream_cx_reused", sum.upstream_reused);

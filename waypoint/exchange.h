@@ -68,6 +68,8 @@ class Exchange {
   io::Task<void> forward();
   io::Task<std::optional<LocalReply>> meet_expectation();
   io::Task<void> forward_to(const config::Cluster& cluster);
+  void choose_mirrors();
+  void send_mirrors();
   io::Task<Tried> try_until_answered(const config::Cluster& cluster,
                                      std::optional<Failure>& failure);
   io::Task<Tried> try_once(const config::Cluster& cluster, std::optional<Failure>& failure);
@@ -103,6 +105,7 @@ class Exchange {
   http::Value metadata_;  // by filter: the claims of good tokens
   Record record_;
   std::unique_ptr<RequestBody> body_;
+  std::vector<const config::Mirror*> mirrors_;
   std::vector<std::string> tried_;
   std::optional<balance::Retry> retry_;
   balance::Breaker* breaker_ = nullptr;

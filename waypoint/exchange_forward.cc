@@ -112,7 +112,8 @@ io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
   set_cookie_ = hash.set_cookie;
   const config::RetryPolicy* policy = forward.retry ? &*forward.retry : nullptr;
   retry_.emplace(policy, request_);
-  const bool may_repeat = retry_->enabled() || is_idempotent(request_.method);
+  choose_mirrors();
+  const bool may_repeat = retry_->enabled() || is_idempotent(request_.method) || !mirrors_.empty();
   body_ = std::make_unique<RequestBody>(stream_, *clock_,
                                         may_repeat ? context_.limits.retry_body_max : 0);
 
@@ -123,7 +124,10 @@ io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
     const route::Deadlines deadlines = route::deadlines(forward, request_);
     StreamClock limit(context_.ring, co_await io::current_cancel());
     all_tries_ = &limit;
-    request_complete_ = [&limit, &deadlines] { limit.limit_whole(deadlines.whole); };
+    request_complete_ = [this, &limit, &deadlines] {
+      limit.limit_whole(deadlines.whole);
+      send_mirrors();
+    };
     if (body_->none()) request_complete_();
     tried = co_await try_until_answered(cluster, failure).under(limit.scope);
     timed_out = limit.over() != StreamClock::Over::kNo;

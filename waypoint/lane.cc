@@ -33,7 +33,9 @@ Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiter
                .dice = dice_,
                .limiters = limiters,
                .snapshot = std::make_shared<config::Snapshot>(),
-               .snapshot_changed = &snapshot_changed_},
+               .snapshot_changed = &snapshot_changed_,
+               .mirrors = &mirrors_},
+      mirrors_(context_),
       gate_(context_, [this] { return own(); }),
       server_(ring, server_options(), gate_),
       stop_(ring),
@@ -72,6 +74,7 @@ io::Task<void> Lane::run() {
   background.cancel();
   co_await background.join();
   co_await serving_.join();
+  co_await mirrors_.close();
   co_await upstreams_.close();
   co_await tunnels_.close(io::Duration::zero());
 }
@@ -131,7 +134,8 @@ Lane::Report Lane::report() const {
                 .upstream_connections = upstreams_.counts().connections,
                 .upstream_dialled = upstreams_.counts().dialled,
                 .upstream_reused = upstreams_.counts().reused,
-                .ejections = fleet_.ejections()};
+                .ejections = fleet_.ejections(),
+                .mirrors = mirrors_.counts()};
   for (const Fleet::Row& row : fleet_.rows()) {
     for (std::uint32_t host = 0; host < row.hosts->size(); ++host) {
       const std::string key = row.cluster + "::" + row.hosts->state(host).key + "::";

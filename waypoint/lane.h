@@ -7,6 +7,7 @@
 #include "mesh/identity/certificate_view.h"
 #include "mesh/io/task_scope.h"
 #include "waypoint/gate.h"
+#include "waypoint/mirrors.h"
 #include "waypoint/settings.h"
 #include "waypoint/stats.h"
 
@@ -34,6 +35,7 @@ class Lane {
   struct Report {
     std::size_t connections = 0, tunnels_in = 0, upstream_connections = 0;
     std::uint64_t upstream_dialled = 0, upstream_reused = 0, ejections = 0;
+    Mirrors::Counts mirrors{};
     std::string clusters{};  // as /clusters shows them
   };
   Report report() const;
@@ -53,6 +55,7 @@ class Lane {
   Fleet fleet_;
   io::Event snapshot_changed_;
   RingContext context_;
+  Mirrors mirrors_;
   Gate gate_;
   hbone::TunnelServer server_;
   std::optional<io::Listener> listener_;

@@ -19,6 +19,15 @@ void RequestBody::keep(const tls::Slice& part) {
   kept_.push_back(part.size() < kCopyBelow ? tls::Slice::copy_of(part.bytes()) : part);
 }
 
+std::string RequestBody::kept() const {
+  std::string text;
+  text.reserve(kept_bytes_);
+  for (const tls::Slice& part : kept_) {
+    text.append(reinterpret_cast<const char*>(part.bytes().data()), part.size());
+  }
+  return text;
+}
+
 io::Task<Result<Done>> RequestBody::pump(wire::ClientStream& to, std::function<void()> at_end) {
   for (std::size_t i = 0; i < kept_.size(); ++i) {
     const tls::Slice part = kept_[i];

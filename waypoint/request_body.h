@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "waypoint/stream_clock.h"
@@ -23,6 +24,8 @@ class RequestBody {
   // Another try would see the same bytes.
   bool replayable() const { return !dropped_; }
   bool ended() const { return ended_ || none(); }
+  // What has come, while it is replayable().
+  std::string kept() const;
   std::uint64_t bytes() const { return bytes_; }
   // Why the client's side failed, if it did.
   const std::optional<Error>& client_failure() const { return client_failure_; }

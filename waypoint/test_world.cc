@@ -37,7 +37,8 @@ World::World()
               .dice = dice,
               .limiters = limiters,
               .snapshot = std::make_shared<config::Snapshot>(),
-              .snapshot_changed = &changed},
+              .snapshot_changed = &changed,
+              .mirrors = &mirrors},
       gate(context, [this] { return certificate; }),
       front(*ring, gate, hbone::test::issue(ca, *ring, kWaypoint)),
       client_context(
@@ -102,6 +103,7 @@ io::Task<void> World::tell(io::Task<void> story) {
   co_await std::move(story);
   co_await client_tunnels.close(std::chrono::milliseconds(500));
   front.server.end();
+  co_await mirrors.close();
   co_await upstreams.close();
   co_await upstream_tunnels.close(std::chrono::milliseconds(500));
   endpoint.server.end();

@@ -9,6 +9,7 @@
 
 #include "mesh/hbone/test_world.h"
 #include "waypoint/gate.h"
+#include "waypoint/mirrors.h"
 #include "waypoint/wire/h1_client.h"
 #include "waypoint/wire/test_world.h"
 
@@ -105,6 +106,7 @@ struct World {
   Limiters limiters;
   io::Event changed{*ring};
   RingContext context;
+  Mirrors mirrors{context};
   Gate gate;
   Tunnels front;
   // The client.

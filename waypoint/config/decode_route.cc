@@ -125,7 +125,6 @@ std::vector<Mirror> mirrors_of(Input& in, const Tree& at) {
     }
     mirror.append_shadow = !in.flag(*one, "disableShadowHostSuffixAppend");
     Input::overlook(*one, {"traceSampled"});
-    in.note(*one, "requests are not mirrored yet");
     mirrors.push_back(std::move(mirror));
   }
   return mirrors;
