@@ -32,6 +32,8 @@ void add_up(CLI::App& labs, Session& session) {
   CLI::App* command = labs.add_subcommand("up", "bring up a lab from a folder of manifests");
   command->add_option("folder", options->source, "the folder")->required();
   command->add_option("--name", options->name, "the lab's name (default: the folder's)");
+  command->add_flag("-k,--kubernetes", options->kubernetes,
+                    "on a real API server, with nodes that run its pods (needs `make kubernetes`)");
   command->add_flag("--foreground", *foreground, "stay; Ctrl-C takes the lab down");
   command->add_flag("--without-mesh", *without_mesh, "nodes and pods only, to compare with");
   command->add_option("--certificate-lifetime", options->certificate_lifetime,
@@ -128,7 +130,6 @@ void add_demo(CLI::App& labs, Session& session) {
 }
 
 void add_cluster_or_lab(CLI::App& command, Session& session) {
-  add_lab_choice(command, session);
   command.add_flag("-k,--kubernetes", session.kubernetes,
                    "ask a cluster (the default when there is no lab)");
   add_cluster_choice(command, session);

@@ -3,9 +3,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/json.h"
 #include "cli/kubernetes/replicas.h"
+#include "cli/lab/network.h"
+#include "cli/lab/process.h"
 #include "cli/template/yaml.h"
 
 namespace mesh::cli {
@@ -25,7 +28,29 @@ int complain(const std::string& sentence) {
   return kFailed;
 }
 
+namespace {
+
+// The lab on Kubernetes that is meant, if one is.
+std::optional<lab::Record> lab_on_kubernetes(const Session& session) {
+  const char* const kubeconfig = std::getenv("KUBECONFIG");
+  const bool other = !session.kubeconfig.empty() || (kubeconfig != nullptr && *kubeconfig != '\0');
+  if (session.lab.empty() && other) return {};
+  auto record = lab::find_lab(session.lab);
+  if (!record || record->kubeconfig.empty()) return {};
+  return *std::move(record);
+}
+
+}  // namespace
+
+Outcome<Cluster> open_cluster(const Session& session) {
+  const auto lab = lab_on_kubernetes(session);
+  if (!lab) return Cluster::open({session.kubeconfig, session.context});
+  TRY_DO(lab::enter({.netns = lab::netns_path(lab->link_netns)}));
+  return Cluster::open({lab->kubeconfig, session.context});
+}
+
 bool asks_cluster(const Session& session) {
+  if (lab_on_kubernetes(session)) return true;
   if (session.kubernetes || !session.kubeconfig.empty() || !session.context.empty()) return true;
   return session.lab.empty() && std::getenv("WEFT_LAB") == nullptr && lab::lab_names().empty();
 }
@@ -36,7 +61,7 @@ Outcome<std::vector<ControlTarget>> control_targets(const Session& session) {
     return std::vector{std::move(named)};
   }
   if (asks_cluster(session)) {
-    TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+    TRY(Cluster cluster, open_cluster(session));
     return controls_of_cluster(cluster, session.weft_ns);
   }
   TRY(const lab::Record record, lab::find_lab(session.lab));

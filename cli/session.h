@@ -20,6 +20,8 @@ inline constexpr int kTimedOut = 3;  // weft wait: not everywhere in time
 inline constexpr int kDenied = 4;    // weft explain: the connection would be refused
 inline constexpr int kFindings = 5;  // weft check, weft analyze: something is wrong, and is named
 
+class Cluster;
+
 struct Session {
   int code = kOk;
   std::string lab = "";
@@ -40,8 +42,12 @@ void print(const Session& session, const nlohmann::json& value, const std::strin
 // Prints "weft: SENTENCE" on stderr; returns kFailed.
 int complain(const std::string& sentence);
 
-// Whether a cluster is meant: by -k, --kubeconfig, --context, or because nothing says which lab
-// and there is none.
+// The cluster that --kubeconfig and --context mean; without these and $KUBECONFIG that of a lab on
+// Kubernetes, whose network this process enters for good.
+Outcome<Cluster> open_cluster(const Session& session);
+
+// Whether a cluster is meant: by -k, --kubeconfig, --context, because the lab is on one, or because
+// nothing says which lab and there is none.
 bool asks_cluster(const Session& session);
 
 // The control servers that are meant: what --control names, or else the cluster's, all replicas,

@@ -147,7 +147,7 @@ struct NodeDump {
 };
 
 Outcome<std::vector<NodeDump>> dumps_of_cluster(const Session& session, const std::string& node) {
-  TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+  TRY(Cluster cluster, open_cluster(session));
   const std::string& ns = session.weft_ns;
   TRY(const std::vector<Json> pods, cluster.list(kPods.path(ns), "app=ztunnel"));
   std::vector<NodeDump> dumps;

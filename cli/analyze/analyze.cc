@@ -63,7 +63,7 @@ Outcome<Done> add_path(Inventory& all, const std::string& path) {
 Outcome<Inventory> inventory_of(const Session& session, const AnalyzeOptions& options) {
   Inventory all;
   if (options.files.empty() || options.with_cluster) {
-    TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+    TRY(Cluster cluster, open_cluster(session));
     TRY_DO(all.add_cluster(cluster));
   }
   for (const std::string& path : options.files) TRY_DO(add_path(all, path));

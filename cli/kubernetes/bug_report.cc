@@ -148,7 +148,7 @@ std::string tar_of(const std::map<std::string, std::string>& files, std::int64_t
 }
 
 int bug_report(const Session& session, const std::string& path) {
-  auto cluster = Cluster::open({session.kubeconfig, session.context});
+  auto cluster = open_cluster(session);
   if (!cluster) return complain(cluster.error());
   const auto files = gather_report(*cluster, session.ns.empty() ? "weft-system" : session.ns);
   std::FILE* const out = std::fopen(path.c_str(), "wxb");

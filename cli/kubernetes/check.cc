@@ -217,7 +217,7 @@ Outcome<Done> check_installer(Cluster& cluster, const std::string& ns, CheckResu
 }
 
 int check(const Session& session, const CheckOptions& options) {
-  auto cluster = Cluster::open({session.kubeconfig, session.context});
+  auto cluster = open_cluster(session);
   if (!cluster) return complain(cluster.error());
   CheckResults results;
   const auto installed = run_checks(*cluster, options.ns, results);

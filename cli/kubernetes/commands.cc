@@ -16,6 +16,7 @@
 namespace mesh::cli {
 
 void add_cluster_choice(CLI::App& command, Session& session) {
+  command.add_option("-l,--lab", session.lab, "which lab (default: $WEFT_LAB, or the only one)");
   command.add_option("--kubeconfig", session.kubeconfig,
                      "how to reach the cluster (default: $KUBECONFIG, ~/.kube/config)");
   command.add_option("--context", session.context, "of the kubeconfig");

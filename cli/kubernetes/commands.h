@@ -9,7 +9,7 @@ namespace mesh::cli {
 
 struct Session;
 
-// --kubeconfig and --context; -o. For the others' subcommands, too.
+// --kubeconfig, --context, and --lab; -o. For the others' subcommands, too.
 void add_cluster_choice(CLI::App& command, Session& session);
 void add_output(CLI::App& command, Session& session);
 

@@ -85,7 +85,7 @@ void add_routes(const Inventory& all, const char* kind, const Service& service,
 
 int show(const Session& session, const std::string& name,
          std::string (*text_of)(const Inventory&, const std::string&, const std::string&)) {
-  auto cluster = Cluster::open({session.kubeconfig, session.context});
+  auto cluster = open_cluster(session);
   if (!cluster) return complain(cluster.error());
   const std::string ns = session.ns.empty() ? cluster->default_namespace() : session.ns;
   Inventory all;
@@ -120,7 +120,7 @@ Outcome<std::vector<std::vector<std::string>>> program_rows(Cluster& cluster,
 }
 
 Outcome<int> show_status(const Session& session) {
-  TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+  TRY(Cluster cluster, open_cluster(session));
   const std::string ns = session.ns.empty() ? "weft-system" : session.ns;
   TRY(const auto programs, program_rows(cluster, ns));
   Inventory all;

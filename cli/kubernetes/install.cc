@@ -110,7 +110,7 @@ Outcome<int> print_objects(const Session& session, const InstallOptions& options
 Outcome<int> run_install(const Session& session, const InstallOptions& options) {
   TRY(Json values, given_values(options, Json::object()));
   if (options.dry_run && session.output != "table") return print_objects(session, options, values);
-  TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+  TRY(Cluster cluster, open_cluster(session));
   TRY(const Json record, record_of(cluster, options));
   if (!record.is_null()) {
     return problem("Weft " + text(member(record, "data"), "version") + " is installed in " +
@@ -120,7 +120,7 @@ Outcome<int> run_install(const Session& session, const InstallOptions& options) 
 }
 
 Outcome<int> run_upgrade(const Session& session, const InstallOptions& options) {
-  TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+  TRY(Cluster cluster, open_cluster(session));
   TRY(const Json record, record_of(cluster, options));
   if (record.is_null()) {
     return problem("there is no release " + options.name + " in " + options.ns +
@@ -154,7 +154,7 @@ Outcome<int> wait_until_gone(Cluster& cluster, const InstallOptions& options) {
 }
 
 Outcome<int> run_uninstall(const Session& session, const InstallOptions& options) {
-  TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+  TRY(Cluster cluster, open_cluster(session));
   TRY(const Json record, record_of(cluster, options));
   TRY(Plan plan, removal_of(cluster, release_labels(options)));
   if (options.purge) {

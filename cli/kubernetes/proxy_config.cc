@@ -173,7 +173,7 @@ Outcome<std::string> fetch(const Session& session, const std::string& pod,
     if (answer.status != 200) return problem("it answered " + std::to_string(answer.status));
     return answer.body;
   }
-  TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+  TRY(Cluster cluster, open_cluster(session));
   const std::size_t slash = pod.find('/');
   const std::string ns = slash != std::string::npos ? pod.substr(0, slash)
                          : session.ns.empty()       ? cluster.default_namespace()

@@ -73,7 +73,7 @@ class Question {
 };
 
 Outcome<int> wait_for(const Session& session, const WaitOptions& options) {
-  TRY(Cluster cluster, Cluster::open({session.kubeconfig, session.context}));
+  TRY(Cluster cluster, open_cluster(session));
   TRY(const ObjectName object,
       object_name(options.object, session.ns.empty() ? cluster.default_namespace() : session.ns));
   const std::string name = options.object.front() + " " + object.ns + "/" + object.name;

@@ -23,9 +23,7 @@ bool is_waypoint_class(const std::string& name) {
   return name == "weft-waypoint" || name == "istio-waypoint";
 }
 
-Outcome<Cluster> open(const Session& session) {
-  return Cluster::open({session.kubeconfig, session.context});
-}
+Outcome<Cluster> open(const Session& session) { return open_cluster(session); }
 
 std::string chosen_namespace(const Session& session, const Cluster& cluster) {
   return session.ns.empty() ? cluster.default_namespace() : session.ns;

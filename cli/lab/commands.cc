@@ -70,6 +70,34 @@ int wait_for(pid_t pid) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
+// The harness of the Kubernetes tests is the lab: found in the source tree that this program was
+// built in.
+Outcome<std::string> harness() {
+  std::error_code error;
+  auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  for (; folder.has_relative_path(); folder = folder.parent_path()) {
+    const auto script = folder / "test/kubernetes/lab_up.py";
+    if (std::filesystem::exists(script, error)) return script.string();
+  }
+  return problem("a lab on Kubernetes is made by Weft's source tree: run the weft that it builds");
+}
+
+[[noreturn]] void supervise_cluster(const std::string& script, const UpOptions& options,
+                                    int progress_fd) {
+  ::setsid();
+  const int null = ::open("/dev/null", O_RDWR);
+  ::dup2(null, 0);
+  for (int fd = 1; fd <= 2; ++fd) ::dup2(progress_fd, fd);
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  ::setenv("WEFT_BUILD", program.parent_path().parent_path().c_str(), 0);
+  ::execlp("python3", "python3", script.c_str(), options.name.c_str(), options.source.c_str(),
+           options.mesh ? nullptr : "--without-mesh", nullptr);
+  std::printf("python3: %s\n", std::strerror(errno));
+  std::fflush(stdout);
+  std::_Exit(1);
+}
+
 // The supervisor lives in a session of its own and holds no terminal.
 [[noreturn]] void supervise(const UpOptions& options, int progress_fd) {
   ::setsid();
@@ -131,6 +159,12 @@ Outcome<Done> take_down(const Record& record) {
 int up(UpOptions options, bool foreground) {
   auto ready = checked(std::move(options));
   if (!ready) return failed_with(ready.error());
+  std::string script;
+  if (ready->kubernetes) {
+    auto found = harness();
+    if (!found) return failed_with(found.error());
+    script = *std::move(found);
+  }
   int pipe[2];
   if (::pipe2(pipe, O_CLOEXEC) != 0)
     return failed_with("pipe: " + std::string(std::strerror(errno)));
@@ -143,6 +177,7 @@ int up(UpOptions options, bool foreground) {
   if (pid < 0) return failed_with("fork: " + std::string(std::strerror(errno)));
   if (pid == 0) {
     ::close(pipe[0]);
+    if (ready->kubernetes) supervise_cluster(script, *ready, pipe[1]);
     supervise(*ready, pipe[1]);
   }
   ::close(pipe[1]);
@@ -199,6 +234,11 @@ int status(const Session& session) {
       "lab %s: %s (%s)\n\n", record->name.c_str(),
       is_alive(*record) ? record->state.c_str() : "crashed; take it down with weft lab down",
       record->folder.c_str());
+  if (!record->kubeconfig.empty()) {
+    std::printf("on Kubernetes: weft lab exec --lab %s link -- kubectl get pods -A\n",
+                record->name.c_str());
+    return 0;
+  }
   std::vector<std::vector<std::string>> rows = {{"PROGRAM", "STATE", "PID", "RESTARTS"}};
   for (const ProgramRecord& program : record->programs) {
     rows.push_back({program.name, program.state, std::to_string(program.pid),
@@ -218,7 +258,7 @@ int status(const Session& session) {
 }
 
 int logs(const std::string& lab, const std::string& name, bool follow) {
-  const auto record = find_lab(lab);
+  const auto record = find_folder_lab(lab);
   if (!record) return failed_with(record.error());
   std::string path = record->log_of(name);
   if (!exists(path)) {
@@ -246,6 +286,11 @@ int exec(const std::string& lab, const std::string& where,
          const std::vector<std::string>& command) {
   const auto record = find_lab(lab);
   if (!record) return failed_with(record.error());
+  if (!record->kubeconfig.empty()) {
+    ::setenv("KUBECONFIG", record->kubeconfig.c_str(), 1);
+    const char* const path = std::getenv("PATH");
+    ::setenv("PATH", (record->tools + ":" + (path == nullptr ? "/usr/bin:/bin" : path)).c_str(), 1);
+  }
   Place place;
   if (where == "link") {
     place.netns = netns_path(record->link_netns);
@@ -271,7 +316,7 @@ int exec(const std::string& lab, const std::string& where,
 }
 
 int apply(const std::string& lab, const std::vector<std::string>& files) {
-  const auto record = find_lab(lab);
+  const auto record = find_folder_lab(lab);
   if (!record) return failed_with(record.error());
   for (const std::string& file : files) {
     const auto text = file == "-" ? read_file("/dev/stdin") : read_file(file);
@@ -289,7 +334,7 @@ int apply(const std::string& lab, const std::vector<std::string>& files) {
 }
 
 int remove(const std::string& lab, const std::vector<std::string>& what, const std::string& file) {
-  const auto record = find_lab(lab);
+  const auto record = find_folder_lab(lab);
   if (!record) return failed_with(record.error());
   std::vector<Document> objects;
   if (!file.empty()) {
@@ -354,7 +399,7 @@ int demo(const std::string& folder, const std::vector<std::string>& arguments) {
 }
 
 int program(const std::string& op, const StopOptions& options) {
-  const auto record = find_lab(options.lab);
+  const auto record = find_folder_lab(options.lab);
   if (!record) return failed_with(record.error());
   auto socket = PacketSocket::connect_to(record->socket());
   if (!socket) return failed_with(socket.error());

@@ -23,7 +23,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(PodRecord, ns, name, uid, node, 
                                                 resolv_conf, hosts, working_dir, phase, message,
                                                 addresses, pids, enrolled, ready, restarts)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Record, name, folder, source, state, cgroup,
-                                                link_netns, supervisor, mesh, nodes, programs, pods)
+                                                link_netns, supervisor, mesh, kubeconfig, tools,
+                                                nodes, programs, pods)
 
 std::string Record::log_of(const std::string& program) const {
   std::string file = program;
@@ -101,6 +102,13 @@ Outcome<Record> find_lab(const std::string& name) {
   std::string list;
   for (const std::string& one : names) list += " " + one;
   return problem("several labs are running; choose one with --lab:" + list);
+}
+
+Outcome<Record> find_folder_lab(const std::string& name) {
+  TRY(Record record, find_lab(name));
+  if (record.kubeconfig.empty()) return record;
+  return problem("lab " + record.name + " is on Kubernetes: weft lab exec --lab " + record.name +
+                 " link -- kubectl …");
 }
 
 Outcome<PodRecord> find_pod(const Record& record, const std::string& name) {

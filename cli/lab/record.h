@@ -56,6 +56,9 @@ struct Record {
   std::string link_netns = {};
   pid_t supervisor = 0;
   bool mesh = true;
+  // Of a lab on Kubernetes: how to reach its API server from the link, and where kubectl is.
+  std::string kubeconfig = {};
+  std::string tools = {};
   std::vector<NodeRecord> nodes = {};
   std::vector<ProgramRecord> programs = {};
   std::vector<PodRecord> pods = {};
@@ -84,6 +87,8 @@ bool is_alive(const Record& record);
 // The lab that is meant: `name`, or $WEFT_LAB, or the only one there is.
 // Errors: none is running; several are, and they are named.
 Outcome<Record> find_lab(const std::string& name);
+// The same, but for labs on Kubernetes, which kubectl is for.
+Outcome<Record> find_folder_lab(const std::string& name);
 // A pod by "NAMESPACE/NAME", or by a name that only one pod has.
 Outcome<PodRecord> find_pod(const Record& record, const std::string& name);
 

@@ -59,6 +59,16 @@ Outcome<Done> tear_down(const Record& record) {
   for (const NodeRecord& node : record.nodes) keep_first(remove_netns(node.netns));
   keep_first(remove_netns(record.link_netns));
   std::error_code error;
+  if (!record.kubeconfig.empty()) {
+    const std::string prefix = record.link_netns.substr(0, record.link_netns.rfind("net"));
+    for (const std::string& name : list_folder("/run/netns").value_or(std::vector<std::string>{})) {
+      if (prefix.ends_with("--") && name.starts_with(prefix)) keep_first(remove_netns(name));
+    }
+    const auto cluster = std::filesystem::path(record.kubeconfig).parent_path();
+    if (cluster.filename().string().starts_with("weft-kubernetes-")) {
+      std::filesystem::remove_all(cluster, error);
+    }
+  }
   if (result) std::filesystem::remove_all(record.folder, error);
   if (error) keep_first(problem("remove " + record.folder + ": " + error.message()));
   ::rmdir(kLabsFolder);  // only when it was the last lab

@@ -5,7 +5,7 @@
     test/kubernetes/lab.py run COMMAND …      runs a command with KUBECONFIG set, and stops it
 
 Needs root. The control plane lives in the link's network namespace, as 192.168.77.254 and 10.96.0.1; nothing
-is connected to the host, so kubectl runs there too. Every name begins with weft-k8s-PID.
+is connected to the host, so kubectl runs there too. Every name begins with weft-k8s-PID (of `weft lab up --kubernetes`: weft-k8s-NAME-).
 """
 import json
 import os
@@ -50,10 +50,11 @@ def conflist(number, state):
 class Lab(Cluster):
     """`nodes` nodes named node-1 …; node N has 192.168.77.N and the pod range 10.244.N.0/24."""
 
-    def __init__(self, nodes=2, build=None):
+    def __init__(self, nodes=2, build=None, prefix=None, working_dir="/"):
         if os.geteuid() != 0:
             raise Missing("needs root: it makes network namespaces")
-        self.prefix = f"weft-k8s-{os.getpid()}"
+        self.prefix = prefix or f"weft-k8s-{os.getpid()}"
+        self.working_dir = working_dir  # of containers that name none
         super().__init__(netns=f"{self.prefix}-net", address=CONTROL)
         self.nodes = [f"node-{number}" for number in range(1, nodes + 1)]
         self.build = pathlib.Path(build or os.environ.get("WEFT_BUILD", "build")).resolve()
@@ -121,6 +122,7 @@ class Lab(Cluster):
                        "--netns", f"/run/netns/{self.prefix}-{name}", "--netns-prefix", f"{self.prefix}-pod-",
                        "--state", state, "--cgroup", self.cgroup / name, "--cni-conf", conf,
                        "--cni-bin", f"{plugins}:{CNI_BIN}", "--client-ca", self.folder / "ca.crt",
+                       "--working-dir", self.working_dir,
                        "--seccomp-runner", pathlib.Path(__file__).resolve().with_name("seccomp_run.py"), *images, run=state)
 
     def images(self):

@@ -188,7 +188,7 @@ func (c *container) describe(mounts *volumes) (Place, error) {
 		hosts += one + " " + pod.Name + "\n"
 	}
 	search := pod.Namespace + ".svc.cluster.local svc.cluster.local cluster.local"
-	place := Place{Cgroup: c.cgroup(), Netns: c.pod.node.network.netns(pod), Hostname: pod.Name, Dir: "/",
+	place := Place{Cgroup: c.cgroup(), Netns: c.pod.node.network.netns(pod), Hostname: pod.Name, Dir: options.WorkingDir,
 		Root: c.pod.folder() + "/" + c.spec.Name, Mounts: mounted, Links: options.Images, Argv: argv,
 		Files: map[string]string{"/etc/hosts": hosts,
 			"/etc/resolv.conf": "nameserver 10.96.0.10\nsearch " + search + "\noptions ndots:5\n"}}

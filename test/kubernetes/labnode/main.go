@@ -25,7 +25,7 @@ import (
 type Options struct {
 	Name, Address, Netns, State, Cgroup string
 	CNIConf, CNIBin, ClientCA, Prefix   string
-	SeccompRunner                       string
+	SeccompRunner, WorkingDir           string
 	Images                              map[string]string
 }
 
@@ -55,6 +55,7 @@ func run() error {
 	flags.StringVar(&options.ClientCA, "client-ca", "", "who may speak to the kubelet's port")
 	flags.StringVar(&options.Prefix, "netns-prefix", "", "of the pods' network namespaces")
 	flags.StringVar(&options.SeccompRunner, "seccomp-runner", "", "becomes a program under a profile: PROFILE PROGRAM ARGV…")
+	flags.StringVar(&options.WorkingDir, "working-dir", "/", "of containers that name none")
 	flags.Func("image", "NAME=PATH: the program of an image, by the last part of its name", func(text string) error {
 		name, path, found := strings.Cut(text, "=")
 		if !found {

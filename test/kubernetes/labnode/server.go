@@ -147,22 +147,45 @@ func (n *node) exec(answer http.ResponseWriter, request *http.Request) {
 
 type executor struct{ container *container }
 
-// ExecInContainer has no terminal to give: -t is taken, and programs see pipes.
 func (e executor) ExecInContainer(ctx context.Context, _ string, _ string, _ string, command []string, in io.Reader,
-	out, err io.WriteCloser, _ bool, _ <-chan remotecommand.TerminalSize, _ time.Duration) error {
+	out, err io.WriteCloser, tty bool, resize <-chan remotecommand.TerminalSize, _ time.Duration) error {
+	if tty {
+		return e.container.executeOnTerminal(ctx, command, in, out, resize)
+	}
 	return e.container.execute(ctx, command, in, out, err)
 }
 
-// execute runs a command beside the container's own: in its control group, namespaces and mounts.
-func (c *container) execute(ctx context.Context, command []string, in io.Reader, out, complaint io.Writer) error {
+// beside is a command beside the container's own: in its control group, namespaces and mounts.
+func (c *container) beside(command []string) (*exec.Cmd, error) {
 	c.mutex.Lock()
 	place, running := c.place, c.command
 	c.mutex.Unlock()
 	if running == nil {
-		return fmt.Errorf("container %s does not run", c.spec.Name)
+		return nil, fmt.Errorf("container %s does not run", c.spec.Name)
 	}
 	place.Join, place.Argv = running.Process.Pid, command
-	child, err := shim(place)
+	return shim(place)
+}
+
+// coded makes of a command's end what kubectl exits with.
+func coded(err error) error {
+	if exit, ok := err.(*exec.ExitError); ok {
+		return utilexec.CodeExitError{Err: exit, Code: exit.ExitCode()}
+	}
+	return err
+}
+
+func (c *container) executeOnTerminal(ctx context.Context, command []string, in io.Reader, out io.Writer,
+	resize <-chan remotecommand.TerminalSize) error {
+	child, err := c.beside(command)
+	if err != nil {
+		return err
+	}
+	return coded(onTerminal(ctx, child, in, out, resize))
+}
+
+func (c *container) execute(ctx context.Context, command []string, in io.Reader, out, complaint io.Writer) error {
+	child, err := c.beside(command)
 	if err != nil {
 		return err
 	}
@@ -183,9 +206,5 @@ func (c *container) execute(ctx context.Context, command []string, in io.Reader,
 	}
 	stop := context.AfterFunc(ctx, func() { child.Process.Kill() })
 	defer stop()
-	err = child.Wait()
-	if exit, ok := err.(*exec.ExitError); ok {
-		return utilexec.CodeExitError{Err: exit, Code: exit.ExitCode()}
-	}
-	return err
+	return coded(child.Wait())
 }
