@@ -18,23 +18,46 @@ namespace mesh::ztunnel {
 // and what was left of the one before; records that lie across buffers count twice.
 inline constexpr std::size_t kGathered = 40;
 
-// Sends `first` and what else has arrived by now, in one piece: the kernel makes large segments of
-// it. In a frame of its own, so that an idle connection does not hold the list.
+// Whoever has passed on all that has come waits for more.
+template <class From>
+class WaitsFor final : public io::Patience {
+ public:
+  explicit WaitsFor(const From& from) noexcept : from_(from) {}
+  bool has_more_to_do() const noexcept override { return !from_.quiet(); }
+
+ private:
+  const From& from_;
+};
+
+// Most messages are a single chunk.
 template <class From, class To, class Chunk>
-[[clang::noinline]] io::Task<Result<std::size_t>> pass_on_gathered(From& from, To& to,
-                                                                   Chunk first) {
+[[clang::noinline]] io::Task<Result<std::size_t>> pass_on_alone(From& from, To& to, Chunk chunk) {
+  const WaitsFor<From> patience(from);
+  CO_TRY_DO(co_await to.send_all(std::span<const std::byte>(chunk.bytes()), &patience));
+  co_return chunk.size();
+}
+
+// Sends `first`, `second` and what else has arrived by now, in one piece: the kernel makes large
+// segments of it. In a frame of its own, so that an idle connection does not hold the list.
+template <class From, class To, class Chunk>
+[[clang::noinline]] io::Task<Result<std::size_t>> pass_on_gathered(From& from, To& to, Chunk first,
+                                                                   Chunk second) {
   std::array<Chunk, kGathered> chunks;
   std::array<std::span<const std::byte>, kGathered> pieces;
-  std::size_t count = 0;
-  std::size_t bytes = 0;
-  for (std::optional<Chunk> next = std::move(first); next;) {
+  chunks[0] = std::move(first);
+  pieces[0] = chunks[0].bytes();
+  std::size_t count = 1;
+  std::size_t bytes = pieces[0].size();
+  for (std::optional<Chunk> next = std::move(second); next;) {
     chunks[count] = *std::move(next);
     pieces[count] = chunks[count].bytes();
     bytes += pieces[count++].size();
     if (count == kGathered) break;
     next = from.take_ready();
   }
-  CO_TRY_DO(co_await to.send_all(std::span<const std::span<const std::byte>>(pieces).first(count)));
+  const WaitsFor<From> patience(from);
+  CO_TRY_DO(co_await to.send_all(std::span<const std::span<const std::byte>>(pieces).first(count),
+                                 &patience));
   co_return bytes;
 }
 
@@ -54,7 +77,9 @@ io::Task<Result<std::size_t>> pass_on(From& from, To& to, Chunk chunk) {
   if constexpr (Frames<To, Chunk>) {
     return pass_on_framed(to, std::move(chunk));
   } else {
-    return pass_on_gathered(from, to, std::move(chunk));
+    std::optional<Chunk> next = from.take_ready();
+    if (!next) return pass_on_alone(from, to, std::move(chunk));
+    return pass_on_gathered(from, to, std::move(chunk), *std::move(next));
   }
 }
 

@@ -171,5 +171,53 @@ TEST_CASE("work: a megabyte through both proxies takes few system calls and allo
   if (!sim && !kSanitized) CHECK(cost.allocations <= 140);
 }
 
+// ---- round trips ----
+
+constexpr int kRoundTrips = 500;
+
+Task<void> echo(io::Socket& socket) {
+  for (;;) {
+    auto got = co_await socket.next_buffer();
+    if (!got || got->size() == 0) co_return;
+    const auto sent = co_await socket.send_all(got->bytes());
+    if (!sent) co_return;
+  }
+}
+
+Task<void> ask_often(Path& path, Cost& cost) {
+  io::Socket client = co_await path.dial();
+  std::optional<io::Socket> server;
+  co_await path.join(client, server);
+  io::TaskScope answering;
+  answering.spawn(echo(*server));
+  const std::string question(1024, 'q');
+  const std::size_t allocations_before = allocations;
+  const std::uint64_t turns_before = path.world.ring->impl().turns;
+  bool whole = true;
+  for (int i = 0; i < kRoundTrips && whole; ++i) {
+    whole = (co_await client.send_all(io::test::bytes(question))).has_value();
+    for (std::size_t heard = 0; whole && heard < question.size();) {
+      const auto got = co_await client.next_buffer();
+      whole = got && got->size() > 0;
+      if (whole) heard += got->size();
+    }
+  }
+  CHECK(whole);
+  cost.allocations = static_cast<double>(allocations - allocations_before) / kRoundTrips;
+  cost.turns = static_cast<double>(path.world.ring->impl().turns - turns_before) / kRoundTrips;
+  client.reset();
+  co_await answering.join();
+  co_await path.serving.join();
+}
+
+TEST_CASE("work: a round trip of 1 KB through both proxies takes few turns and allocations") {
+  Path path;
+  Cost cost;
+  path.world.run(ask_often(path, cost));
+  INFO(cost.turns << " turns, " << cost.allocations << " allocations a round trip");
+  CHECK(cost.turns <= (io::back_end_name() == "io_sim" ? 13 : 7));
+  if (io::back_end_name() != "io_sim" && !kSanitized) CHECK(cost.allocations <= 9);
+}
+
 }  // namespace
 }  // namespace mesh::ztunnel

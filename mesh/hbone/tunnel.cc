@@ -17,12 +17,13 @@ std::size_t size_of(const std::vector<tls::Piece>& pieces) {
   return size;
 }
 
-io::Task<Result<Done>> send_pieces(io::Socket& socket, const std::vector<tls::Piece>& pieces) {
-  if (pieces.size() == 1) co_return co_await socket.send_all(pieces[0].bytes());
+io::Task<Result<Done>> send_pieces(io::Socket& socket, const std::vector<tls::Piece>& pieces,
+                                   const io::Patience* patience = nullptr) {
+  if (pieces.size() == 1) co_return co_await socket.send_all(pieces[0].bytes(), patience);
   std::vector<std::span<const std::byte>> list;
   list.reserve(pieces.size());
   for (const tls::Piece& piece : pieces) list.push_back(piece.bytes());
-  co_return co_await socket.send_all(std::span<const std::span<const std::byte>>(list));
+  co_return co_await socket.send_all(std::span<const std::span<const std::byte>>(list), patience);
 }
 
 }  // namespace
@@ -190,7 +191,7 @@ io::Task<Result<Done>> Tunnel::write() {
     if (h2_->failure()) begin_close(*h2_->failure());
     if (!sealed.empty()) {
       congestion_.before_sending(socket_, size_of(sealed), ring_.now());
-      const auto sent = co_await send_pieces(socket_, sealed);
+      const auto sent = co_await send_pieces(socket_, sealed, this);
       sealed.clear();
       if (!sent) co_return sent;
       continue;
@@ -207,6 +208,12 @@ io::Task<Result<Done>> Tunnel::write() {
 }
 
 void Tunnel::wake_writer() noexcept { writable_.set(); }
+
+// Of the writer, once what it has sealed is sent.
+bool Tunnel::has_more_to_do() const noexcept {
+  return writable_.is_set() || closing_ || session_->has_output() || h2_->wants_to_send() ||
+         h2_->finished() || h2_->failure();
+}
 
 // ---- ends ----
 

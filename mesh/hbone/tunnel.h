@@ -31,7 +31,7 @@ struct TunnelOptions {
   CongestionOptions congestion{};
 };
 
-class Tunnel final : h2::Events, io::Timer {
+class Tunnel final : h2::Events, io::Timer, io::Patience {
  public:
   // `on_request` (server) gets every well-formed CONNECT. `on_idle` is told when a stream ended.
   struct Listener {
@@ -86,6 +86,7 @@ class Tunnel final : h2::Events, io::Timer {
   void on_to_send() override { wake_writer(); }
   std::optional<io::Duration> path_round_trip() override { return socket_.shortest_round_trip(); }
   void on_time() noexcept override;
+  bool has_more_to_do() const noexcept override;
 
   io::Task<Result<Done>> say(std::vector<tls::Piece>& ciphertext);
   io::Task<Result<Done>> tell_and_linger();

@@ -15,6 +15,7 @@
 
 #include "mesh/base/result.h"
 #include "mesh/io/buffer.h"
+#include "mesh/io/patience.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/tcp_keepalive.h"
 #include "mesh/net/address.h"
@@ -46,6 +47,8 @@ struct Submission {
   void* memory = nullptr;
   std::size_t length = 0;
   std::size_t at_once = 0;
+  // Of a send: see patience.h. It may then be short, or answer EAGAIN.
+  const Patience* patience = nullptr;
 };
 
 // A datagram on its way. Lives in the frame that awaits it.

@@ -77,6 +77,8 @@ class BufferPool {
   void wait(internal::BufferWaiter& waiter) noexcept;
   void forget(internal::BufferWaiter& waiter) noexcept;
 
+  bool has_waiters() const noexcept { return first_waiter_ != nullptr; }
+
   std::size_t payload() const noexcept { return payload_; }
   unsigned count() const noexcept { return static_cast<unsigned>(leases_.size()); }
   unsigned leased() const noexcept { return leased_; }

@@ -43,6 +43,7 @@ class Receiver final : public Operation, BufferWaiter {
 
   bool has_unread() const noexcept { return first_ != nullptr; }
   bool ended() const noexcept { return ended_; }
+  bool quiet() const noexcept { return in_flight() && first_ == nullptr && error_ == 0 && !ended_; }
 
  private:
   Backend& backend() noexcept { return *ring_.impl().backend; }

@@ -83,38 +83,63 @@ Task<Result<std::size_t>> Socket::recv(std::span<std::byte> into) {
   return impl_->receiver.receive_into(into);
 }
 
-Task<Result<Done>> Socket::send_all(std::span<const std::byte> bytes) {
+namespace {
+
+// What a socket nearly always takes at once.
+constexpr std::size_t kPatientMax = 32 * 1024;
+
+// How much was sent. A patient send may find no room: then the next one waits for it.
+Result<std::size_t> sent_of(const Result<std::size_t>& outcome, const Patience*& patience) {
+  const bool was_patient = std::exchange(patience, nullptr) != nullptr;
+  if (!outcome && was_patient && outcome.error().os_errno == EAGAIN) return 0;
+  return outcome;
+}
+
+}  // namespace
+
+Task<Result<Done>> Socket::send_all(std::span<const std::byte> bytes, const Patience* patience) {
+  if (bytes.size() > kPatientMax) patience = nullptr;
   while (!bytes.empty()) {
     if (impl_->aborted) co_return failed(Reason::kCancelled, "send");
     const Submission send{.opcode = Opcode::kSend,
                           .handle = impl_->handle,
                           .memory = const_cast<std::byte*>(bytes.data()),
-                          .length = bytes.size()};
-    CO_TRY(const std::size_t sent, co_await AwaitOperation(impl_->ring, "send", send));
+                          .length = bytes.size(),
+                          .patience = patience};
+    const auto outcome = co_await AwaitOperation(impl_->ring, "send", send);
+    CO_TRY(const std::size_t sent, sent_of(outcome, patience));
     bytes = bytes.subspan(sent);
   }
   co_return Done{};
 }
 
 // At most kAtOnce pieces a kernel operation.
-Task<Result<Done>> Socket::send_all(std::span<const std::span<const std::byte>> pieces) {
+Task<Result<Done>> Socket::send_all(std::span<const std::span<const std::byte>> pieces,
+                                    const Patience* patience) {
   static constexpr std::size_t kAtOnce = 40;
   std::array<iovec, kAtOnce> vectors;
   std::size_t skip = 0;  // bytes of the first piece that are sent
   while (!pieces.empty()) {
     if (impl_->aborted) co_return failed(Reason::kCancelled, "send");
     std::size_t count = 0;
+    std::size_t size = 0;
     for (; count < std::min(kAtOnce, pieces.size()); ++count) {
       vectors[count] = {const_cast<std::byte*>(pieces[count].data()), pieces[count].size()};
+      size += pieces[count].size();
     }
     vectors[0].iov_base = static_cast<std::byte*>(vectors[0].iov_base) + skip;
     vectors[0].iov_len -= skip;
+    if (size > kPatientMax || count < pieces.size()) patience = nullptr;
     msghdr message{};
     message.msg_iov = vectors.data();
     message.msg_iovlen = count;
-    const Submission send{
-        .opcode = Opcode::kSendGather, .handle = impl_->handle, .memory = &message};
-    CO_TRY(std::size_t sent, co_await AwaitOperation(impl_->ring, "send", send));
+    const Submission send{.opcode = Opcode::kSendGather,
+                          .handle = impl_->handle,
+                          .memory = &message,
+                          .length = size - skip,
+                          .patience = patience};
+    const auto outcome = co_await AwaitOperation(impl_->ring, "send", send);
+    CO_TRY(std::size_t sent, sent_of(outcome, patience));
     sent += skip;
     while (!pieces.empty() && sent >= pieces.front().size()) {
       sent -= pieces.front().size();
@@ -124,6 +149,8 @@ Task<Result<Done>> Socket::send_all(std::span<const std::span<const std::byte>> 
   }
   co_return Done{};
 }
+
+bool Socket::quiet() const noexcept { return impl_->receiver.quiet(); }
 
 Result<Done> Socket::finish_sending() noexcept {
   if (impl_->aborted) return failed(Reason::kCancelled, "shutdown");

@@ -16,6 +16,7 @@
 #include "mesh/base/result.h"
 #include "mesh/io/buffer.h"
 #include "mesh/io/event.h"
+#include "mesh/io/patience.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/task.h"
 #include "mesh/io/tcp_keepalive.h"
@@ -88,9 +89,12 @@ class Socket {
   // Reads into the caller's memory; 0 at end of stream. May be mixed with recv_buffer().
   Task<Result<std::size_t>> recv(std::span<std::byte> into);
 
-  Task<Result<Done>> send_all(std::span<const std::byte> bytes);
+  Task<Result<Done>> send_all(std::span<const std::byte> bytes, const Patience* patience = nullptr);
   // Gathers. Both the list of pieces and what they point at stay alive until the Task is done.
-  Task<Result<Done>> send_all(std::span<const std::span<const std::byte>> pieces);
+  Task<Result<Done>> send_all(std::span<const std::span<const std::byte>> pieces,
+                              const Patience* patience = nullptr);
+  // A receive is under way, and nothing has come of it: no bytes, no end, no error.
+  bool quiet() const noexcept;
 
   // No more bytes will follow; the peer reads end of stream (FIN). Not while a send is in flight.
   Result<Done> finish_sending() noexcept;

@@ -299,6 +299,56 @@ TEST_CASE("MSG_WAITALL sends everything, however long the reader takes", "[kerne
   CHECK(facts.next().result == static_cast<int>(data.size()));
 }
 
+// What the loop concludes from silence (mesh/io/patience.h): one piece and gathered alike.
+TEST_CASE("a send that may not wait is silent when all was sent, and else tells at once how much",
+          "[kernel]") {
+  for (const bool gather : {false, true}) {
+    Facts facts;
+    const Tcp tcp = connected_tcp();
+    const std::vector<char> data(16 << 20, 'x');
+    iovec piece{};
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    const auto send_some = [&](std::uint64_t name, std::size_t size) {
+      piece = {const_cast<char*>(data.data()), size};
+      facts.submit(name, [&](io_uring_sqe* sqe) {
+        constexpr unsigned kFlags = MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT;
+        gather ? io_uring_prep_sendmsg(sqe, tcp.client.get(), &message, kFlags)
+               : io_uring_prep_send(sqe, tcp.client.get(), data.data(), size, kFlags);
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+      });
+    };
+    send_some(1, 1000);
+    CHECK(facts.nothing());
+    std::vector<char> memory(1 << 20);
+    CHECK(recv(tcp.server.get(), memory.data(), memory.size(), 0) == 1000);
+
+    send_some(2, data.size());
+    REQUIRE(!facts.nothing());
+    const Answer partly = facts.next();
+    CHECK(partly.name == 2);
+    CHECK((partly.result > 0 && partly.result < static_cast<int>(data.size())));
+    send_some(3, data.size());
+    REQUIRE(!facts.nothing());
+    const Answer full = facts.next();
+    CHECK(full.name == 3);
+    CHECK(full.result == -EAGAIN);
+
+    shutdown(tcp.client.get(), SHUT_WR);
+    ssize_t got = 0;
+    for (;;) {
+      const ssize_t size = recv(tcp.server.get(), memory.data(), memory.size(), 0);
+      if (size <= 0) break;
+      got += size;
+    }
+    CHECK(got == partly.result);
+    send_some(4, 10);
+    REQUIRE(!facts.nothing());
+    CHECK(facts.next().result == -EPIPE);
+  }
+}
+
 TEST_CASE("a cancelled MSG_WAITALL send tells how much it has sent", "[kernel]") {
   Facts facts;
   const Tcp tcp = connected_tcp();

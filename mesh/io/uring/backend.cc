@@ -7,6 +7,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -21,6 +22,9 @@ namespace {
 // user_data values that are no Operation.
 constexpr std::uint64_t kIgnored = 0;
 constexpr std::uint64_t kWake = 1;
+
+// In Operation::token_: a place in State::patient.
+constexpr std::uint64_t kPatient = std::uint64_t{1} << 32;
 
 Duration clock(clockid_t id) noexcept {
   timespec time{};
@@ -77,12 +81,27 @@ void Backend::drive() noexcept {
     state.wait();
     state.ring.now = now();
     state.reap();
+    state.answer_patient();
   }
+}
+
+// Nobody who has to hear of a send would do anything now.
+bool Backend::State::may_sleep() const noexcept {
+  if (ring.has_work() || !delayed.empty() || wake_unarmed) return false;
+  if (patient.empty()) return true;
+  if (hurry || !ring.running) return false;
+  // Who waits for a buffer may get one of those that are being sent.
+  for (const BufferPool& pool : ring.pools) {
+    if (pool.has_waiters()) return false;
+  }
+  return std::ranges::none_of(patient, [](const PatientSend& send) {
+    return send.operation != nullptr && send.patience->has_more_to_do();
+  });
 }
 
 void Backend::State::wait() noexcept {
   int status = 0;
-  if (ring.has_work() || !delayed.empty() || wake_unarmed) {
+  if (!may_sleep()) {
     status = io_uring_submit_and_get_events(&uring);
   } else if (ring.timers.empty()) {
     status = io_uring_submit_and_wait(&uring, 1);
@@ -100,6 +119,8 @@ void Backend::State::wait() noexcept {
   // ETIME: a timer is due. EINTR: a signal. EBUSY, EAGAIN: the kernel wants us to reap first.
   MESH_CHECK(status >= 0 || status == -ETIME || status == -EINTR || status == -EBUSY ||
              status == -EAGAIN);
+  // What was taken from the queue has been tried, and what did not succeed has its answer there.
+  patient_entered = io_uring_sq_ready(&uring) == 0 ? patient.size() : 0;
 }
 
 void Backend::State::reap() noexcept {
@@ -122,11 +143,34 @@ void Backend::State::reap() noexcept {
     if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
       completion.buffers = filled_buffers(cqe, static_cast<BufferClass>(operation->token_));
     }
-    if (!completion.more) {
-      operation->in_flight_ = false;
-      --in_flight;
+    if ((operation->token_ & kPatient) != 0) {
+      patient[operation->token_ & ~kPatient].operation = nullptr;
     }
-    operation->on_completion(completion);
+    answer(*operation, completion);
+  }
+}
+
+void Backend::State::answer(Operation& operation, const Completion& completion) noexcept {
+  if (!completion.more) {
+    operation.in_flight_ = false;
+    --in_flight;
+  }
+  operation.on_completion(completion);
+}
+
+// Those that have said nothing have succeeded. Whoever is told may send again, to be told later.
+void Backend::State::answer_patient() noexcept {
+  const std::size_t count = std::exchange(patient_entered, 0);
+  if (count == 0) return;
+  hurry = false;
+  for (std::size_t i = 0; i < count; ++i) {
+    Operation* const operation = std::exchange(patient[i].operation, nullptr);
+    if (operation == nullptr) continue;
+    answer(*operation, {.result = static_cast<int>(patient[i].length), .buffers = {}});
+  }
+  patient.erase(patient.begin(), patient.begin() + static_cast<std::ptrdiff_t>(count));
+  for (std::size_t i = 0; i < patient.size(); ++i) {
+    if (patient[i].operation != nullptr) patient[i].operation->token_ = kPatient | i;
   }
 }
 
@@ -152,6 +196,12 @@ void Backend::State::start(const Delayed& wanted) noexcept {
   } else {
     prepare(sqe, wanted.submission);
     sqe->user_data = name;
+    if (wanted.submission.patience != nullptr) {
+      sqe->msg_flags |= MSG_DONTWAIT;
+      sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+      wanted.operation->token_ = kPatient | patient.size();
+      patient.push_back({wanted.operation, wanted.submission.patience, wanted.submission.length});
+    }
   }
 }
 
@@ -166,6 +216,7 @@ io_uring_sqe* Backend::State::next_sqe() noexcept {
 void Backend::State::start_delayed() noexcept {
   if (wake_unarmed) arm_wake();
   if (delayed.empty()) return;
+  hurry = true;  // there may be cancellations among them
   for (const Delayed& wanted : std::exchange(delayed, {})) start(wanted);
 }
 
@@ -226,7 +277,12 @@ void Backend::State::prepare_receive_buffer(io_uring_sqe* sqe,
 }
 
 void Backend::cancel(Operation& operation) noexcept {
-  if (operation.in_flight_) state_->start({&operation, {.opcode = Opcode::kPoll}, true});
+  if (!operation.in_flight_) return;
+  if ((operation.token_ & kPatient) != 0) {
+    state_->hurry = true;  // it waits for nothing
+    return;
+  }
+  state_->start({&operation, {.opcode = Opcode::kPoll}, true});
 }
 
 unsigned Backend::in_flight() const noexcept { return state_->in_flight; }

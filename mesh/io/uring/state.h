@@ -33,6 +33,13 @@ struct Delayed {
   bool cancel;
 };
 
+// A send that says nothing when all went well; see patience.h.
+struct PatientSend {
+  Operation* operation;  // null: it has answered
+  const Patience* patience;
+  std::size_t length;
+};
+
 struct Backend::State {
   explicit State(Ring::Impl& owner) noexcept : ring(owner) {}
   ~State();
@@ -44,7 +51,10 @@ struct Backend::State {
   void start(const Delayed& wanted) noexcept;
   void start_delayed() noexcept;
   void wait() noexcept;
+  bool may_sleep() const noexcept;
   void reap() noexcept;
+  void answer(Operation& operation, const Completion& completion) noexcept;
+  void answer_patient() noexcept;
   void arm_wake() noexcept;
   std::span<const std::uint16_t> filled_buffers(const io_uring_cqe& cqe, BufferClass kind) noexcept;
 
@@ -59,6 +69,9 @@ struct Backend::State {
   std::vector<std::uint16_t> filled;
   std::vector<Delayed> delayed;
   bool wake_unarmed = false;
+  std::vector<PatientSend> patient;
+  std::size_t patient_entered = 0;  // of them, those that the kernel has worked on
+  bool hurry = false;               // one of them was cancelled
   std::array<std::uint64_t, 32> random_words{};
   std::size_t random_left = 0;
 };

@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <catch2/generators/catch_generators.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <thread>
 
 #include "mesh/io/backend.h"
 #include "mesh/io/both.h"
@@ -236,6 +238,173 @@ TEST_CASE("a socket to the same host does not pace, nor do those accepted there"
   CHECK(congestion_control(accepted.get()) == "reno");
   const Descriptor plain(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   CHECK(congestion_control(other.get()) == congestion_control(plain.get()));  // the system's
+}
+
+// ---- patience ----
+
+struct Says final : Patience {
+  explicit Says(bool more) noexcept : more(more) {}
+  bool has_more_to_do() const noexcept override { return more; }
+  bool more;
+};
+
+// For who reads the answer next.
+struct Reads final : Patience {
+  explicit Reads(const Socket& from) noexcept : from(from) {}
+  bool has_more_to_do() const noexcept override { return !from.quiet(); }
+  const Socket& from;
+};
+
+// Answers what it hears, on a thread of its own: it wakes the ring, which does not work for it.
+class Echo {
+ public:
+  Echo() : listener_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_storage at;
+    const socklen_t size = test::loopback().to_sockaddr(at);
+    REQUIRE(bind(listener_.get(), reinterpret_cast<sockaddr*>(&at), size) == 0);
+    REQUIRE(listen(listener_.get(), 1) == 0);
+    socklen_t length = sizeof at;
+    REQUIRE(getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&at), &length) == 0);
+    address = *net::SocketAddress::from_sockaddr(at);
+    thread_ = std::thread([this] { answer(); });
+  }
+  ~Echo() { thread_.join(); }
+
+  net::SocketAddress address;
+
+ private:
+  void answer() {
+    const Descriptor socket(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::array<char, 4096> memory;
+    for (;;) {
+      const ssize_t size = recv(socket.get(), memory.data(), memory.size(), 0);
+      if (size <= 0 || send(socket.get(), memory.data(), static_cast<std::size_t>(size), 0) < 0)
+        return;
+    }
+  }
+
+  Descriptor listener_;
+  std::thread thread_;
+};
+
+Task<void> ask_often(Ring& ring, net::SocketAddress to, bool patient, double& turns) {
+  constexpr int kQuestions = 200;
+  auto socket = co_await connect(ring, {.to = to, .mark = {}});
+  REQUIRE(socket.has_value());
+  const Reads reads(*socket);
+  const std::string question(1024, 'q');
+  const std::uint64_t before = ring.impl().turns;
+  for (int i = 0; i < kQuestions; ++i) {
+    const auto asked = co_await socket->send_all(bytes(question), patient ? &reads : nullptr);
+    CHECK(asked.has_value());
+    for (std::size_t heard = 0; heard < question.size();) {
+      const auto got = co_await socket->next_buffer();
+      REQUIRE(got.has_value());
+      heard += got->size();
+    }
+  }
+  turns = static_cast<double>(ring.impl().turns - before) / kQuestions;
+}
+
+// The answer may be there before the loop has looked for it: then a turn is spared in any case.
+TEST_CASE("a patient message and its answer take one turn", "[patience]") {
+  std::array<double, 2> turns{};
+  for (const bool patient : {false, true}) {
+    Echo echo;
+    auto ring = make_ring();
+    ring->run(ask_often(*ring, echo.address, patient, turns[patient]));
+    CHECK(ring->in_flight() == 0);
+  }
+  INFO(turns[0] << " turns a round trip, patiently " << turns[1]);
+  CHECK(turns[1] <= 1.1);
+  CHECK(turns[0] <= 2.1);
+}
+
+Task<void> say_without_end(Socket& socket, const Patience& patience, std::size_t& said) {
+  std::string message(9000, 'x');
+  for (;;) {
+    message[0] = static_cast<char>('a' + said % 26);
+    const std::array pieces = {bytes(message).first(100), bytes(message).subspan(100)};
+    const auto sent = said % 2 == 0 ? co_await socket.send_all(bytes(message), &patience)
+                                    : co_await socket.send_all(pieces, &patience);
+    if (!sent) co_return;
+    ++said;
+  }
+}
+
+// More than the socket takes: what was short or found no room is sent by waiting.
+Task<void> overfill(Ring& ring, bool end) {
+  Listener listener = make_listener(ring);
+  test::Pair pair;
+  co_await test::make_pair_of(ring, listener, pair);
+  const Says more(true);
+  std::size_t said = 0;
+  TaskScope saying;
+  saying.spawn(say_without_end(*pair.client, more, said));
+  std::size_t before = 1;
+  while (said != before) {  // until nothing more goes in
+    before = said;
+    const auto waited = co_await sleep_for(ring, 5ms);
+    CHECK(waited.has_value());
+  }
+  if (!end) {
+    saying.cancel();
+    co_await saying.join();
+    co_return;
+  }
+  std::string heard;
+  while (heard.size() < 9000 * (before + 50)) {
+    const auto got = co_await pair.server->next_buffer();
+    REQUIRE(got.has_value());
+    heard += text(got->bytes());
+  }
+  bool right = true;
+  for (std::size_t i = 0; i < heard.size() / 9000; ++i) {
+    right =
+        right && heard[i * 9000] == static_cast<char>('a' + i % 26) && heard[i * 9000 + 1] == 'x';
+  }
+  CHECK(right);
+  pair.server->reset();
+  co_await saying.join();
+}
+
+TEST_CASE("a patient message that finds no room waits for it, whole and in order", "[patience]") {
+  const bool end = GENERATE(true, false);
+  auto ring = make_ring();
+  ring->run(overfill(*ring, end));
+  CHECK(ring->in_flight() == 0);
+}
+
+Task<void> say_once(Socket& socket, const Patience& patience, bool& done) {
+  (void)co_await socket.send_all(bytes("x"), &patience);
+  done = true;
+}
+
+// Nothing else would ever wake this loop.
+Task<void> end_waiting(Ring& ring, bool cancel, bool& done) {
+  Listener listener = make_listener(ring);
+  test::Pair pair;
+  co_await test::make_pair_of(ring, listener, pair);
+  const Says nothing(false);
+  TaskScope saying;
+  saying.spawn(say_once(*pair.client, nothing, done));
+  CHECK(!done);
+  if (cancel) {
+    saying.cancel();
+  } else {
+    co_await sleep_for(ring, 1ms);  // a timer wakes it
+    CHECK(done);
+  }
+  co_await saying.join();
+}
+
+TEST_CASE("a patient message is told of when a timer comes, and at once when cancelled",
+          "[patience]") {
+  const bool cancel = GENERATE(true, false);
+  auto ring = make_ring();
+  bool done = false;
+  ring->run(end_waiting(*ring, cancel, done));
+  CHECK(done);
 }
 
 TEST_CASE("the kernel's features have names", "[features]") {
