@@ -6,6 +6,7 @@
 
 #include "control/applied.h"
 #include "control/kubernetes/replica.h"
+#include "control/status_page.h"
 #include "control/tokens.h"
 #include "control/wire_json.h"
 
@@ -52,6 +53,11 @@ HttpResponse DebugPages::debug(const admin::Request& request) {
   if (request.path == "/debug/sync") return sync();
   if (request.path == "/debug/explain") return explain(request);
   if (request.path == "/debug/problems") return problems();
+  if (request.path == "/debug/status") {
+    const auto snapshot = hub_.snapshot();
+    if (snapshot == nullptr) return text_page(503, "nothing has been read yet\n");
+    return {.body = status_page(*snapshot->world, hub_.settings())};
+  }
   if (request.path == "/debug/ca" || request.path == "/debug/ca/rotate") return authority(request);
   if (request.path == "/debug/replica") return replica();
   if (request.path == "/debug/applied") return applied_page(request);
