@@ -62,7 +62,8 @@ io::Duration transfer(bool through_the_mesh) {
   config.workers = 1;
   config.dns_proxy = false;
   config.termination_deadline = 100ms;
-  ZtunnelNode node(world, machine, ca, log, config);
+  Findings findings;
+  ZtunnelNode node(world, machine, ca, log, config, findings);
   if (through_the_mesh) {
     for (io::sim::Host* host : {&client, &server}) {
       host->capture({.outbound = ztunnel::kOutboundPort,
@@ -78,6 +79,7 @@ io::Duration transfer(bool through_the_mesh) {
     node.deliver({.delta = all});
     world.run_for(1s);
     REQUIRE(node.all_up());
+    CHECK(findings.lines.empty());
   }
   auto client_ring = client.make_ring();
   auto server_ring = server.make_ring();

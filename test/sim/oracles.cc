@@ -129,6 +129,7 @@ void Scenario::check_quiet() {
   }
   run_for(10ms);
   for (const auto& node : nodes_) {
+    if (!node->control().all_answered()) find("discovery: what control said is not answered");
     if (node->connections == 0) continue;
     find("leak: a node lists " + std::to_string(node->connections) + " connections at rest");
   }

@@ -169,36 +169,43 @@ void Scenario::plan_denials() {
        " under a stream");
 }
 
-// Responses that are partly nonsense: what is good in them counts, and nothing else changes.
+// Streams that break, and responses that are partly nonsense: what is good in them counts, nothing
+// else changes, and the answer names what was not understood.
 void Scenario::plan_control() {
   if (below(2) == 0) {
     const io::Duration when = within(active_);
-    at(when, [this] {
-      for (int node = 0; node < kNodes; ++node) {
-        send_in_turn(node, {Response{.delta = everything()}}, 0ms);
-      }
-    });
+    for (const auto& node : nodes_) {
+      at(when + within(500ms), [raw = node.get()] { raw->reconnect(); });
+    }
     note("control comes back after " + seconds(when));
   }
   const std::size_t responses = 1 + below(3);
   for (std::size_t i = 0; i < responses; ++i) {
+    at(within(active_), [this] { spoil(static_cast<int>(below(kPods))); });
     at(within(active_), [this] {
-      const int pod = static_cast<int>(below(kPods));
-      const std::string number = std::to_string(pod);
-      workload::Delta delta;
-      workload::Refused refused{.resource = "K//Pod/ns" + number + "/pod" + number,
-                                .problem = "not understood"};
-      if (pods_[pod].alive) {
-        delta.rejected.push_back(std::make_shared<const workload::Refused>(std::move(refused)));
-      }
-      delta.rejected.push_back(std::make_shared<const workload::Refused>(
-          workload::Refused{.resource = "K//Pod/other/new", .problem = "not understood"}));
-      delta.removed.push_back("K//Pod/nobody/knows-it");
-      if (below(2) == 0) delta.removed.push_back("not a name");
-      send_update(std::move(delta));
+      ZtunnelNode& node = *nodes_[below(kNodes)];
+      below(2) == 0 ? node.control().say_foreign_type() : node.control().say_without_nonce();
+      node.listen();
     });
   }
   note("garbage from control");
+}
+
+// What control says of a pod is not understood for a while.
+void Scenario::spoil(int pod) {
+  const std::string number = std::to_string(pod);
+  const auto refuse = [](const std::string& resource) {
+    return std::make_shared<const workload::Refused>(workload::Refused{.resource = resource});
+  };
+  workload::Delta delta;
+  if (pods_[pod].alive) delta.rejected.push_back(refuse("K//Pod/ns" + number + "/pod" + number));
+  delta.rejected.push_back(refuse("K//Pod/other/new"));
+  delta.removed.push_back("K//Pod/nobody/knows-it");
+  if (below(2) == 0) delta.removed.push_back("not a name");
+  send_update(delta);
+  at(within(1s), [this, pod] {
+    if (pods_[pod].alive) send_update(workload::test::delta(pod_line(pod)));
+  });
 }
 
 }  // namespace mesh::sim

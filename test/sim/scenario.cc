@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "mesh/io/ring_impl.h"
+#include "mesh/workload/policy_order.h"
 #include "test/support/directory_text.h"
 
 namespace mesh::sim {
@@ -104,7 +105,8 @@ void Scenario::set_up() {
     const auto address = ip("192.168.77." + std::to_string(node + 1));
     node_hosts_.push_back(&world_.add_host("node" + std::to_string(node), {address}));
     nodes_.push_back(std::make_unique<ZtunnelNode>(world_, *node_hosts_.back(), ca_, log_,
-                                                   node_config(node, passthrough_)));
+                                                   node_config(node, passthrough_),
+                                                   traffic_.findings));
   }
   for (int i = 0; i < kPods + kSpares; ++i) {
     Pod& pod = pods_.emplace_back();
@@ -201,11 +203,6 @@ void Scenario::send_in_turn(int node, const std::vector<Response>& responses, io
     at(due - world_.now(), [raw = nodes_[node].get(), response] { raw->deliver(response); });
   }
   addresses = policies = due;
-  // What is held for the others for too long.
-  const io::Duration over = due - world_.now() + workload::kPolicyWait + 1ms;
-  at(over, [raw = nodes_[node].get()] { raw->expire(); });
-  at(due - world_.now() + workload::kUnlistWait + 1ms,
-     [raw = nodes_[node].get()] { raw->expire(); });
 }
 
 net::IpAddress Scenario::virtual_ip(int pod, bool v6) {

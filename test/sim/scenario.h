@@ -51,6 +51,7 @@ class Scenario {
   void plan_policies();
   void plan_denials();
   void plan_control();
+  void spoil(int pod);
   void plan_strict();
   void plan_outside();
   void note(const std::string& what) { plan_ += plan_.empty() ? what : ", " + what; }

@@ -1,6 +1,8 @@
 #include "test/sim/ztunnel_node.h"
 
 #include "mesh/io/timer.h"
+#include "mesh/xds/ads_state.h"
+#include "mesh/xds/directory_sink.h"
 
 namespace mesh::sim {
 
@@ -30,7 +32,8 @@ struct ZtunnelNode::Life {
                if (!used) return store.remove_user(id);
                MESH_CHECK(store.add_user(id).has_value());
              }),
-        stop(ring) {}
+        stop(ring),
+        discovery({.node = {.id = config.node_name}}) {}
 
   io::Ring& ring;
   ztunnel::Telemetry telemetry;
@@ -38,17 +41,20 @@ struct ZtunnelNode::Life {
   ztunnel::Node node;
   io::Event stop;
   io::TaskScope feeds;
+  xds::AdsState discovery;
+  xds::DirectorySink sink;
   bool started = false;
 };
 
 ZtunnelNode::ZtunnelNode(io::sim::World& world, io::sim::Host& host, const test::TestCa& ca,
-                         telemetry::Log& log, ztunnel::Config config)
+                         telemetry::Log& log, ztunnel::Config config, Findings& findings)
     : world_(world),
       host_(host),
       log_(log),
       config_(std::move(config)),
       ca_(world, ca),
-      ring_(*host.make_ring()) {
+      ring_(*host.make_ring()),
+      control_(findings, host.name()) {
   ca_.ring = ring_.get();
 }
 
@@ -69,8 +75,8 @@ void ZtunnelNode::stop() {
 
 void ZtunnelNode::forget() {
   MESH_CHECK(over_);
-  life_.reset();
   restarted();
+  life_.reset();
 }
 
 void ZtunnelNode::kill() {
@@ -78,11 +84,11 @@ void ZtunnelNode::kill() {
   // what waits in it waits for ever.
   static auto& graveyard =
       *new std::vector<std::pair<std::unique_ptr<io::Ring>, std::unique_ptr<Life>>>;
+  restarted();
   host_.kill();
   graveyard.emplace_back(std::move(ring_), std::move(life_));
   ring_ = *host_.make_ring();
   ca_.ring = ring_.get();
-  restarted();
 }
 
 io::Task<void> ZtunnelNode::live(Life& life) {
@@ -91,7 +97,8 @@ io::Task<void> ZtunnelNode::live(Life& life) {
   life.started = true;
   life.feeds.spawn(life.store.run());
   life.feeds.spawn(life.node.tend());
-  if (order_.directory() != nullptr) publish();
+  life.feeds.spawn(expire_held());
+  connect(true);
   for (const auto& [number, netns] : pods_) life.feeds.spawn(add_one(number, netns));
   life.node.set_agent_ready(true);
   (void)co_await life.stop.wait();
@@ -130,25 +137,77 @@ void ZtunnelNode::remove_pod(int number) {
   });
 }
 
+// ---- discovery ----
+
 void ZtunnelNode::deliver(const Response& response) {
-  order_.take(response.delta, ++responses_, world_.now().time_since_epoch());
   for (const auto& [pod, rule] : response.begins) rules_[pod].published(rule, world_.now());
-  for (const int pod : response.ends) ended_[pod][responses_] = rules_[pod].size() - 1;
-  publish_soon();
+  std::map<int, std::size_t> ends;
+  for (const int pod : response.ends) ends[pod] = rules_[pod].size() - 1;
+  control_.tell(response.delta, ends);
+  listen();
 }
 
-void ZtunnelNode::expire() {
-  const auto now = world_.now().time_since_epoch();
-  const auto deadline = order_.deadline();
-  if (!deadline || *deadline > now) return;
-  (void)order_.expire(now);
-  publish_soon();
+void ZtunnelNode::listen() {
+  ring_->post([this] {
+    if (life_ && life_->started) talk();
+  });
+}
+
+void ZtunnelNode::reconnect() {
+  ring_->post([this] {
+    if (!life_ || !life_->started) return;
+    connect(false);
+  });
+}
+
+void ZtunnelNode::connect(bool fresh) {
+  life_->discovery.disconnected();
+  life_->discovery.connected();
+  control_.connected(fresh);
+  talk();
+}
+
+void ZtunnelNode::talk() {
+  bool taken = false;
+  for (bool more = true; more;) {
+    more = false;
+    while (const auto request = life_->discovery.next_request()) control_.receive(*request);
+    if (!life_->discovery.can_receive()) break;
+    if (const auto message = control_.next()) {
+      more = true;
+      taken |= take(*message);
+    }
+  }
+  if (taken) publish();
+}
+
+bool ZtunnelNode::take(const Control::Message& message) {
+  if (!message.response.type_url.empty()) {
+    life_->sink.set_now(world_.now().time_since_epoch());
+    const auto update = life_->discovery.receive(message.response, life_->sink);
+    if (!update) connect(false);  // what cannot be answered
+    if (!update || !*update) return false;
+  }
+  for (const auto& [pod, rule] : message.ends) ended_[pod][life_->sink.taken()] = rule;
+  return true;
+}
+
+io::Task<void> ZtunnelNode::expire_held() {
+  for (;;) {
+    const auto slept = co_await io::sleep_for(*ring_, std::chrono::milliseconds(20));
+    if (!slept) co_return;
+    const auto now = world_.now().time_since_epoch();
+    const auto deadline = life_->sink.deadline();
+    if (!deadline || *deadline > now) continue;
+    (void)life_->sink.expire(now);
+    publish();
+  }
 }
 
 std::vector<std::pair<int, std::size_t>> ZtunnelNode::newest_rules() const {
   std::vector<std::pair<int, std::size_t>> newest;
   for (const auto& [pod, ended] : ended_) {
-    const auto beyond = ended.upper_bound(order_.in_force());
+    const auto beyond = ended.upper_bound(life_->sink.in_force());
     if (beyond != ended.begin()) newest.emplace_back(pod, std::prev(beyond)->second);
   }
   return newest;
@@ -156,17 +215,16 @@ std::vector<std::pair<int, std::size_t>> ZtunnelNode::newest_rules() const {
 
 void ZtunnelNode::restarted() {
   for (const auto& [pod, index] : newest_rules()) rules_[pod].applied(index, world_.now());
-}
-
-void ZtunnelNode::publish_soon() {
-  ring_->post([this] {
-    if (life_ && life_->started) publish();
-  });
+  ended_.clear();  // control tells the next process of all
 }
 
 void ZtunnelNode::publish() {
-  life_->node.publish(order_.directory(), [this, newest = newest_rules()] {
+  if (life_->sink.directory() == nullptr) return;
+  const std::uint64_t in_force = life_->sink.in_force();
+  life_->node.publish(life_->sink.directory(), [this, in_force, newest = newest_rules()] {
     for (const auto& [pod, index] : newest) rules_[pod].applied(index, world_.now());
+    life_->discovery.applied(in_force);
+    talk();
   });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// One node of the simulated cluster: a whole ztunnel::Node on rings of its own, with what stands at
-// the message seam: the agent's events, the control plane's updates, the CA. It can be restarted.
+// One node of the simulated cluster: a whole ztunnel::Node on rings of its own, with its half of
+// discovery, and what stands at the message seam: the agent's events, the control plane, the CA. It
+// can be restarted.
 
 #include <map>
 #include <memory>
@@ -10,7 +11,7 @@
 
 #include "mesh/identity/certificate_store.h"
 #include "mesh/io/sim.h"
-#include "mesh/workload/policy_order.h"
+#include "test/sim/control.h"
 #include "test/sim/model.h"
 #include "test/support/test_ca.h"
 #include "ztunnel/node.h"
@@ -37,7 +38,7 @@ class SimCa final : public identity::Issuer {
 class ZtunnelNode {
  public:
   ZtunnelNode(io::sim::World& world, io::sim::Host& host, const test::TestCa& ca,
-              telemetry::Log& log, ztunnel::Config config);
+              telemetry::Log& log, ztunnel::Config config, Findings& findings);
   ~ZtunnelNode();  // not while it runs
 
   void start();
@@ -52,7 +53,7 @@ class ZtunnelNode {
   // The agent.
   void add_pod(int number, io::sim::Host& host);
   void remove_pod(int number);
-  // The control plane: one response. `begins`: with it the change to these pods' rules begins;
+  // The control plane: one change. `begins`: with it the change to these pods' rules begins;
   // `ends`: the last part of the change to the last of these pods' rules.
   struct Response {
     workload::Delta delta = {};
@@ -60,8 +61,11 @@ class ZtunnelNode {
     std::set<int> ends = {};
   };
   void deliver(const Response& response);
-  // What waited for something else has waited long enough, if it has.
-  void expire();
+  // Its stream breaks, and another one begins.
+  void reconnect();
+  Control& control() { return control_; }
+  // It has said something else than deliver().
+  void listen();
 
   SimCa& ca() { return ca_; }
   io::Ring& ring() { return *ring_; }
@@ -80,8 +84,12 @@ class ZtunnelNode {
   io::Task<void> live(Life& life);
   io::Task<void> add_one(int number, Netns netns);
   io::Task<void> count_connections();
+  io::Task<void> expire_held();
+  void connect(bool fresh);
+  // Hands messages to and fro, until nobody has one.
+  void talk();
+  bool take(const Control::Message& message);
   void publish();
-  void publish_soon();
   // The rules that are wholly in the Directory of now, by pod.
   std::vector<std::pair<int, std::size_t>> newest_rules() const;
   // What is not in it is in no process any more.
@@ -96,10 +104,10 @@ class ZtunnelNode {
   std::unique_ptr<Life> life_;
   bool over_ = false;
   std::map<int, Netns> pods_;
-  workload::PolicyOrder order_;
-  std::uint64_t responses_ = 0;
+  Control control_;
   std::map<int, RuleHistory> rules_;
-  std::map<int, std::map<std::uint64_t, std::size_t>> ended_;  // by pod and response: a rule
+  std::map<int, std::map<std::uint64_t, std::size_t>>
+      ended_;  // by pod and response of this process: a rule
 };
 
 }  // namespace mesh::sim
