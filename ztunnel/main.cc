@@ -88,19 +88,19 @@ struct Servers {
   admin::AdminServer admin, metrics, readiness;
 };
 
-Result<io::Listener> listen_at(io::Ring& ring, net::SocketAddress at) {
+Result<io::Listener> listen_at(io::Ring& ring, net::SocketAddress at, const char* flag) {
   auto listener = admin::listen_for_pages(ring, at);
   if (!listener) {
-    std::fprintf(stderr, "weft-ztunnel: cannot listen on %s: %s\n", at.to_string().c_str(),
-                 describe(listener.error()).c_str());
+    std::fprintf(stderr, "weft-ztunnel: cannot listen on %s: %s; choose another with --%s\n",
+                 at.to_string().c_str(), describe(listener.error()).c_str(), flag);
   }
   return listener;
 }
 
 Result<std::unique_ptr<Servers>> make_servers(Program& program, telemetry::Level initial) {
-  TRY(io::Listener admin, listen_at(program.ring, program.config.admin));
-  TRY(io::Listener metrics, listen_at(program.ring, program.config.metrics));
-  TRY(io::Listener readiness, listen_at(program.ring, program.config.readiness));
+  TRY(io::Listener admin, listen_at(program.ring, program.config.admin, "admin"));
+  TRY(io::Listener metrics, listen_at(program.ring, program.config.metrics, "metrics"));
+  TRY(io::Listener readiness, listen_at(program.ring, program.config.readiness, "readiness"));
   return std::make_unique<Servers>(program, initial, std::move(admin), std::move(metrics),
                                    std::move(readiness));
 }
@@ -169,6 +169,11 @@ int start(Config config) {
   if (const auto dropped = keep_capabilities(kCapabilities); !dropped) {
     std::fprintf(stderr, "weft-ztunnel: cannot give up privileges: %s: %s\n",
                  dropped.error().during, describe(dropped.error()).c_str());
+    return 1;
+  }
+  if (const std::string missing = missing_capabilities(kCapabilities); !missing.empty()) {
+    std::fprintf(stderr, "weft-ztunnel: %s missing: run as root, or with these capabilities\n",
+                 missing.c_str());
     return 1;
   }
   if (!hbone::CongestionOptions::parse(config.tunnel_congestion_control)) {

@@ -20,6 +20,25 @@ Result<Data> read_capabilities() {
   return data;
 }
 
+std::string name_of(int capability) {
+  switch (capability) {
+    case CAP_NET_BIND_SERVICE:
+      return "CAP_NET_BIND_SERVICE";
+    case CAP_NET_ADMIN:
+      return "CAP_NET_ADMIN";
+    case CAP_NET_RAW:
+      return "CAP_NET_RAW";
+    case CAP_SYS_PTRACE:
+      return "CAP_SYS_PTRACE";
+    case CAP_SYS_ADMIN:
+      return "CAP_SYS_ADMIN";
+    case CAP_BPF:
+      return "CAP_BPF";
+    default:
+      return "capability " + std::to_string(capability);
+  }
+}
+
 }  // namespace
 
 Result<Done> keep_capabilities(std::span<const int> kept) {
@@ -48,6 +67,18 @@ Result<Done> keep_capabilities(std::span<const int> kept) {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   if (syscall(SYS_capset, &header, wanted.data()) < 0) return failed_with_errno(errno, "capset");
   return Done{};
+}
+
+std::string missing_capabilities(std::span<const int> needed) {
+  const Result<Data> had = read_capabilities();
+  std::string missing;
+  for (const int capability : needed) {
+    const auto word = static_cast<std::size_t>(capability) / 32;
+    if (had && ((*had)[word].effective >> (capability % 32) & 1U) != 0) continue;
+    if (!missing.empty()) missing += ", ";
+    missing += name_of(capability);
+  }
+  return missing;
 }
 
 void raise_descriptor_limit() {

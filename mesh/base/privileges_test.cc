@@ -44,6 +44,8 @@ int give_up() {
   if (unshare(CLONE_NEWNET) == 0 || errno != EPERM) return 4;  // needs CAP_SYS_ADMIN
   const std::array more = {CAP_NET_ADMIN, CAP_SYS_ADMIN};
   if (!keep_capabilities(more)) return 5;
+  if (!missing_capabilities(kept).empty()) return 8;
+  if (missing_capabilities(more) != "CAP_SYS_ADMIN") return 9;
   if (!has_exactly_net_admin()) return 6;  // nothing comes back
   // Nor by executing something as root.
   execl("/bin/grep", "grep", "-qx", "CapEff:\t0000000000001000", "/proc/self/status", nullptr);
