@@ -109,6 +109,11 @@ struct SocketSpec {
   const net::NetworkNamespace* netns = nullptr;
 };
 
+struct PortWindow {
+  std::uint16_t first;
+  std::uint16_t last;
+};
+
 enum class CloseHow : std::uint8_t { kGraceful, kReset };
 
 class Backend {
@@ -139,6 +144,10 @@ class Backend {
   // Sockets. A handle is a descriptor, or the simulator's number for a socket.
   Result<int> open_socket(const SocketSpec& spec) noexcept;
   void close(int handle, CloseHow how) noexcept;
+  // Of a socket that connects from an address and has no port yet: it gets one of `ports`, or, when
+  // none is free, kConnect answers EADDRNOTAVAIL and may be tried again; none: any port again.
+  // False: this back end or kernel cannot.
+  bool choose_port_among(int handle, std::optional<PortWindow> ports) noexcept;
   Result<Done> finish_sending(int handle) noexcept;
   // Breaks a stream at once (RST); the handle stays open, operations in flight complete.
   void abort(int handle) noexcept;

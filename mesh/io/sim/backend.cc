@@ -284,6 +284,8 @@ std::optional<Duration> Backend::shortest_round_trip(int handle) const noexcept 
   return core.link(near, far).link.delay + core.link(far, near).link.delay;
 }
 
+bool Backend::choose_port_among(int, std::optional<PortWindow>) noexcept { return false; }
+
 void Backend::use_congestion_control(int handle, std::string_view name) noexcept {
   state_->side->core->socket(handle)->congestion_control.emplace(name);
 }

@@ -1,6 +1,7 @@
 #include "mesh/io/kernel_features.h"
 
 #include <liburing.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -36,8 +37,15 @@ bool probe_multishot_limit(io_uring& ring) {
   return known;
 }
 
+bool probe_port_range() {
+  const Descriptor any(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  constexpr std::uint32_t kNone = 0;
+  return any && setsockopt(any.get(), SOL_IP, kLocalPortRange, &kNone, sizeof kNone) == 0;
+}
+
 UringFeatures probe() {
   UringFeatures found;
+  found.port_range = probe_port_range();
   io_uring ring;
   io_uring_params params{};
   params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
@@ -70,6 +78,9 @@ std::span<const Feature> features() {
                 found.multishot_limit},
         Feature{"no-iowait", "an idle worker is not counted as waiting for a disk (Linux 6.15)",
                 found.no_iowait, found.no_iowait},
+        Feature{"connect-port-range",
+                "a connection from a client's address finds a free port soon (Linux 6.3)",
+                found.port_range, found.port_range},
         Feature{"tcp-paced",
                 "the system's congestion control is BBR: tunnels on short paths use reno", paced,
                 paced},

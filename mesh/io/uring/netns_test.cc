@@ -6,7 +6,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <catch2/generators/catch_generators.hpp>
+#include <fstream>
+#include <set>
 #include <thread>
+#include <vector>
 
 #include "mesh/io/descriptor.h"
 #include "mesh/io/test_bench.h"
@@ -91,6 +95,53 @@ Task<void> talk_inside(Ring& ring, const net::NetworkNamespace& pod) {
   const auto answer = co_await asker->recv_from(memory);
   REQUIRE(answer.has_value());
   CHECK(answer->peer == foreign);
+}
+
+// With few ports to choose from, and more wanted than there are.
+Task<void> use_every_port(Ring& ring, const net::NetworkNamespace& pod, std::size_t& used) {
+  ListenOptions at;
+  at.at = loopback(8080);
+  at.backlog = 4096;
+  at.netns = &pod;
+  auto listener = Listener::listen(ring, at);
+  REQUIRE(listener.has_value());
+  ConnectOptions to;
+  to.to = loopback(8080);
+  to.netns = &pod;
+  to.from = *net::IpAddress::parse("127.9.8.7");
+  std::vector<Socket> held;
+  std::set<std::uint16_t> ports;
+  for (;;) {
+    auto client = co_await connect(ring, to);
+    if (!client) {
+      CHECK(client.error().os_errno == EADDRNOTAVAIL);
+      break;
+    }
+    auto server = co_await listener->accept();
+    REQUIRE(server.has_value());
+    ports.insert(client->local_address().port);
+    held.push_back(*std::move(client));
+    held.push_back(*std::move(server));
+  }
+  used = ports.size();
+  for (Socket& socket : held) socket.reset();
+}
+
+TEST_CASE("connections from an address use every port there is", "[netns]") {
+  // One that the windows lie in, one that they do not.
+  const char* const range = GENERATE("40000 40299", "20000 20099");
+  const std::size_t count = std::string_view(range) == "40000 40299" ? 300 : 100;
+  auto ring = make_ring();
+  const net::NetworkNamespace pod = make_namespace();
+  const auto set = pod.run([&] {
+    std::ofstream file("/proc/sys/net/ipv4/ip_local_port_range");
+    file << range << std::flush;
+    REQUIRE(file.good());
+  });
+  REQUIRE(set.has_value());
+  std::size_t used = 0;
+  ring->run(use_every_port(*ring, pod, used));
+  CHECK(used == count);
 }
 
 TEST_CASE("sockets of another namespace: dual stack, foreign source, mark", "[netns]") {

@@ -10,6 +10,7 @@
 #include "mesh/io/backend.h"
 #include "mesh/io/descriptor.h"
 #include "mesh/io/uring/congestion.h"
+#include "mesh/io/uring/state.h"
 
 namespace mesh::io::internal {
 namespace {
@@ -127,6 +128,14 @@ Result<int> Backend::open_socket(const SocketSpec& spec) noexcept {
   Result<int> opened = failed(Reason::kSystem, "socket");
   TRY_DO(spec.netns->run([&] { opened = open_here(spec); }));
   return opened;
+}
+
+bool Backend::choose_port_among(int handle, std::optional<PortWindow> ports) noexcept {
+  if (!uring_features().port_range) return false;
+  // The kernel ignores what is outside of the namespace's own range.
+  const std::uint32_t range =
+      ports ? std::uint32_t{ports->last} << 16 | ports->first : std::uint32_t{0};
+  return setsockopt(handle, SOL_IP, kLocalPortRange, &range, sizeof range) == 0;
 }
 
 void Backend::close(int handle, CloseHow how) noexcept {

@@ -76,11 +76,15 @@ struct Backend::State {
   std::size_t random_left = 0;
 };
 
+// Of linux/in.h, since Linux 6.3: the ports that connect() takes one of.
+inline constexpr int kLocalPortRange = 51;
+
 // What was probed; see kernel_features.cc.
 struct UringFeatures {
   bool receive_bundle = false;
   bool multishot_limit = false;
   bool no_iowait = false;
+  bool port_range = false;
 };
 const UringFeatures& uring_features();
 
