@@ -181,8 +181,7 @@ int Impl::header(const nghttp2_frame& frame, std::string_view name, std::string_
   if (stream == nullptr) return 0;
   stream->headers_size += name.size() + value.size() + 32;  // RFC 9113 6.5.2
   if (stream->headers_size > std::size_t{options.max_header_list} * 4) {
-    // The incumbent closes without a word when a list is far beyond its limit.
-    fail({.reason = Reason::kTooLarge, .during = "header list"}, std::nullopt);
+    fail({.reason = Reason::kTooLarge, .during = "header list"}, ErrorCode::kEnhanceYourCalm);
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   if (stream->headers_size <= options.max_header_list) {

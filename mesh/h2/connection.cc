@@ -282,7 +282,7 @@ Result<StreamId> Connection::request(const Headers& headers, bool end) {
 Result<Done> Connection::respond_interim(StreamId id, const Headers& headers) {
   StreamData* stream = impl_->find(id);
   if (stream == nullptr || stream->reset) return failed(Reason::kPeerReset, "http/2 response");
-  MESH_CHECK(!stream->answered);
+  if (stream->answered) return failed(Reason::kPeerReset, "http/2 response");
   if (check_message(headers, MessageKind::kResponse) != MessageFault::kNone ||
       status_of(headers) >= 200) {
     return failed(Reason::kMalformed, "http/2 response");
@@ -300,7 +300,7 @@ Result<Done> Connection::respond(StreamId id, const Headers& headers, bool end) 
   Impl& impl = *impl_;
   StreamData* stream = impl.find(id);
   if (stream == nullptr || stream->reset) return failed(Reason::kPeerReset, "http/2 response");
-  MESH_CHECK(!stream->answered);
+  if (stream->answered) return failed(Reason::kPeerReset, "http/2 response");
   if (check_message(headers, MessageKind::kResponse) != MessageFault::kNone) {
     return failed(Reason::kMalformed, "http/2 response");
   }

@@ -101,7 +101,7 @@ class Connection {
 
   // Takes plaintext. After an error, or once failure() says so, the connection is over: produce()
   // what it still has to say (a GOAWAY), send that, close, and tell transport_ended().
-  // Errors: kProtocol, kFlood (GOAWAY ENHANCE_YOUR_CALM), kTooLarge (header lists; no GOAWAY).
+  // Errors: kProtocol, kFlood (GOAWAY ENHANCE_YOUR_CALM), kTooLarge (header lists; the same).
   Result<Done> receive(const tls::Slice& plaintext, io::TimePoint now);
   // Why the connection is over, when it is: also faults that only produce() finds out.
   const std::optional<Error>& failure() const;

@@ -396,6 +396,22 @@ TEST_CASE("floods end the connection with ENHANCE_YOUR_CALM") {
   CHECK(pair.client_events.log.back().starts_with("goaway 11 "));
 }
 
+TEST_CASE("a header list far beyond its limit ends the connection, and says why") {
+  // One field of 4 000 bytes into the table, and then again and again by a byte.
+  std::string block = "\x82\x86\x84\x40\x01x\x7f\xa1\x1e" + std::string(4000, 'y');
+  for (int i = 0; i < 12'000; ++i) block += '\xbe';
+  Pair pair;
+  pair.open();
+  const std::string said = frame(static_cast<std::uint32_t>(block.size()), 1, 5, 3, block);
+  const auto end =
+      pair.server.receive(tls::Slice::copy_of(std::as_bytes(std::span(said))), pair.now);
+  REQUIRE(!end.has_value());
+  CHECK(end.error().reason == Reason::kTooLarge);
+  pair.settle();
+  REQUIRE(!pair.client_events.log.empty());
+  CHECK(pair.client_events.log.back().starts_with("goaway 11 "));
+}
+
 TEST_CASE("requests beyond the peer's limit wait, in order, on the same connection") {
   Options server = Options::for_server();
   server.max_concurrent_streams = 1;

@@ -332,8 +332,8 @@ void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool) {
   idle_at_.reset();
   opened_at_ = ring_.now();
   if (h2::method_of(headers) != "CONNECT" || !h2::find_header(headers, ":authority")) {
-    (void)h2_->respond(id, {{":status", "400"}}, true);
-    listener_.on_refused(headers);
+    if (h2_->respond(id, {{":status", "400"}}, true)) listener_.on_refused(headers);
+    h2_->reset(id, h2::ErrorCode::kNoError);  // the rest of it, trailers too, is nobody's
     return;
   }
   auto state = std::make_shared<StreamState>(ring_, *this, id);

@@ -306,6 +306,25 @@ TEST_CASE("golden: requests at 15008 that are no CONNECT or name no port; do bet
   }
 }
 
+TEST_CASE("the rest of a request that is no CONNECT, trailers too, ends nothing but itself") {
+  Bench bench;
+  LittleMesh& mesh = bench.mesh;
+  // GET https / 10.78.0.2:7000 without its end, a byte of DATA, trailers; and the same on stream 3.
+  const auto story = [](const char* id) {
+    return hex("0000130104000000") + hex(id) + hex("828784410e") + "10.78.0.2:7000" +
+           hex("0000010000000000") + hex(id) + "x" + hex("0000050105000000") + hex(id) +
+           hex("0001780179");
+  };
+  Stranger stranger{.context = mesh.certificate(kPeer, mesh.ca)->client,
+                    .accepted = {*net::SpiffeId::parse("spiffe://cluster.local/ns/app/sa/server")},
+                    .plaintext = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + hex("000000040000000000") +
+                                 story("01") + story("03")};
+  const auto told = bench.play([&] { mesh.run(*mesh.peer_ring, talk(mesh, stranger)); });
+  CHECK(stranger.heard.find(hex("0000010105000000018c")) != std::string::npos);
+  CHECK(stranger.heard.find(hex("000001010500000003")) != std::string::npos);
+  CHECK(told.server.size() == 2);
+}
+
 // --- a proxy that ends, and what is told at debug ---
 
 TEST_CASE("golden: a drain's deadline, on either side") {
