@@ -11,7 +11,7 @@ SUITE ?=
 TARGET ?=
 MESON_ARGS := $(if $(SANITIZE),-Db_sanitize=$(SANITIZE) -Dbuildtype=debugoptimized)
 
-.PHONY: help setup build demo test kubernetes images test-kernel fuzz perf churn clean
+.PHONY: help setup build demo test kubernetes images test-kernel fuzz perf churn soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' Makefile | column -t -s '|'
@@ -56,6 +56,10 @@ perf: setup ## the figures of perf/README.md, from a release build
 churn: build ## pods come and go for a minute, through the agent's socket and through the API server: nothing stays
 	@tools/as-root env python3 ebpf/churn.py $(BUILD)/ebpf/weft-agent $(BUILD)/ztunnel/weft-ztunnel
 	@tools/as-root env WEFT_BUILD=$(CURDIR)/$(BUILD) python3 test/kubernetes/churn_test.py
+
+soak: build ## gRPC calls of every kind through a waypoint whose configuration changes all the time, for SECONDS (3600)
+	@ninja -C $(BUILD) -j $(JOBS) test/grpc/grpc-echo-server test/grpc/grpc-echo-client
+	@tools/as-root env WEFT=$(CURDIR)/$(BUILD)/cli/weft WEFT_SOAK=$(or $(SECONDS),3600) python3 test/lab/grpc_test.py
 
 clean: ## remove the build folders
 	@rm -rf build build-*

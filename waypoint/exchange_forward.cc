@@ -154,6 +154,9 @@ io::Task<void> Exchange::answer_failure(std::optional<Failure> failure, bool tim
                                 .flags = Flag::kUT,
                                 .details = "response_timeout",
                                 .body = "upstream request timeout"}};
+    const config::Forward* forward = decision_.forward();
+    failure->reply.grpc_deadline =
+        forward != nullptr && route::deadlines(*forward, request_).of_caller;
   }
   co_await answer(std::move(failure->reply));
 }

@@ -42,8 +42,9 @@ FormedReply form(const LocalReply& reply, bool grpc) {
   formed.response.headers = reply.headers;
   if (h2::find_header(reply.headers, "grpc-status")) return formed;  // it is in gRPC's words
   if (grpc) {
-    formed.grpc_status =
-        reply.status == 429 && reply.grpc_resource_exhausted ? 8 : grpc_status_of(reply.status);
+    formed.grpc_status = grpc_status_of(reply.status);
+    if (reply.status == 429 && reply.grpc_resource_exhausted) formed.grpc_status = 8;
+    if (reply.grpc_deadline) formed.grpc_status = 4;
     formed.response.status = 200;
     formed.response.headers.push_back({"content-type", "application/grpc"});
     formed.response.headers.push_back({"grpc-status", std::to_string(formed.grpc_status)});

@@ -17,9 +17,10 @@ struct LocalReply {
   std::string body = {};
   h2::Headers headers = {};
   bool grpc_resource_exhausted = false;
+  bool grpc_deadline = false;  // the caller's own: DEADLINE_EXCEEDED, nothing that is worth a retry
 };
 
-// 400 -> 13, 401 -> 16, 403 -> 7, 404 -> 12, 429, 502, 503, 504 -> 14, else 2.
+// Without those two: 400 -> 13, 401 -> 16, 403 -> 7, 404 -> 12, 429, 502, 503, 504 -> 14, else 2.
 int grpc_status_of(int http_status);
 
 // As it is sent: for gRPC a 200 with grpc-status and grpc-message, and nothing after it.

@@ -80,8 +80,12 @@ Deadlines deadlines(const config::Forward& forward, const http::Request& request
     if (forward.grpc_timeout_offset && found.whole > *forward.grpc_timeout_offset) {
       found.whole -= *forward.grpc_timeout_offset;
     }
+    found.of_caller = asked.has_value();
     const milliseconds most = *forward.grpc_timeout_max;
-    if (most.count() > 0 && (found.whole.count() == 0 || found.whole > most)) found.whole = most;
+    if (most.count() > 0 && (found.whole.count() == 0 || found.whole > most)) {
+      found.whole = most;
+      found.of_caller = false;
+    }
     if (asked && asked->count() == 0) found.whole = milliseconds(1);  // over before it began
   }
   if (forward.retry) {

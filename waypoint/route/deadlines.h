@@ -19,6 +19,7 @@ struct Deadlines {
   std::chrono::milliseconds whole{0};
   std::chrono::milliseconds per_try{0};
   std::chrono::milliseconds per_try_idle{0};
+  bool of_caller = false;  // `whole` is what the caller itself asked for, by grpc-timeout
   // For x-envoy-expected-rq-timeout-ms; 0: do not send it.
   std::chrono::milliseconds expected{0};
 };

@@ -35,7 +35,12 @@ TEST_CASE("a route's timeout counts, and a call's own only where the route says 
   CHECK(deadlines(forward, plain).whole == 15s);
   CHECK(deadlines(forward, call).whole == 5s);
   CHECK(deadlines(forward, endless).whole == 0s);
+  CHECK(deadlines(forward, get("/", {{"content-type", "application/grpc"}, {"grpc-timeout", "1S"}}))
+            .of_caller);
   forward.grpc_timeout_max = 2s;
+  CHECK_FALSE(
+      deadlines(forward, get("/", {{"content-type", "application/grpc"}, {"grpc-timeout", "9S"}}))
+          .of_caller);
   CHECK(deadlines(forward, call).whole == 2s);
   CHECK(deadlines(forward, endless).whole == 2s);
   forward.grpc_timeout_max = 0ms;
