@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
+#include <utility>
 
 namespace mesh::telemetry {
 namespace {
@@ -22,7 +24,8 @@ void write_fully(int fd, std::string_view bytes) {
 
 }  // namespace
 
-LogSink::LogSink(int fd, std::size_t queue_bytes) : fd_(fd), queue_bytes_(queue_bytes) {
+LogSink::LogSink(int fd, std::size_t queue_bytes, std::chrono::milliseconds gather)
+    : fd_(fd), queue_bytes_(queue_bytes), gather_(gather) {
   // Signals are for the main thread.
   sigset_t all, before;
   sigfillset(&all);
@@ -41,38 +44,49 @@ LogSink::~LogSink() {
 }
 
 bool LogSink::write(std::string_view line) {
-  bool first = false;
+  bool wanted = false;
   {
     const std::scoped_lock lock(mutex_);
     if (queue_.size() + line.size() > queue_bytes_) {
       dropped_.fetch_add(1, std::memory_order_relaxed);
       return false;
     }
-    first = queue_.empty() && !writing_;
+    const bool in_a_hurry_before = in_a_hurry();
     queue_ += line;
+    wanted = std::exchange(sleeping_, false) || in_a_hurry() != in_a_hurry_before;
   }
-  if (first) wake_.notify_one();
+  if (wanted) wake_.notify_one();
   return true;
 }
 
 void LogSink::flush() {
   std::unique_lock lock(mutex_);
+  ++flushing_;
+  wake_.notify_one();
   idle_.wait(lock, [this] { return queue_.empty() && !writing_; });
+  --flushing_;
 }
 
 void LogSink::run() {
   pthread_setname_np(pthread_self(), "log");
   std::string batch;
+  std::optional<std::chrono::steady_clock::time_point> written_at;
   std::unique_lock lock(mutex_);
   for (;;) {
+    sleeping_ = queue_.empty();
     wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    sleeping_ = false;
     if (queue_.empty()) return;
+    if (written_at && std::chrono::steady_clock::now() < *written_at + gather_) {
+      wake_.wait_until(lock, *written_at + gather_, [this] { return in_a_hurry(); });
+    }
     batch.clear();
     if (batch.capacity() > kKeptBytes) std::string().swap(batch);
     batch.swap(queue_);
     writing_ = true;
     lock.unlock();
     write_fully(fd_, batch);
+    written_at = std::chrono::steady_clock::now();
     lock.lock();
     writing_ = false;
     if (queue_.empty()) idle_.notify_all();

@@ -38,6 +38,24 @@ TEST_CASE("lines arrive in order, and the last ones before the sink goes away") 
   CHECK(pipe.read_some() == "one\ntwo\nthree\n");
 }
 
+TEST_CASE("lines soon after a batch are written together, unless they are many or flushed") {
+  Pipe pipe;
+  LogSink sink(pipe.ends[1], 4096, std::chrono::hours(1));
+  CHECK(sink.write("alone\n"));
+  CHECK(pipe.read_some() == "alone\n");
+  CHECK(sink.write("two\n"));
+  CHECK(sink.write("three\n"));
+  sink.flush();
+  CHECK(pipe.read_some() == "two\nthree\n");
+  const std::string line(300, 'x');
+  std::string many;
+  for (int i = 0; i < 4; ++i) {
+    many += line;
+    CHECK(sink.write(line));
+  }
+  CHECK(pipe.read_some() == many);
+}
+
 TEST_CASE("a reader that does not read costs lines, never time") {
   Pipe pipe;
   const int capacity = fcntl(pipe.ends[1], F_SETPIPE_SZ, 4096);
