@@ -31,9 +31,10 @@ Reflector::Reflector(Options options, Sink& sink)
 std::optional<Reflector::Request> Reflector::next(Time now) {
   if (open_ || now < wake_) return {};
   open_ = true;
-  open_is_watch_ = listed_;
+  initial_ = !listed_ && options_.watch_list;
+  open_is_watch_ = listed_ || initial_;
   delivered_ = false;
-  return listed_ ? watch_request() : list_request();
+  return open_is_watch_ ? watch_request() : list_request();
 }
 
 Reflector::Request Reflector::list_request() {
@@ -49,13 +50,20 @@ Reflector::Request Reflector::list_request() {
 }
 
 Reflector::Request Reflector::watch_request() {
-  ++health_.watches;
+  if (initial_) {
+    sink_.begin_list();
+    ++health_.lists;
+  } else {
+    ++health_.watches;
+  }
   const auto span = std::chrono::duration_cast<seconds>(backoff_.within(kWatchSeconds));
   return {.watch = true,
           .target = with_query(options_.paths[path_],
                                {{"watch", "1"},
                                 {"allowWatchBookmarks", "true"},
-                                {"resourceVersion", version_},
+                                {"resourceVersion", initial_ ? "" : version_},
+                                {"sendInitialEvents", initial_ ? "true" : ""},
+                                {"resourceVersionMatch", initial_ ? "NotOlderThan" : ""},
                                 {"timeoutSeconds", std::to_string((kWatchSeconds + span).count())},
                                 {"fieldSelector", options_.field_selector},
                                 {"labelSelector", options_.label_selector}})};
@@ -83,25 +91,56 @@ void Reflector::page(const ListPage& page, Time now) {
   continue_ = page.next;
   absences_ = 0;
   if (!continue_.empty()) return close(now);
+  // A server that lists and then refuses each watch is still waited for.
+  if (commit(page.resource_version, now)) close(now);
+}
+
+// A list is whole. False: it was not taken, and the request is closed.
+bool Reflector::commit(const std::string& version, Time now) {
   const std::uint64_t before = version_number(version_);
-  const std::uint64_t after = version_number(page.resource_version);
+  const std::uint64_t after = version_number(version);
   if (after < before && ++older_lists_ < kInsist) {
     ++health_.refused_old;
     relist();
-    return fail("the list is older than what is known: version " + page.resource_version +
-                    " after " + version_,
-                now);
+    fail("the list is older than what is known: version " + version + " after " + version_, now);
+    return false;
   }
   older_lists_ = 0;
+  broken_initials_ = 0;
   sink_.commit_list();
-  version_ = page.resource_version;
+  version_ = version;
   listed_ = true;
   health_.state = State::kSynced;
   health_.complete = true;
   health_.problem.clear();
   health_.resource_version = version_;
-  // A server that lists and then refuses each watch is still waited for.
-  close(now);
+  return true;
+}
+
+// The server does not begin a watch with a list.
+void Reflector::use_pages() {
+  options_.watch_list = false;
+  initial_ = false;
+}
+
+bool Reflector::take_initial(WatchFrame&& frame, Time now) {
+  absences_ = 0;
+  if (frame.type == WatchFrame::Type::kAdded) {
+    sink_.stage(std::move(frame.object));
+    return true;
+  }
+  if (frame.type != WatchFrame::Type::kBookmark || !frame.initial_events_end) {
+    // It does not know what it was asked for, and began an ordinary watch.
+    use_pages();
+    close(now);
+    return false;
+  }
+  if (!commit(frame.resource_version, now)) return false;
+  initial_ = false;
+  delivered_ = true;
+  garbage_ = 0;
+  backoff_.reset();
+  return true;
 }
 
 bool Reflector::frame(std::string_view line, Time now) {
@@ -120,6 +159,7 @@ bool Reflector::take(WatchFrame&& frame, Time now) {
     refused(frame.status, now);
     return false;
   }
+  if (initial_) return take_initial(std::move(frame), now);
   const std::uint64_t before = version_number(version_);
   const std::uint64_t after = version_number(frame.resource_version);
   const bool bookmark = frame.type == WatchFrame::Type::kBookmark;
@@ -151,6 +191,7 @@ bool Reflector::take(WatchFrame&& frame, Time now) {
 void Reflector::ended(Time now) {
   MESH_CHECK(open_);
   if (!open_is_watch_) return fail("the list broke off", now);
+  if (initial_) return broken("the list broke off", now);
   // A watch that says nothing at all and ends at once must not become a busy loop.
   close(delivered_ ? now : now + backoff_.next());
 }
@@ -168,6 +209,7 @@ void Reflector::malformed(std::string why, Time now) {
 void Reflector::too_large(Time now) {
   MESH_CHECK(open_);
   if (open_is_watch_) {
+    if (initial_) use_pages();
     relist();
     return fail("a watch event beyond the limit", now);
   }
@@ -199,6 +241,10 @@ void Reflector::absent(Time now) {
 void Reflector::refused(const Status& status, Time now) {
   MESH_CHECK(open_);
   if (status.code == 404) return absent(now);
+  if (initial_ && (status.code == 400 || status.code == 422)) {
+    use_pages();
+    return close(now);
+  }
   if (status.code == 410) {
     relist();
     return fail("the version is compacted: listing again", now);
@@ -218,6 +264,8 @@ void Reflector::refused(const Status& status, Time now) {
 void Reflector::broken(std::string why, Time now) {
   MESH_CHECK(open_);
   if (!open_is_watch_) continue_.clear();
+  // Whatever it is that does not let such a stream through may let pages through.
+  if (initial_ && ++broken_initials_ >= kInsist) use_pages();
   fail(std::move(why), now);
 }
 

@@ -4,6 +4,10 @@
 //
 //   list, page by page -> watch from there -> (its end) watch again -> (410) list again
 //
+// Where the server offers it, the list is the beginning of the watch (sendInitialEvents: WatchList
+// of Kubernetes 1.32 and newer): the server need not hold a whole list, nor we a page. A server
+// that refuses it, or does not know it, is asked for pages from then on.
+//
 // The copy never goes back in time: an answer that is older than what is known (another replica's
 // cache) is not taken; only when a server insists (kInsist lists in a row: etcd was restored) is
 // it. What is there stays in force until a new list is complete. A collection that does not exist
@@ -42,11 +46,12 @@ class Reflector {
     std::vector<std::string> paths;  // one for each version of the API, the first to try first
     std::string field_selector, label_selector;
     unsigned page = 500;
+    bool watch_list = true;  // if the server can
     std::uint64_t seed = 0;  // of the jitter
   };
 
   struct Request {
-    bool watch = false;
+    bool watch = false;  // a stream of frames, be it of a list
     std::string target;  // path and query
   };
 
@@ -84,6 +89,9 @@ class Reflector {
  private:
   Request list_request();
   Request watch_request();
+  void use_pages();
+  bool commit(const std::string& version, Time now);
+  bool take_initial(WatchFrame&& frame, Time now);
   void close(Time wake);
   void fail(std::string why, Time now);
   void relist();
@@ -99,6 +107,8 @@ class Reflector {
   bool open_is_watch_ = false;
   bool listed_ = false;     // watch from version_ is what comes next
   bool delivered_ = false;  // the open watch brought something
+  bool initial_ = false;    // the open watch is still saying what there is
+  unsigned broken_initials_ = 0;
   unsigned page_ = 0;
   unsigned path_ = 0;  // of options_.paths
   unsigned absences_ = 0;

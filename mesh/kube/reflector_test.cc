@@ -33,8 +33,12 @@ struct Bench {
   Reflector reflector;
   Reflector::Time now{seconds(1000)};
 
-  explicit Bench(std::vector<std::string> paths = {"/api/v1/pods"})
-      : reflector({.paths = std::move(paths), .field_selector = {}, .label_selector = {}}, copy) {}
+  explicit Bench(std::vector<std::string> paths = {"/api/v1/pods"}, bool watch_list = false)
+      : reflector({.paths = std::move(paths),
+                   .field_selector = {},
+                   .label_selector = {},
+                   .watch_list = watch_list},
+                  copy) {}
 
   // The next request, however long it takes; how long that was.
   std::string request() {
@@ -288,6 +292,121 @@ TEST_CASE("watches that end at once do not become a busy loop") {
     b.reflector.ended(b.now);
   }
   CHECK(b.now - start > seconds(60));
+}
+
+// ---- a watch that begins with the list ----------------------------------------------------------
+
+namespace {
+
+struct Streamed : Bench {
+  Streamed() : Bench({"/api/v1/pods"}, true) {}
+
+  bool asks_for_a_stream() {
+    const std::string target = request();
+    INFO(target);
+    const bool streams = target.find("sendInitialEvents=true") != std::string::npos;
+    CHECK(streams == (target.find("resourceVersionMatch=NotOlderThan") != std::string::npos));
+    // The newest there is: no version.
+    if (streams) CHECK(target.find("resourceVersion=") == std::string::npos);
+    CHECK(streams == (target.find("limit=") == std::string::npos));
+    return streams;
+  }
+  bool end_of_list(std::string_view version, bool marked = true) {
+    return reflector.frame(
+        R"({"type":"BOOKMARK","object":{"metadata":{"resourceVersion":")" + std::string(version) +
+            R"(")" + (marked ? R"(,"annotations":{"k8s.io/initial-events-end":"true"})" : "") +
+            "}}}",
+        now);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("where the server offers it, a list is the beginning of its watch") {
+  Streamed b;
+  REQUIRE(b.asks_for_a_stream());
+  // In any order, and older than each other.
+  CHECK(b.event("ADDED", 'b', "9"));
+  CHECK(b.event("ADDED", 'a', "3"));
+  CHECK(b.copy.objects.empty());  // not half a list
+  CHECK_FALSE(b.reflector.health().complete);
+  CHECK(b.end_of_list("12"));
+  CHECK(b.copy.objects.size() == 2);
+  CHECK(b.reflector.health().complete);
+  CHECK(b.reflector.health().resource_version == "12");
+  // And the same stream goes on as a watch.
+  CHECK(b.event("DELETED", 'a', "13"));
+  CHECK(b.copy.objects.size() == 1);
+  b.reflector.ended(b.now);
+  CHECK(b.watches_from("13"));
+  // What was known stays until the next list is whole.
+  b.reflector.refused({.code = 410, .reason = "Expired", .message = {}, .retry_after_seconds = {}},
+                      b.now);
+  REQUIRE(b.asks_for_a_stream());
+  CHECK(b.event("ADDED", 'c', "20"));
+  CHECK(b.copy.objects.contains("b"));
+  CHECK(b.end_of_list("21"));
+  CHECK(b.copy.objects.size() == 1);
+  CHECK(b.copy.objects.contains("c"));
+}
+
+TEST_CASE("a server without watch-lists is asked for pages, at once and from then on") {
+  Streamed b;
+  REQUIRE(b.asks_for_a_stream());
+  SECTION("it refuses") {
+    b.reflector.refused({.code = 422,
+                         .reason = "Invalid",
+                         .message = "sendInitialEvents",
+                         .retry_after_seconds = {}},
+                        b.now);
+  }
+  SECTION("it does not know the word, and begins an ordinary watch") {
+    CHECK(b.event("ADDED", 'a', "3"));
+    CHECK_FALSE(b.end_of_list("5", /*marked=*/false));
+  }
+  SECTION("it says what no list says") { CHECK_FALSE(b.event("MODIFIED", 'a', "3")); }
+  CHECK_FALSE(b.asks_for_a_stream());
+  CHECK(b.waited == milliseconds(0));
+  b.list("xy", "7");
+  CHECK(b.copy.objects.size() == 2);
+  CHECK(b.watches_from("7"));
+  b.reflector.refused({.code = 410, .reason = "Expired", .message = {}, .retry_after_seconds = {}},
+                      b.now);
+  CHECK_FALSE(b.asks_for_a_stream());
+}
+
+TEST_CASE(
+    "a watch-list that breaks off is begun anew, and after three of them pages are asked for") {
+  Streamed b;
+  for (int i = 0; i < 3; ++i) {
+    INFO(i);
+    REQUIRE(b.asks_for_a_stream());
+    CHECK(b.event("ADDED", 'a', "3"));
+    if (i == 1) {
+      b.reflector.ended(b.now);
+    } else {
+      b.reflector.broken("reset", b.now);
+    }
+    CHECK(b.copy.objects.empty());
+  }
+  CHECK_FALSE(b.asks_for_a_stream());
+  b.list("ab", "7");
+  CHECK(b.copy.objects.size() == 2);
+}
+
+TEST_CASE("a watch-list from an older cache is not taken") {
+  Streamed b;
+  REQUIRE(b.asks_for_a_stream());
+  CHECK(b.event("ADDED", 'a', "3"));
+  CHECK(b.end_of_list("100"));
+  b.reflector.refused({.code = 410, .reason = "Expired", .message = {}, .retry_after_seconds = {}},
+                      b.now);
+  REQUIRE(b.asks_for_a_stream());
+  CHECK(b.event("ADDED", 'b', "4"));
+  CHECK_FALSE(b.end_of_list("50"));
+  CHECK(b.copy.objects.contains("a"));
+  CHECK(b.reflector.health().refused_old == 1);
+  REQUIRE(b.asks_for_a_stream());
 }
 
 }  // namespace mesh::kube

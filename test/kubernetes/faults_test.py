@@ -146,6 +146,26 @@ def credentials_that_rotate(bench):
     bench.until_served(before | {"roots"}, "news by the new roots")
 
 
+def a_server_without_watch_lists(bench, program, kubeconfig):
+    """Lists are the beginnings of watches where the server offers it, and come page by page where it does not."""
+    def lists_in(lines):
+        return {f"limit={'limit=' in line}" for line in lines if POLICIES in line and "resourceVersion=" not in line}
+    faults, since = bench.faults, len(bench.faults.seen)
+    with Control(program, kubeconfig, pod="weft-control-1") as streamed:
+        bench.cluster.until(streamed.is_ready, "weft-control by watch-lists")
+        expect(lists_in(faults.seen[since:]) == {"limit=False"}, "pages are asked for, although there are watch-lists")
+        expect(streamed.served("policies") == bench.control.served("policies"), "something else is served")
+    faults.refuse("sendInitialEvents=true", 422)
+    since = len(faults.seen)
+    with Control(program, kubeconfig, pod="weft-control-2") as paged:
+        bench.cluster.until(paged.is_ready, "weft-control by pages")
+        expect(lists_in(faults.seen[since:]) == {"limit=False", "limit=True"}, "pages are not asked for")
+        expect(paged.served("policies") == bench.control.served("policies"), "something else is served")
+        bench.apply("paged")
+        bench.cluster.until(lambda: "shop/paged" in paged.served("policies"), "news after pages")
+    faults.heal()
+
+
 def rotating_kubeconfig(cluster, url):
     """The path of a kubeconfig whose token and roots are files, as in a cluster."""
     cluster.kubectl("create", "serviceaccount", "rotating")
@@ -178,6 +198,8 @@ def main():
                           credentials_that_rotate):
                 fault(bench)
                 print(f"{fault.__name__}: passed", flush=True)
+            a_server_without_watch_lists(bench, program, kubeconfig)
+            print("a_server_without_watch_lists: passed", flush=True)
 
 
 if __name__ == "__main__":
