@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mesh/xds/ads_codec.h"
+
 namespace mesh::control {
 namespace {
 
@@ -14,6 +16,27 @@ constexpr std::size_t kMaxInitialVersions = 1'000'000;
 bool too_long(const std::string& name) { return name.size() > kMaxNameBytes; }
 
 }  // namespace
+
+xds::DeltaResponse AdsResponse::message() const {
+  xds::DeltaResponse message;
+  message.system_version = system_version;
+  message.type_url = xds::type_url(type);
+  message.nonce = nonce;
+  for (const auto& resource : delta->changed) {
+    message.resources.push_back({.name = resource->name,
+                                 .version = resource->version,
+                                 .type_url = message.type_url,
+                                 .bytes = resource->bytes});
+  }
+  message.removed = delta->removed;
+  return message;
+}
+
+std::string AdsResponse::encoded_head() const {
+  return xds::encode(xds::DeltaResponse{.system_version = system_version,
+                                        .type_url = std::string(xds::type_url(type)),
+                                        .nonce = nonce});
+}
 
 AdsSession::AdsSession(std::shared_ptr<const Snapshot> snapshot) : snapshot_(std::move(snapshot)) {}
 
@@ -30,9 +53,13 @@ Result<Done> AdsSession::receive(const xds::DeltaRequest& request) {
     of_type.first_due = true;
     // Without names a first request asks for everything.
     of_type.wildcard = request.subscribe.empty();
+    const Resources& there = snapshot_->of(*type);
     for (const auto& [name, version] : request.initial_versions) {
       if (too_long(name)) return failed(Reason::kTooLarge, "a resource name of over 1 KiB");
-      of_type.known.emplace(name, version);
+      const auto now = there.find(name);
+      const bool same = now != there.end() && now->second->version == version;
+      of_type.known.set(
+          name, same ? now->second : std::make_shared<const Resource>(Resource{name, version, {}}));
     }
   }
   TRY_DO(receive_subscriptions(request, of_type));
@@ -56,15 +83,18 @@ Result<Done> AdsSession::receive_subscriptions(const xds::DeltaRequest& request,
     of_type.told_missing.erase(name);
     // A name that is asked for again is to be sent again.
     of_type.known.erase(name);
+    if (of_type.in_flight) of_type.in_flight->whole.reset();
   }
   for (const std::string& name : request.unsubscribe) {
     if (name == "*") {
       of_type.wildcard = false;
+      if (of_type.in_flight) of_type.in_flight->whole.reset();
       continue;
     }
     of_type.names.erase(name);
     of_type.told_missing.erase(name);
     if (!of_type.wildcard) of_type.known.erase(name);
+    if (of_type.in_flight) of_type.in_flight->whole.reset();
   }
   return Done{};
 }
@@ -72,26 +102,28 @@ Result<Done> AdsSession::receive_subscriptions(const xds::DeltaRequest& request,
 void AdsSession::receive_answer(const xds::DeltaRequest& request, PerType& of_type) {
   // A nonce that is not the last one's is about the past.
   if (!of_type.in_flight || of_type.in_flight->nonce != request.response_nonce) return;
-  const InFlight answered = *std::move(of_type.in_flight);
+  InFlight answered = *std::move(of_type.in_flight);
   of_type.in_flight.reset();
   of_type.dirty = true;
   if (request.error) {
     ++nacks_;
     last_nack_ = request.error->substr(0, 4096);
     of_type.refused_at = snapshot_->version;
-    for (const Change& change : answered.changes) of_type.refused[change.name] = change.version;
+    for (const auto& one : answered.delta->changed) of_type.refused[one->name] = one->version;
+    for (const std::string& name : answered.delta->removed) of_type.refused[name].clear();
     return;
   }
-  for (const Change& change : answered.changes) {
-    of_type.refused.erase(change.name);
-    if (change.version.empty()) {
-      of_type.known.erase(change.name);
-      of_type.reach.erase(change.name);
-    } else {
-      of_type.known[change.name] = change.version;
-      if (change.reach > 0) of_type.reach[change.name] = change.reach;
-      if (change.reach == 0) of_type.reach.erase(change.name);
-    }
+  if (answered.whole) {
+    of_type.known = *std::move(answered.whole);
+    return;
+  }
+  for (const auto& one : answered.delta->changed) {
+    of_type.refused.erase(one->name);
+    of_type.known.set(one->name, one);
+  }
+  for (const std::string& name : answered.delta->removed) {
+    of_type.refused.erase(name);
+    of_type.known.erase(name);
   }
 }
 
@@ -101,36 +133,34 @@ void AdsSession::update(std::shared_ptr<const Snapshot> snapshot) {
   note_progress();
 }
 
-std::optional<xds::DeltaResponse> AdsSession::next() {
+std::optional<AdsResponse> AdsSession::next() {
   PerType& policies = of(ResourceType::kAuthorization);
   PerType& addresses = of(ResourceType::kAddress);
   const auto is_due = [](const PerType& t) {
     return t.requested && !t.in_flight && (t.dirty || t.first_due);
   };
-  Missing late;  // policies to remove, or to shrink
+  std::shared_ptr<const Delta> late;  // policies to remove, or to shrink
   if (is_due(policies)) {
-    Missing missing = this->missing(ResourceType::kAuthorization);
+    auto missing = this->missing(ResourceType::kAuthorization);
     late = take_late(missing);
-    if (policies.first_due || !missing.changed.empty()) {
-      const bool more = !late.empty();
-      auto response = respond(ResourceType::kAuthorization, std::move(missing));
-      policies.dirty = more;
-      return response;
+    const bool more = late != nullptr;
+    policies.dirty = more;
+    if (policies.first_due || !missing->changed.empty()) {
+      return respond(ResourceType::kAuthorization, std::move(missing), !more);
     }
-    policies.dirty = !late.empty();
   }
   // Workloads wait for the policies they may name, unless nobody asked for policies (yet).
   const bool policy_first = policies.in_flight && !addresses.first_due;
   if (is_due(addresses) && !policy_first) {
-    Missing missing = this->missing(ResourceType::kAddress);
-    const bool send = addresses.first_due || !missing.empty();
+    auto missing = this->missing(ResourceType::kAddress);
+    const bool send = addresses.first_due || !missing->empty();
     addresses.dirty = false;
-    if (send) return respond(ResourceType::kAddress, std::move(missing));
+    if (send) return respond(ResourceType::kAddress, std::move(missing), true);
   }
   const bool addresses_done = !addresses.requested || settled(ResourceType::kAddress);
-  if (!late.empty() && addresses_done) {
+  if (late != nullptr && addresses_done) {
     policies.dirty = false;
-    return respond(ResourceType::kAuthorization, std::move(late));
+    return respond(ResourceType::kAuthorization, std::move(late), true);
   }
   note_progress();
   return {};
@@ -146,7 +176,7 @@ Resources AdsSession::wanted(ResourceType type, std::vector<std::string>& unknow
     const auto add = [&](const std::string& resource) {
       const auto known = all.find(resource);
       if (known == all.end()) return;
-      wanted.insert(*known);
+      wanted.set(known->first, known->second);
       found = true;
     };
     if (type == ResourceType::kAddress) {
@@ -159,73 +189,85 @@ Resources AdsSession::wanted(ResourceType type, std::vector<std::string>& unknow
   return wanted;
 }
 
-AdsSession::Missing AdsSession::missing(ResourceType type) const {
+std::shared_ptr<const Delta> AdsSession::missing(ResourceType type) const {
   const PerType& of_type = of(type);
+  const Resources& all = snapshot_->of(type);
+  if (of_type.simple()) return snapshot_->deltas->between(of_type.known, all);
   std::vector<std::string> unknown_names;
-  const Resources subset = of_type.wildcard ? Resources() : wanted(type, unknown_names);
-  const Resources& wanted = of_type.wildcard ? snapshot_->of(type) : subset;
+  const Resources wanted = of_type.wildcard ? all : this->wanted(type, unknown_names);
   const bool retry = snapshot_->version > of_type.refused_at;
   const auto refused_as = [&](const std::string& name, const std::string& version) {
     const auto refused = of_type.refused.find(name);
     return refused != of_type.refused.end() && !retry && refused->second == version;
   };
-  Missing missing;
-  for (const auto& [name, resource] : wanted) {
-    const auto known = of_type.known.find(name);
-    const bool has = known != of_type.known.end() && known->second == resource->version &&
-                     !of_type.refused.contains(name);
-    if (!has && !refused_as(name, resource->version)) missing.changed.push_back(resource);
-  }
+  auto missing = std::make_shared<Delta>();
   const auto remove = [&](const std::string& name) {
-    if (!snapshot_->of(type).contains(name) && !refused_as(name, "")) {
-      missing.removed.push_back(name);
-    }
+    if (!all.contains(name) && !refused_as(name, "")) missing->removed.push_back(name);
   };
-  for (const auto& [name, version] : of_type.known) remove(name);
+  Resources::diff(of_type.known, wanted,
+                  [&](const std::string& name, const auto* had, const auto* now) {
+                    if (now == nullptr) return remove(name);
+                    const bool has = had != nullptr && (*had)->version == (*now)->version;
+                    if (!has && !refused_as(name, (*now)->version))
+                      missing->changed.push_back(*now);
+                  });
+  // What was refused is not known, whatever was acknowledged before it.
   for (const auto& [name, version] : of_type.refused) {
-    if (!of_type.known.contains(name)) remove(name);
+    const auto now = wanted.find(name);
+    const auto had = of_type.known.find(name);
+    if (had == of_type.known.end()) {
+      remove(name);
+    } else if (now != wanted.end() && had->second->version == now->second->version &&
+               !refused_as(name, now->second->version)) {
+      missing->changed.push_back(now->second);
+    }
   }
   for (const std::string& name : unknown_names) {
     if (!of_type.told_missing.contains(name) && !of_type.known.contains(name)) {
-      missing.removed.push_back(name);
+      missing->removed.push_back(name);
     }
   }
   return missing;
 }
 
-AdsSession::Missing AdsSession::take_late(Missing& policies) const {
-  Missing late{.changed = {}, .removed = std::exchange(policies.removed, {})};
-  const auto& reach = of(ResourceType::kAuthorization).reach;
-  std::erase_if(policies.changed, [&](const std::shared_ptr<const Resource>& one) {
-    const auto before = reach.find(one->name);
-    if (before == reach.end() || one->reach >= before->second) return false;
-    late.changed.push_back(one);
-    return true;
-  });
+bool AdsSession::is_late(const Resource& policy) const {
+  const Resources& known = of(ResourceType::kAuthorization).known;
+  const auto before = known.find(policy.name);
+  return before != known.end() && policy.reach < before->second->reach;
+}
+
+std::shared_ptr<const Delta> AdsSession::take_late(std::shared_ptr<const Delta>& policies) const {
+  const bool any = !policies->removed.empty() ||
+                   std::any_of(policies->changed.begin(), policies->changed.end(),
+                               [&](const auto& policy) { return is_late(*policy); });
+  if (!any) return nullptr;
+  auto late = std::make_shared<Delta>();
+  auto rest = std::make_shared<Delta>();
+  late->removed = policies->removed;
+  for (const auto& policy : policies->changed) {
+    (is_late(*policy) ? late : rest)->changed.push_back(policy);
+  }
+  policies = std::move(rest);
   return late;
 }
 
-std::optional<xds::DeltaResponse> AdsSession::respond(ResourceType type, Missing missing) {
+std::optional<AdsResponse> AdsSession::respond(ResourceType type,
+                                               std::shared_ptr<const Delta> delta, bool whole) {
   PerType& of_type = of(type);
-  xds::DeltaResponse response;
-  response.system_version = std::to_string(snapshot_->version);
-  response.type_url = xds::type_url(type);
-  response.nonce = std::to_string(++last_nonce_);
-  InFlight in_flight{.nonce = response.nonce, .changes = {}};
-  for (const auto& resource : missing.changed) {
-    response.resources.push_back({.name = resource->name,
-                                  .version = resource->version,
-                                  .type_url = response.type_url,
-                                  .bytes = resource->bytes});
-    in_flight.changes.push_back({resource->name, resource->version, resource->reach});
+  InFlight in_flight{
+      .nonce = std::to_string(++last_nonce_), .delta = std::move(delta), .whole = {}};
+  if (whole && of_type.simple()) in_flight.whole = snapshot_->of(type);
+  if (!of_type.names.empty()) {
+    for (const std::string& name : in_flight.delta->removed) {
+      if (of_type.names.contains(name)) of_type.told_missing.insert(name);
+    }
   }
-  for (std::string& name : missing.removed) {
-    if (of_type.names.contains(name)) of_type.told_missing.insert(name);
-    in_flight.changes.push_back({name, ""});
-    response.removed.push_back(std::move(name));
-  }
-  resources_sent_ += response.resources.size();
+  resources_sent_ += in_flight.delta->changed.size();
   of_type.first_due = false;
+  AdsResponse response{.system_version = std::to_string(snapshot_->version),
+                       .type = type,
+                       .nonce = in_flight.nonce,
+                       .delta = in_flight.delta};
   of_type.in_flight = std::move(in_flight);
   return response;
 }
@@ -233,7 +275,7 @@ std::optional<xds::DeltaResponse> AdsSession::respond(ResourceType type, Missing
 bool AdsSession::settled(ResourceType type) const {
   const PerType& of_type = of(type);
   if (!of_type.requested || of_type.first_due || of_type.in_flight) return false;
-  return !of_type.dirty || missing(type).empty();
+  return !of_type.dirty || missing(type)->empty();
 }
 
 bool AdsSession::is_current() const {

@@ -1,6 +1,6 @@
 #pragma once
 // AdsSession: the server side of delta ADS for one stream, as a state machine. Messages in,
-// messages out; no I/O, no clock, no protobuf. ads_server.h drives it over gRPC; tests and
+// messages out; no I/O, no clock, no protobuf. grpc_server.h drives it over gRPC; tests and
 // simulations drive it directly.
 //
 // What it keeps to:
@@ -11,6 +11,8 @@
 //     tells the client that it is complete
 //   - a policy comes before the workload that names it, and goes after the workload that named it;
 //     so does what it no longer reaches, when it shrinks from a namespace to workloads
+//   - what a stream costs is what changed, not what there is: streams share what they have and what
+//     they are told
 //   - a response that was refused (NACK) counts as not known: it is sent again with the next
 //   snapshot
 //
@@ -26,11 +28,23 @@
 #include <string_view>
 #include <vector>
 
+#include "control/delta.h"
 #include "control/resource_store.h"
 #include "mesh/base/result.h"
 #include "mesh/xds/ads_message.h"
 
 namespace mesh::control {
+
+struct AdsResponse {
+  std::string system_version;
+  xds::ResourceType type = xds::ResourceType::kAddress;
+  std::string nonce;
+  std::shared_ptr<const Delta> delta;
+
+  xds::DeltaResponse message() const;
+  // Its bytes are the delta's, which many share, and these.
+  std::string encoded_head() const;
+};
 
 class AdsSession {
  public:
@@ -42,7 +56,7 @@ class AdsSession {
   void update(std::shared_ptr<const Snapshot> snapshot);
 
   // The next message to send, if any.
-  std::optional<xds::DeltaResponse> next();
+  std::optional<AdsResponse> next();
 
   // The client has acknowledged everything there is.
   bool is_current() const;
@@ -54,43 +68,40 @@ class AdsSession {
   std::uint64_t nacks() const { return nacks_; }
 
  private:
-  struct Change {
-    std::string name;
-    std::string version;  // empty: removed
-    std::uint8_t reach = 0;
-  };
   struct InFlight {
     std::string nonce;
-    std::vector<Change> changes;
+    std::shared_ptr<const Delta> delta;
+    // What the client has once it agrees, when it was told everything there is.
+    std::optional<Resources> whole;
   };
   struct PerType {
     bool requested = false;
     bool first_due = false;
     bool wildcard = false;
-    bool dirty = false;                                     // something may be missing
-    std::set<std::string, std::less<>> names;               // subscribed beside the wildcard
-    std::set<std::string, std::less<>> told_missing;        // names of those that stand for nothing
-    std::map<std::string, std::string, std::less<>> known;  // acknowledged versions
-    std::map<std::string, std::uint8_t, std::less<>> reach;  // of those known that have one
-    std::map<std::string, std::string, std::less<>> refused;
-    std::uint64_t refused_at = 0;  // the snapshot's number
+    bool dirty = false;                               // something may be missing
+    std::set<std::string, std::less<>> names;         // subscribed beside the wildcard
+    std::set<std::string, std::less<>> told_missing;  // names of those that stand for nothing
+    // What is acknowledged. As a rule it is a snapshot's own, so that streams share it.
+    Resources known;
+    std::map<std::string, std::string, std::less<>> refused;  // versions; empty: of a removal
+    std::uint64_t refused_at = 0;                             // the snapshot's number
     std::optional<InFlight> in_flight;
-  };
-  struct Missing {
-    std::vector<std::shared_ptr<const Resource>> changed;
-    std::vector<std::string> removed;
-    bool empty() const { return changed.empty() && removed.empty(); }
+
+    // It has, or is to have, everything, and nothing else needs to be looked at.
+    bool simple() const { return wildcard && names.empty() && refused.empty(); }
   };
 
   PerType& of(xds::ResourceType type) { return types_[static_cast<std::size_t>(type)]; }
   const PerType& of(xds::ResourceType type) const { return types_[static_cast<std::size_t>(type)]; }
   Result<Done> receive_subscriptions(const xds::DeltaRequest& request, PerType& of_type);
   void receive_answer(const xds::DeltaRequest& request, PerType& of_type);
-  Missing missing(xds::ResourceType type) const;
-  // Takes out what must come after the workloads that depend on it.
-  Missing take_late(Missing& policies) const;
+  std::shared_ptr<const Delta> missing(xds::ResourceType type) const;
+  // What must come after the workloads that depend on it; `policies` is left without it.
+  std::shared_ptr<const Delta> take_late(std::shared_ptr<const Delta>& policies) const;
+  bool is_late(const Resource& policy) const;
   Resources wanted(xds::ResourceType type, std::vector<std::string>& unknown_names) const;
-  std::optional<xds::DeltaResponse> respond(xds::ResourceType type, Missing missing);
+  std::optional<AdsResponse> respond(xds::ResourceType type, std::shared_ptr<const Delta> delta,
+                                     bool whole);
   bool settled(xds::ResourceType type) const;
   void note_progress();
 

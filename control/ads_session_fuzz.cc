@@ -99,9 +99,8 @@ class Stream {
   // Takes a message if there is one, and answers the oldest that waits. False: nothing to do.
   bool receive(bool agree) {
     if (const auto response = session_.next()) {
-      const auto type = xds::type_of_url(response->type_url);
-      MESH_CHECK(type && !waiting_[index(*type)]);  // one in flight per type
-      waiting_[index(*type)] = *response;
+      MESH_CHECK(!waiting_[index(response->type)]);  // one in flight per type
+      waiting_[index(response->type)] = response->message();
     }
     for (auto& waiting : waiting_) {
       if (!waiting) continue;

@@ -58,6 +58,9 @@ Applied applied(const Hub& hub, const AppliedQuestion& question) {
     auto& list = !node.connected ? answer.absent : has_it ? answer.current : answer.pending;
     list.push_back(node.node);
   }
+  for (const NodeStatus& proxy : hub.waypoints()) {
+    (proxy.acked_version >= answer.version ? answer.current : answer.pending).push_back(proxy.node);
+  }
   return answer;
 }
 

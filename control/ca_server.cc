@@ -1,6 +1,7 @@
 #include "control/ca_server.h"
 
 #include <algorithm>
+#include <ctime>
 #include <utility>
 
 #include "ca.pb.h"
@@ -14,7 +15,7 @@ std::unexpected<RpcError> refuse(int code, std::string message) {
 
 }  // namespace
 
-CaServer::CaServer(Hub& hub, const ca::Authority& authority, std::chrono::seconds max_lifetime,
+CaServer::CaServer(Hub& hub, ca::Authority& authority, std::chrono::seconds max_lifetime,
                    std::function<void()> settle)
     : hub_(hub), authority_(authority), max_lifetime_(max_lifetime), settle_(std::move(settle)) {}
 
@@ -57,9 +58,9 @@ std::expected<Done, RpcError> CaServer::may_have(const Caller& caller,
 bool CaServer::runs_there(const std::string& node, const net::SpiffeId& id) const {
   const auto snapshot = hub_.snapshot();
   if (snapshot == nullptr) return false;
-  const auto accounts = snapshot->accounts.find(node);
-  return accounts != snapshot->accounts.end() &&
-         accounts->second.contains(id.ns() + "/" + id.service_account());
+  const auto pods = snapshot->nodes.find(node);
+  return pods != snapshot->nodes.end() &&
+         pods->second->accounts.contains(id.ns() + "/" + id.service_account());
 }
 
 std::expected<std::string, RpcError> CaServer::create(const Caller& caller,
@@ -88,6 +89,9 @@ std::expected<std::string, RpcError> CaServer::create(const Caller& caller,
                         certificate.error().reason == Reason::kExpired;
       return refuse(ours ? kInternal : kInvalidArgument, certificate.error().during);
     }
+    authority_.holders().issued(caller.to_string(), id->to_string(),
+                                ca::bundle_of(authority->root_pem()),
+                                std::time(nullptr) + lifetime.count());
     istio::v1::auth::IstioCertificateResponse response;
     response.add_cert_chain(*certificate);
     for (const std::string& one : authority->intermediates()) response.add_cert_chain(one);

@@ -19,7 +19,7 @@ class CaServer {
  public:
   // `settle` takes in what was just written to the manifest folder: a pod may ask sooner than its
   // manifest was read. Lifetimes are at most `max_lifetime`.
-  CaServer(Hub& hub, const ca::Authority& authority, std::chrono::seconds max_lifetime,
+  CaServer(Hub& hub, ca::Authority& authority, std::chrono::seconds max_lifetime,
            std::function<void()> settle);
 
   // `request` and the answer are messages of istio.v1.auth. Counts and says nothing else.
@@ -32,7 +32,7 @@ class CaServer {
   bool runs_there(const std::string& node, const net::SpiffeId& id) const;
 
   Hub& hub_;
-  const ca::Authority& authority_;
+  ca::Authority& authority_;
   const std::chrono::seconds max_lifetime_;
   const std::function<void()> settle_;
 };

@@ -18,6 +18,7 @@ struct Flags {
   std::string ns = "weft-system", pod = "weft-control";
   std::vector<std::string> node_accounts;
   std::string rotation_wait;
+  bool no_istio_root_map = false;
   std::string waypoint_image = "weft-waypoint:" WEFT_VERSION;
   std::string waypoint_seccomp = "localhost";
   std::string listen = "[::]:15012";
@@ -49,6 +50,8 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option(
       "--rotation-wait", flags.rotation_wait,
       "Between the steps of a root's rotation (default: the certificate lifetime and 10m)");
+  app.add_flag("--no-istio-root-map", flags.no_istio_root_map,
+               "ConfigMaps istio-ca-root-cert are somebody else's: only weft-ca-root-cert is ours");
   app.add_option("--waypoint-image", flags.waypoint_image, "Of the waypoints that it deploys")
       ->capture_default_str();
   app.add_option("--waypoint-seccomp", flags.waypoint_seccomp,
@@ -124,6 +127,7 @@ std::expected<Config, Leave> check(Flags flags) {
     }
     config.rotation_wait = *wait;
   }
+  config.istio_root_map = !flags.no_istio_root_map;
   config.waypoint_image = flags.waypoint_image;
   config.waypoint_seccomp_localhost = flags.waypoint_seccomp == "localhost";
   for (std::string& account : flags.node_accounts) {

@@ -21,6 +21,7 @@ struct Config {
   std::string pod = "weft-control";                  // what we are called in the Lease
   std::set<std::string, std::less<>> node_accounts;  // of ztunnels: "NAMESPACE/NAME"
   std::chrono::seconds rotation_wait{0};
+  bool istio_root_map = true;  // ConfigMaps istio-ca-root-cert are ours to write
   std::string waypoint_image;  // of the waypoints that are deployed
   bool waypoint_seccomp_localhost = true;
   std::string state;

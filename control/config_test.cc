@@ -64,6 +64,11 @@ TEST_CASE("help and version are no mistakes; a mistake is one line and status 1"
   }
 }
 
+TEST_CASE("the ConfigMaps of istiod are ours unless somebody says that they are not") {
+  CHECK(read({"--kubernetes", "--state", "s"})->istio_root_map);
+  CHECK_FALSE(read({"--kubernetes", "--state", "s", "--no-istio-root-map"})->istio_root_map);
+}
+
 TEST_CASE("every --san is a further name") {
   const auto config =
       read({"--manifests", "m", "--state", "s", "--san", "a.example", "--san", "192.0.2.1"});

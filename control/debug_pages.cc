@@ -76,7 +76,13 @@ HttpResponse DebugPages::authority(const admin::Request& request) const {
     if (!asked) return text_page(409, asked.error() + "\n");
   }
   const auto status = replica_->ca_status();
-  return json_page({{"pluggedIn", status.plugged_in},
+  nlohmann::json waiting = nlohmann::json::array();
+  for (const auto& one : replica_->ca_waiting()) {
+    if (waiting.size() == 1000) break;
+    waiting.push_back({{"who", one.who}, {"what", one.what}});
+  }
+  return json_page({{"waitingFor", std::move(waiting)},
+                    {"pluggedIn", status.plugged_in},
                     {"state", status.state},
                     {"since", status.since},
                     {"expires", status.expires},
@@ -158,6 +164,13 @@ HttpResponse DebugPages::metrics() const {
   add("weft_control_manifest_errors", "gauge", "Errors in the manifests now.", errors);
   add("weft_control_nodes_connected", "gauge", "Nodes with a discovery stream.", connected);
   add("weft_control_nodes_behind", "gauge", "Nodes without the newest snapshot.", behind);
+  const Translation::Work work = hub_.work();
+  add("weft_control_translated_objects_total", "counter",
+      "Pods, entries and slices that were translated.", work.objects);
+  add("weft_control_translated_services_total", "counter", "Services that were translated.",
+      work.services);
+  add("weft_control_translated_policies_total", "counter", "Policies that were translated.",
+      work.policies);
   add("weft_control_streams_total", "counter", "Discovery streams opened.", counters.streams);
   add("weft_control_responses_total", "counter", "Discovery responses sent.", counters.responses);
   add("weft_control_resources_total", "counter", "Resources sent.", counters.resources);
@@ -224,6 +237,9 @@ HttpResponse DebugPages::problems() const {
     for (const PolicyNote& note : snapshot->notes) {
       add("warning", "", 0, note.object.to_string(), "", note.text);
     }
+  }
+  for (const PolicyNote& note : hub_.notes()) {
+    add("warning", "", 0, note.object.to_string(), "", "at a waypoint: " + note.text);
   }
   return json_page({{"problems", std::move(list)}});
 }

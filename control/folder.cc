@@ -59,7 +59,7 @@ const Objects& Folder::settle() {
   for (const auto& [name, file] : files_) {
     for (const ObjectKey& key : file.broken) {
       const auto before = in_force_.find(key);
-      if (before != in_force_.end() && next.emplace(key, before->second).second) {
+      if (before != in_force_.end() && next.emplace(key, before->second)) {
         owners[key] = name;
       }
     }

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/folder.h"
-#include "control/resource_store.h"
+#include "control/translation.h"
 #include "control/wire_json.h"
 #include "mesh/xds/decode.h"
 
@@ -63,7 +63,7 @@ void check_scenario(const std::filesystem::path& manifests) {
   }
   CHECK(problems == golden.value("problems", json::array()));
 
-  const auto snapshot = make_snapshot(world, Settings{}, nullptr, 1);
+  const auto snapshot = Translation({}, 1).next(world);
   check_decodes(*snapshot);
   const json ours = all_resources(*snapshot);
   const json& expected = golden.at("resources");

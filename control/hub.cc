@@ -8,15 +8,15 @@ namespace mesh::control {
 Hub::Hub(Settings settings, std::uint64_t first_version,
          std::function<void(std::uint64_t)> published)
     : settings_(std::move(settings)),
-      first_version_(first_version),
-      published_(std::move(published)) {}
+      published_(std::move(published)),
+      translation_(settings_, first_version) {}
 
 void Hub::publish(std::shared_ptr<const World> world, std::vector<manifest::Problem> problems,
                   bool was_good) {
   const std::shared_ptr<const Snapshot> before = snapshot();
   std::shared_ptr<const Snapshot> next;
   if (was_good) {
-    next = make_snapshot(std::move(world), settings_, before.get(), first_version_);
+    next = translation_.next(std::move(world));
     if (before == nullptr || next->version != before->version) published_(next->version);
   }
   std::vector<std::shared_ptr<Follower>> followers;
@@ -25,6 +25,7 @@ void Hub::publish(std::shared_ptr<const World> world, std::vector<manifest::Prob
     problems_ = std::move(problems);
     if (next == nullptr) return;
     snapshot_ = next;
+    work_ = translation_.work();
     for (const auto& [key, follower] : followers_) {
       if (auto alive = follower.lock()) followers.push_back(std::move(alive));
     }
@@ -35,6 +36,11 @@ void Hub::publish(std::shared_ptr<const World> world, std::vector<manifest::Prob
 std::shared_ptr<const Snapshot> Hub::snapshot() const {
   const std::lock_guard lock(mutex_);
   return snapshot_;
+}
+
+Translation::Work Hub::work() const {
+  const std::lock_guard lock(mutex_);
+  return work_;
 }
 
 std::vector<manifest::Problem> Hub::problems() const {
@@ -57,21 +63,48 @@ void Hub::remove(const Follower* follower) {
   followers_.erase(follower);
 }
 
-std::vector<NodeStatus> Hub::nodes() const {
-  std::shared_ptr<const Snapshot> snapshot;
+std::vector<std::shared_ptr<Follower>> Hub::alive() const {
+  const std::lock_guard lock(mutex_);
   std::vector<std::shared_ptr<Follower>> followers;
-  {
-    const std::lock_guard lock(mutex_);
-    snapshot = snapshot_;
-    for (const auto& [key, follower] : followers_) {
-      if (auto alive = follower.lock()) followers.push_back(std::move(alive));
+  for (const auto& [key, follower] : followers_) {
+    if (auto alive = follower.lock()) followers.push_back(std::move(alive));
+  }
+  return followers;
+}
+
+std::vector<NodeStatus> Hub::waypoints() const {
+  std::map<std::string, NodeStatus> proxies;
+  for (const auto& follower : alive()) {
+    for (Follower::Status& status : follower->proxies()) {
+      NodeStatus& proxy = proxies[status.node];
+      proxy = {.node = status.node,
+               .connected = true,
+               .acked_version = status.acked_version,
+               .pending = !status.current,
+               .last_nack = std::move(status.last_nack),
+               .pods = 0};
     }
   }
+  std::vector<NodeStatus> list;
+  for (auto& [name, proxy] : proxies) list.push_back(std::move(proxy));
+  return list;
+}
+
+std::vector<PolicyNote> Hub::notes() const {
+  std::vector<PolicyNote> all;
+  for (const auto& follower : alive()) {
+    for (PolicyNote& note : follower->notes()) all.push_back(std::move(note));
+  }
+  return all;
+}
+
+std::vector<NodeStatus> Hub::nodes() const {
+  const std::shared_ptr<const Snapshot> snapshot = this->snapshot();
+  const std::vector<std::shared_ptr<Follower>> followers = alive();
   std::map<std::string, NodeStatus> nodes;
   if (snapshot != nullptr) {
-    for (const manifest::Pod* pod : snapshot->world->all<manifest::Pod>()) {
-      if (pod->node_name.empty() || !is_running(*pod)) continue;
-      if (is_enrolled(*snapshot->world, *pod)) ++nodes[pod->node_name].pods;
+    for (const auto& [name, pods] : snapshot->nodes) {
+      if (pods->enrolled > 0) nodes[name].pods = pods->enrolled;
     }
   }
   for (const auto& follower : followers) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "control/resource_store.h"
+#include "control/translation.h"
 #include "mesh/manifest/parse.h"
 
 namespace mesh::control {
@@ -29,6 +30,9 @@ class Follower {
   // A newer snapshot is there. Must not block, and must not call the hub.
   virtual void follow(std::shared_ptr<const Snapshot> snapshot) = 0;
   virtual Status status() const = 0;
+  // Of who follows for others: those, and what they are told otherwise than it is written.
+  virtual std::vector<Status> proxies() const { return {}; }
+  virtual std::vector<PolicyNote> notes() const { return {}; }
 };
 
 // What a node has, all its streams together.
@@ -58,7 +62,7 @@ class Hub {
   // `published` is told each new number, before anybody is sent it.
   Hub(Settings settings, std::uint64_t first_version, std::function<void(std::uint64_t)> published);
 
-  // The manifests as they are now. Before `was_good`, nothing is served from them.
+  // The manifests as they are now. Before `was_good`, nothing is served from them. One at a time.
   void publish(std::shared_ptr<const World> world, std::vector<manifest::Problem> problems,
                bool was_good);
 
@@ -71,6 +75,14 @@ class Hub {
   void add(const std::shared_ptr<Follower>& follower);
   void remove(const Follower* follower);
 
+  // How much has been translated until now.
+  Translation::Work work() const;
+
+  // Every waypoint proxy with a stream ("waypoint NAMESPACE/POD"), ordered by name.
+  std::vector<NodeStatus> waypoints() const;
+  // What of the objects waypoints cannot honour as it is written.
+  std::vector<PolicyNote> notes() const;
+
   // Every node with enrolled pods, and every node with a stream; ordered by name.
   std::vector<NodeStatus> nodes() const;
 
@@ -78,11 +90,14 @@ class Hub {
   Counters counters() const;
 
  private:
+  std::vector<std::shared_ptr<Follower>> alive() const;
+
   const Settings settings_;
-  const std::uint64_t first_version_;
   const std::function<void(std::uint64_t)> published_;
+  Translation translation_;  // of who publishes
   mutable std::mutex mutex_;
   std::shared_ptr<const Snapshot> snapshot_;
+  Translation::Work work_;
   std::vector<manifest::Problem> problems_;
   std::map<const Follower*, std::weak_ptr<Follower>> followers_;
   Counters counters_;

@@ -10,6 +10,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 
@@ -22,6 +23,7 @@
 #include "control/grpc_server.h"
 #include "control/http_server.h"
 #include "control/hub.h"
+#include "control/jwks/fetcher.h"
 #include "control/kubernetes/replica.h"
 #include "control/state.h"
 #include "control/store.h"
@@ -102,6 +104,7 @@ struct Source {
          .pod = config.pod,
          .node_accounts = config.node_accounts,
          .rotation_wait = config.rotation_wait,
+         .istio_root_map = config.istio_root_map,
          .waypoints = {.image = config.waypoint_image,
                        .ns = config.ns,
                        .localhost_seccomp = config.waypoint_seccomp_localhost}},
@@ -162,6 +165,33 @@ class ServingIdentity {
   std::shared_ptr<const CertificateAuthority> shown_;
 };
 
+// What the store says, with the keys that RequestAuthentications name by URI, to the hub: from the
+// store's thread, and when there are other keys.
+class Publisher {
+ public:
+  Publisher(Hub& hub, telemetry::Log& log)
+      : hub_(hub), problems_(log), keys_(log, [this] {
+          const std::lock_guard lock(mutex_);
+          if (last_.world != nullptr) publish();
+        }) {}
+
+  void take(const StoreState& state) {
+    const std::lock_guard lock(mutex_);
+    problems_.say(state.problems);
+    last_ = state;
+    publish();
+  }
+
+ private:
+  void publish() { hub_.publish(keys_.fill(last_.world), last_.problems, last_.was_good); }
+
+  Hub& hub_;
+  ProblemLog problems_;
+  std::mutex mutex_;
+  StoreState last_;
+  jwks::Fetcher keys_;  // ends first: it calls back
+};
+
 // Until there is an authority, nothing can be served; /ready says why. False: a signal came first.
 bool wait_for(const ca::Authority& authority, const sigset_t& signals) {
   const timespec pause{.tv_sec = 0, .tv_nsec = 20'000'000};
@@ -204,14 +234,10 @@ int run(const Config& config) {
   });
   ca::Authority authority;
   ServingIdentity identity(config, authority, log);
-  ProblemLog problem_log(log);
+  Publisher publisher(hub, log);
   Source source;
   const auto opened = source.open(
-      config, hub, authority, log,
-      [&](const StoreState& state) {
-        problem_log.say(state.problems);
-        hub.publish(state.world, state.problems, state.was_good);
-      },
+      config, hub, authority, log, [&](const StoreState& state) { publisher.take(state); },
       [&] { identity.refresh(); });
   if (!opened) return give_up(opened.error());
 

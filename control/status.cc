@@ -238,10 +238,8 @@ ReadyWaypoints::ReadyWaypoints(const World& world) {
     const std::string& ns = gateway->metadata.ns;
     const auto* service = world.find<Service>(ns, gateway->metadata.name);
     if (service == nullptr || service->selector.empty()) continue;
-    for (auto it = world.objects().lower_bound({Kind::kPod, ns, ""});
-         it != world.objects().end() && it->first.kind == Kind::kPod && it->first.ns == ns; ++it) {
-      const auto& pod = std::get<manifest::Pod>(*it->second);
-      if (!is_running(pod) || !selects(service->selector, pod.metadata.labels)) continue;
+    for (const manifest::Pod* pod : world.all_in<manifest::Pod>(ns)) {
+      if (!is_running(*pod) || !selects(service->selector, pod->metadata.labels)) continue;
       names_.emplace(ns, gateway->metadata.name);
       break;
     }

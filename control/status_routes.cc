@@ -89,6 +89,10 @@ StatusCondition accepted(const World& world, const RouteView& route, const Paren
                        " for a Service must be in the Service's namespace "
                        "or its waypoint's");
   }
+  if (route.object.kind == manifest::Kind::kTlsRoute) {
+    return refused("UnsupportedValue",
+                   "a TLSRoute has no effect: connections go where they would without it");
+  }
   if (!route.extensions.empty()) {
     return refused("UnsupportedValue", "filter " + *route.extensions.begin() + " is not supported");
   }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "control/folder.h"
-#include "control/resource_store.h"
+#include "control/translation.h"
 #include "mesh/base/check.h"
 #include "mesh/xds/decode.h"
 
@@ -17,7 +17,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   folder.put("fuzz.yaml",
              manifest::parse("fuzz.yaml", {reinterpret_cast<const char*>(data), size}));
   const auto world = std::make_shared<const control::World>(folder.settle());
-  const auto snapshot = control::make_snapshot(world, {}, nullptr, 1);
+  control::Translation translation({}, 1);
+  const auto snapshot = translation.next(world);
   for (const auto type : {xds::ResourceType::kAddress, xds::ResourceType::kAuthorization}) {
     std::vector<xds::RawResource> raw;
     for (const auto& [name, resource] : snapshot->of(type)) {
@@ -31,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       MESH_CHECK(decoded.complaints.empty());
     }
   }
-  const auto again = control::make_snapshot(world, {}, snapshot.get(), 1);
+  const auto again = translation.next(std::make_shared<const control::World>(folder.settle()));
   MESH_CHECK(again->version == snapshot->version);  // nothing has changed
   return 0;
 }

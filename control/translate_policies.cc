@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "authorization.pb.h"
+#include "control/trust_domains.h"
 #include "control/waypoints.h"
 
 namespace mesh::control {
@@ -253,7 +254,8 @@ wire::Authorization translate(const AuthorizationPolicy& policy, const Settings&
   // Anything but "true" is enforced.
   authorization.set_dry_run(policy.metadata.annotation("istio.io/dry-run") == "true");
   const RuleTranslator translator(policy.metadata.ns, allows ? Unseen::kDrop : Unseen::kBroaden);
-  for (const AuthorizationRule& rule : policy.rules) translator.translate(rule, authorization);
+  const AuthorizationPolicy named = under_all_names(policy, settings);
+  for (const AuthorizationRule& rule : named.rules) translator.translate(rule, authorization);
   return authorization;
 }
 
@@ -339,6 +341,8 @@ wire::Authorization converted(const PeerAuthentication& peer, bool strict) {
   return authorization;
 }
 
+}  // namespace
+
 void translate_peers(const World& world, const Settings& settings, Authorizations& into) {
   const std::vector<const PeerAuthentication*> peers = oldest_first(world);
   bool any_strict = false;
@@ -354,15 +358,18 @@ void translate_peers(const World& world, const Settings& settings, Authorization
   }
 }
 
-}  // namespace
+void translate_policy(const World& world, const Settings& settings,
+                      const AuthorizationPolicy& policy, Authorizations& into,
+                      std::vector<PolicyNote>& notes) {
+  if (!concerns_ztunnel(world, settings, policy, notes)) return;
+  into[policy.metadata.ns + "/" + policy.metadata.name] = translate(policy, settings);
+}
 
 Authorizations translate_policies(const World& world, const Settings& settings,
                                   std::vector<PolicyNote>& notes) {
   Authorizations authorizations;
   for (const AuthorizationPolicy* policy : world.all<AuthorizationPolicy>()) {
-    if (!concerns_ztunnel(world, settings, *policy, notes)) continue;
-    authorizations[policy->metadata.ns + "/" + policy->metadata.name] =
-        translate(*policy, settings);
+    translate_policy(world, settings, *policy, authorizations, notes);
   }
   translate_peers(world, settings, authorizations);
   return authorizations;

@@ -34,7 +34,15 @@ struct PolicyNote {  // something an operator should know about a policy
   std::string text;
 };
 
-// Appends to `notes`.
+// Adds that policy, if ztunnels have to do with it. Appends to `notes`.
+void translate_policy(const World& world, const Settings& settings,
+                      const manifest::AuthorizationPolicy& policy, Authorizations& into,
+                      std::vector<PolicyNote>& notes);
+
+// Adds what all PeerAuthentications come to.
+void translate_peers(const World& world, const Settings& settings, Authorizations& into);
+
+// Of the whole world. Appends to `notes`.
 Authorizations translate_policies(const World& world, const Settings& settings,
                                   std::vector<PolicyNote>& notes);
 

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/folder.h"
-#include "control/resource_store.h"
+#include "control/translation.h"
 #include "control/wire_json.h"
 
 namespace mesh::control {
@@ -40,7 +40,7 @@ class Bench {
     folder.put("m.yaml", manifest::parse("m.yaml", std::string(kWorld) + more));
     const Objects objects = folder.settle();
     REQUIRE_FALSE(folder.has_errors());
-    snapshot_ = make_snapshot(std::make_shared<const World>(objects), Settings{}, nullptr, 1);
+    snapshot_ = Translation({}, 1).next(std::make_shared<const World>(objects));
   }
   json policy(const std::string& name) const {
     return find(xds::ResourceType::kAuthorization, name);

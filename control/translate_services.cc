@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -90,8 +91,8 @@ bool ingress_uses_waypoint(const World& world, const manifest::Metadata& object)
   return ns != nullptr && mesh_label(ns->metadata, "ingress-use-waypoint") == "true";
 }
 
-void translate_service(const World& world, const Settings& settings,
-                       const manifest::Service& service, Addresses& into) {
+void add_service(const World& world, const Settings& settings, const manifest::Service& service,
+                 Addresses& into) {
   if (service.type == "ExternalName") return;
   const std::string host = service_host(service, settings);
   wire::Service& to = *into[service.metadata.ns + "/" + host].mutable_service();
@@ -118,24 +119,21 @@ void translate_service(const World& world, const Settings& settings,
   to.set_canonical(true);
 }
 
-// The ServiceEntry that owns a host name: the oldest, unless a Kubernetes Service has the name.
-std::map<std::string, const ServiceEntry*> canonical_entries(const World& world,
-                                                             const Settings& settings) {
-  std::map<std::string, const ServiceEntry*> canonical;
-  const auto order = [](const ServiceEntry* e) {
-    return std::tuple(e->metadata.created.empty(), e->metadata.created, e->metadata.ns,
-                      e->metadata.name);
+// Whether that ServiceEntry owns the host name: it is the oldest, and no Kubernetes Service has it.
+bool is_canonical(const World& world, const Settings& settings, const WorldIndex& index,
+                  const ServiceEntry& entry, const std::string& host) {
+  const auto age = [](const ServiceEntry& e) {
+    return std::tie(e.metadata.created, e.metadata.ns, e.metadata.name);
   };
-  for (const ServiceEntry* entry : world.all<ServiceEntry>()) {
-    for (const std::string& host : entry->hosts) {
-      const ServiceEntry*& owner = canonical[host];
-      if (owner == nullptr || order(entry) < order(owner)) owner = entry;
-    }
+  if (service_of_host(world, settings, host) != nullptr) return false;
+  for (const auto& [name, other] : index.entries_of_host(host)) {
+    const bool other_undated = other->metadata.created.empty();
+    const bool undated = entry.metadata.created.empty();
+    const bool older =
+        other_undated == undated ? age(*other) < age(entry) : undated && !other_undated;
+    if (older) return false;
   }
-  for (const manifest::Service* service : world.all<manifest::Service>()) {
-    canonical[service_host(*service, settings)] = nullptr;
-  }
-  return canonical;
+  return true;
 }
 
 void translate_host(const World& world, const Settings& settings, const ServiceEntry& entry,
@@ -190,18 +188,44 @@ std::string address_bytes(const net::IpAddress& ip) {
   return std::string(bytes.begin(), bytes.end());
 }
 
-void translate_services(const World& world, const Settings& settings, Addresses& into) {
-  const auto canonical = canonical_entries(world, settings);
-  for (const ServiceEntry* entry : world.all<ServiceEntry>()) {
-    for (const std::string& host : entry->hosts) {
-      translate_host(world, settings, *entry, host, canonical.at(host) == entry, into);
+const manifest::Service* service_of_host(const World& world, const Settings& settings,
+                                         std::string_view host) {
+  const std::string domain = ".svc." + settings.cluster_domain;
+  if (!host.ends_with(domain)) return nullptr;
+  const std::string_view name = host.substr(0, host.size() - domain.size());
+  const auto dot = name.rfind('.');  // the name of a namespace has none
+  if (dot == std::string_view::npos) return nullptr;
+  return world.find<manifest::Service>(name.substr(dot + 1), name.substr(0, dot));
+}
+
+void translate_service(const World& world, const Settings& settings, const WorldIndex& index,
+                       const std::string& ns, const std::string& host, Addresses& into) {
+  // A ServiceEntry that takes the very name of a Service of its namespace gives way.
+  const manifest::Service* service = service_of_host(world, settings, host);
+  if (service != nullptr && service->metadata.ns == ns) {
+    return add_service(world, settings, *service, into);
+  }
+  const auto& entries = index.entries_of_host(host);
+  for (auto it = entries.lower_bound({ns, ""}); it != entries.end() && it->first.first == ns;
+       ++it) {
+    const ServiceEntry& entry = *it->second;
+    const bool canonical = is_canonical(world, settings, index, entry, host);
+    for (const std::string& own : entry.hosts) {
+      if (own == host) translate_host(world, settings, entry, host, canonical, into);
     }
   }
-  for (const manifest::Service* service : world.all<manifest::Service>()) {
-    // A ServiceEntry that takes the very name of a Service of its namespace gives way.
-    into.erase(service->metadata.ns + "/" + service_host(*service, settings));
-    translate_service(world, settings, *service, into);
+}
+
+void translate_services(const World& world, const Settings& settings, const WorldIndex& index,
+                        Addresses& into) {
+  std::set<NamedAs> names;
+  for (const ServiceEntry* entry : world.all<ServiceEntry>()) {
+    for (const std::string& host : entry->hosts) names.emplace(entry->metadata.ns, host);
   }
+  for (const manifest::Service* service : world.all<manifest::Service>()) {
+    names.emplace(service->metadata.ns, service_host(*service, settings));
+  }
+  for (const auto& [ns, host] : names) translate_service(world, settings, index, ns, host, into);
 }
 
 }  // namespace mesh::control

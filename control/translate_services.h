@@ -11,11 +11,20 @@
 
 namespace mesh::control {
 
-// Adds a Service for each Kubernetes Service and each host of a ServiceEntry.
-void translate_services(const World& world, const Settings& settings, Addresses& into);
+// Adds the Service "NS/HOST", if there is one: of a Kubernetes Service, else of the ServiceEntries
+// of that namespace that have the host.
+void translate_service(const World& world, const Settings& settings, const WorldIndex& index,
+                       const std::string& ns, const std::string& host, Addresses& into);
+
+// Adds all of them.
+void translate_services(const World& world, const Settings& settings, const WorldIndex& index,
+                        Addresses& into);
 
 // "web.shop.svc.cluster.local"
 std::string service_host(const manifest::Service& service, const Settings& settings);
+// The Kubernetes Service of that host, wherever the host is looked at from; nullptr: there is none.
+const manifest::Service* service_of_host(const World& world, const Settings& settings,
+                                         std::string_view host);
 
 // The mesh carries TCP. A UDP or SCTP port of a service is not one of ours.
 bool is_tcp(std::string_view protocol);

@@ -60,25 +60,23 @@ std::string first_of(const manifest::Labels& labels, std::initializer_list<std::
   return fallback;
 }
 
-class Translator {
- public:
-  Translator(const World& world, const Settings& settings, Addresses& into)
-      : world_(&world), settings_(&settings), into_(&into), selection_(world, settings) {
-    for (const Service* service : world.all<Service>()) {
-      if (service->type != "ExternalName" && !service->selector.empty()) {
-        selecting_[service->metadata.ns].push_back(service);
-      }
-    }
-  }
+}  // namespace
 
-  void run() {
-    for (const Pod* pod : world_->all<Pod>()) translate_pod(*pod);
-    for (const WorkloadEntry* entry : world_->all<WorkloadEntry>()) translate_entry(*entry);
-    for (const ServiceEntry* entry : world_->all<ServiceEntry>()) translate_inline(*entry);
-    for (const auto* slice : world_->all<manifest::EndpointSlice>()) translate_slice(*slice);
-  }
+// The work on one object.
+struct WorkloadTranslator::Parts {
+  const World* world_;
+  const Settings* settings_;
+  const WorldIndex* index_;
+  const PolicySelection* selection_;
+  Addresses* into_;
 
- private:
+  Parts(const WorkloadTranslator& translator, Addresses& into)
+      : world_(translator.world_),
+        settings_(translator.settings_),
+        index_(translator.index_),
+        selection_(translator.selection_),
+        into_(&into) {}
+
   wire::Workload& add(const std::string& uid, const std::string& ns, const std::string& name) {
     wire::Workload& to = *(*into_)[uid].mutable_workload();
     to.set_uid(uid);
@@ -104,7 +102,7 @@ class Translator {
   void set_policies(wire::Workload& to, const manifest::Labels& labels) const {
     std::vector<std::string> services;
     for (const auto& [name, ports] : to.services()) services.push_back(name);
-    for (std::string& policy : selection_.of(to.namespace_(), labels, services)) {
+    for (std::string& policy : selection_->of(to.namespace_(), labels, services)) {
       to.add_authorization_policies(std::move(policy));
     }
   }
@@ -116,12 +114,9 @@ class Translator {
   void translate_pod(const Pod& pod) {
     if (!is_running(pod)) return;
     const manifest::Metadata& metadata = pod.metadata;
-    wire::Workload& to = add(settings_->cluster_id + "//Pod/" + metadata.ns + "/" + metadata.name,
-                             metadata.ns, metadata.name);
-    for (const net::IpAddress& ip : pod.ips) {
-      to.add_addresses(address_bytes(ip));
-      if (!pod.host_network) by_address_[ip] = &to;
-    }
+    wire::Workload& to =
+        add(pod_uid(*settings_, metadata.ns, metadata.name), metadata.ns, metadata.name);
+    for (const net::IpAddress& ip : pod.ips) to.add_addresses(address_bytes(ip));
     to.set_service_account(pod.service_account);
     to.set_node(pod.node_name);
     describe(to, controller_of(pod), metadata.labels);
@@ -131,6 +126,7 @@ class Translator {
     if (!pod.ready.value_or(false) || metadata.deleting) to.set_status(wire::UNHEALTHY);
     set_locality(pod, to);
     add_pod_services(pod, to);
+    add_slice_services(pod, to);
     set_application_tunnel(pod, to);
     set_waypoint(waypoint_of(*world_, *settings_, metadata, WaypointTraffic::kWorkload), to);
     set_policies(to, metadata.labels);
@@ -167,7 +163,7 @@ class Translator {
   }
 
   void add_pod_services(const Pod& pod, wire::Workload& to) {
-    for (const Service* service : selecting_[pod.metadata.ns]) {
+    for (const auto& [name, service] : index_->selecting(pod.metadata.ns)) {
       if (!selects(service->selector, pod.metadata.labels)) continue;
       wire::PortList& ports =
           (*to.mutable_services())[pod.metadata.ns + "/" + service_host(*service, *settings_)];
@@ -234,16 +230,15 @@ class Translator {
     const manifest::Metadata& metadata = entry.metadata;
     manifest::Labels labels = metadata.labels;
     for (const auto& [key, value] : entry.labels) labels[key] = value;
-    wire::Workload& to = add(settings_->cluster_id + "/networking.istio.io/WorkloadEntry/" +
-                                 metadata.ns + "/" + metadata.name,
-                             metadata.ns, metadata.name);
+    wire::Workload& to =
+        add(entry_uid(*settings_, metadata.ns, metadata.name), metadata.ns, metadata.name);
     set_place(entry, entry.address, to);
     describe(to, {wire::POD, metadata.name}, labels);
     to.set_native_tunnel(wants_native_tunnel(metadata));
     if (to.native_tunnel() || metadata.annotation("ambient.istio.io/redirection") == "enabled") {
       to.set_tunnel_protocol(wire::HBONE);
     }
-    for (const Service* service : selecting_[metadata.ns]) {
+    for (const auto& [name, service] : index_->selecting(metadata.ns)) {
       if (!selects(service->selector, labels)) continue;
       wire::PortList& ports =
           (*to.mutable_services())[metadata.ns + "/" + service_host(*service, *settings_)];
@@ -253,9 +248,9 @@ class Translator {
         add_port(ports, port.port, entry_port(entry, port.name, target));
       }
     }
-    for (const ServiceEntry* service : world_->all<ServiceEntry>()) {
-      const bool selected = service->metadata.ns == metadata.ns && service->workload_selector &&
-                            selects(*service->workload_selector, labels);
+    for (const auto& [name, service] : index_->entries(metadata.ns)) {
+      const bool selected =
+          service->workload_selector && selects(*service->workload_selector, labels);
       if (selected) add_entry_services(*service, entry, to);
     }
     set_waypoint(waypoint_of(*world_, *settings_, metadata, WaypointTraffic::kWorkload), to);
@@ -294,24 +289,43 @@ class Translator {
 
   // ---- hand-written EndpointSlices --------------------------------------------------------------
 
+  // The Service that a hand-written slice is of.
+  const Service* service_of(const manifest::EndpointSlice& slice) const {
+    const auto* service = world_->find<Service>(slice.metadata.ns,
+                                                slice.metadata.label("kubernetes.io/service-name"));
+    return service == nullptr || service->type == "ExternalName" ? nullptr : service;
+  }
+
+  void back(const Service& service, const manifest::EndpointSlice& slice,
+            wire::Workload& to) const {
+    wire::PortList& ports =
+        (*to.mutable_services())[slice.metadata.ns + "/" + service_host(service, *settings_)];
+    if (ports.ports_size() == 0) add_slice_ports(service, slice, ports);
+  }
+
+  // An address that is a pod's is that pod, tunnel and policies included: a second workload beside
+  // it would be a way around them.
+  void add_slice_services(const Pod& pod, wire::Workload& to) const {
+    if (pod.host_network) return;
+    WorldIndex::ByKey<manifest::EndpointSlice> slices;
+    for (const net::IpAddress& ip : pod.ips) {
+      const auto& there = index_->slices_at(ip);
+      if (!there.empty() && index_->pod_at(ip) == &pod) slices.insert(there.begin(), there.end());
+    }
+    for (const auto& [name, slice] : slices) {
+      if (const Service* service = service_of(*slice)) back(*service, *slice, to);
+    }
+  }
+
   void translate_slice(const manifest::EndpointSlice& slice) {
-    const manifest::Metadata& metadata = slice.metadata;
-    const auto* service =
-        world_->find<Service>(metadata.ns, metadata.label("kubernetes.io/service-name"));
-    if (service == nullptr || service->type == "ExternalName") return;
+    const Service* service = service_of(slice);
+    if (service == nullptr) return;
     for (const manifest::Endpoint& endpoint : slice.endpoints) {
       // What targets a pod is known from the pod itself.
       if (!endpoint.target_kind.empty() || endpoint.addresses.empty()) continue;
       const auto ip = net::IpAddress::parse(endpoint.addresses.front());
-      if (!ip) continue;  // FQDN slices
-      // An address that is a pod's is that pod, tunnel and policies included: a second workload
-      // beside it would be a way around them.
-      const auto pod = by_address_.find(*ip);
-      wire::Workload& to =
-          pod != by_address_.end() ? *pod->second : add_endpoint(metadata, endpoint, *ip);
-      wire::PortList& ports =
-          (*to.mutable_services())[metadata.ns + "/" + service_host(*service, *settings_)];
-      if (ports.ports_size() == 0) add_slice_ports(*service, slice, ports);
+      if (!ip || index_->pod_at(*ip) != nullptr) continue;  // FQDN slices; add_slice_services()
+      back(*service, slice, add_endpoint(slice.metadata, endpoint, *ip));
     }
   }
 
@@ -335,21 +349,41 @@ class Translator {
       }
     }
   }
-
-  const World* world_;
-  const Settings* settings_;
-  Addresses* into_;
-  PolicySelection selection_;
-  std::map<std::string, std::vector<const Service*>> selecting_;  // by namespace
-  std::map<net::IpAddress, wire::Workload*> by_address_;          // pods
 };
 
-}  // namespace
+void WorkloadTranslator::add_pod(const Pod& pod, Addresses& into) const {
+  Parts(*this, into).translate_pod(pod);
+}
+void WorkloadTranslator::add_entry(const WorkloadEntry& entry, Addresses& into) const {
+  Parts(*this, into).translate_entry(entry);
+}
+void WorkloadTranslator::add_endpoints(const ServiceEntry& service, Addresses& into) const {
+  Parts(*this, into).translate_inline(service);
+}
+void WorkloadTranslator::add_slice(const manifest::EndpointSlice& slice, Addresses& into) const {
+  Parts(*this, into).translate_slice(slice);
+}
+
+std::string pod_uid(const Settings& settings, const std::string& ns, const std::string& name) {
+  return settings.cluster_id + "//Pod/" + ns + "/" + name;
+}
+std::string entry_uid(const Settings& settings, const std::string& ns, const std::string& name) {
+  return settings.cluster_id + "/networking.istio.io/WorkloadEntry/" + ns + "/" + name;
+}
 
 Addresses translate_workloads(const World& world, const Settings& settings) {
+  WorldIndex index;
+  for (const auto& [key, object] : world.objects()) index.change(nullptr, object.get());
+  const PolicySelection selection(world, settings);
+  const WorkloadTranslator translator(world, settings, index, selection);
   Addresses addresses;
-  translate_services(world, settings, addresses);
-  Translator(world, settings, addresses).run();
+  translate_services(world, settings, index, addresses);
+  for (const Pod* pod : world.all<Pod>()) translator.add_pod(*pod, addresses);
+  for (const auto* entry : world.all<WorkloadEntry>()) translator.add_entry(*entry, addresses);
+  for (const auto* entry : world.all<ServiceEntry>()) translator.add_endpoints(*entry, addresses);
+  for (const auto* slice : world.all<manifest::EndpointSlice>()) {
+    translator.add_slice(*slice, addresses);
+  }
   return addresses;
 }
 

@@ -22,29 +22,34 @@ bool selects(const manifest::Labels& selector, const manifest::Labels& labels) {
   return true;
 }
 
+namespace {
+
+// A value that is neither "ambient" nor "none" is as if it were not there, as for the agent.
+std::string_view mode_of(const Metadata& metadata) {
+  for (const char* key : {"istio.io/dataplane-mode", "weft.dev/dataplane-mode"}) {
+    const std::string_view value = metadata.label(key);
+    if (value == "ambient" || value == "none") return value;
+  }
+  return {};
+}
+
+}  // namespace
+
 bool is_enrolled(const World& world, const Pod& pod) {
   if (pod.host_network) return false;
   if (pod.metadata.annotation("ambient.istio.io/redirection") == "enabled") return true;
   if (pod.metadata.label("security.istio.io/tlsMode") == "istio") return false;
   if (!pod.metadata.annotation("sidecar.istio.io/status").empty()) return false;
-  const std::string_view own = mesh_label(pod.metadata, "dataplane-mode");
+  const std::string_view own = mode_of(pod.metadata);
   if (!own.empty()) return own == "ambient";
   const auto* ns = world.find<manifest::Namespace>("", pod.metadata.ns);
-  return ns != nullptr && mesh_label(ns->metadata, "dataplane-mode") == "ambient";
+  return ns != nullptr && mode_of(ns->metadata) == "ambient";
 }
 
-bool is_running(const Pod& pod) {
-  return !pod.ips.empty() && pod.phase != PodPhase::kSucceeded && pod.phase != PodPhase::kFailed;
+bool has_ended(const Pod& pod) {
+  return pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
 }
 
-NodeAccounts accounts_by_node(const World& world) {
-  NodeAccounts accounts;
-  for (const Pod* pod : world.all<Pod>()) {
-    const bool ended = pod->phase == PodPhase::kSucceeded || pod->phase == PodPhase::kFailed;
-    if (ended || pod->node_name.empty()) continue;
-    accounts[pod->node_name].insert(pod->metadata.ns + "/" + pod->service_account);
-  }
-  return accounts;
-}
+bool is_running(const Pod& pod) { return !pod.ips.empty() && !has_ended(pod); }
 
 }  // namespace mesh::control

@@ -3,14 +3,13 @@
 // sends is a pure function of a World and the Settings.
 
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "control/ordered_map.h"
 #include "mesh/manifest/objects.h"
 
 namespace mesh::control {
@@ -23,7 +22,7 @@ struct Settings {
   std::string root_namespace = "istio-system";
 };
 
-using Objects = std::map<manifest::ObjectKey, std::shared_ptr<const manifest::Object>>;
+using Objects = OrderedMap<manifest::ObjectKey, std::shared_ptr<const manifest::Object>>;
 
 class World {
  public:
@@ -37,18 +36,25 @@ class World {
   template <class T>
   std::vector<const T*> all() const {
     std::vector<const T*> all;
-    const auto kind = kind_of<T>();
-    for (auto it = objects_.lower_bound({kind, "", ""});
-         it != objects_.end() && it->first.kind == kind; ++it) {
-      all.push_back(&std::get<T>(*it->second));
-    }
+    for_each(kind_of<T>(), nullptr,
+             [&](const auto& entry) { all.push_back(&std::get<T>(*entry.second)); });
+    return all;
+  }
+
+  // Those of one namespace, ordered by name.
+  template <class T>
+  std::vector<const T*> all_in(const std::string& ns) const {
+    std::vector<const T*> all;
+    for_each(kind_of<T>(), &ns,
+             [&](const auto& entry) { all.push_back(&std::get<T>(*entry.second)); });
     return all;
   }
 
   // nullptr when there is none.
   template <class T>
   const T* find(std::string_view ns, std::string_view name) const {
-    const auto found = objects_.find({kind_of<T>(), std::string(ns), std::string(name)});
+    const auto found =
+        objects_.find(manifest::ObjectKey{kind_of<T>(), std::string(ns), std::string(name)});
     return found == objects_.end() ? nullptr : &std::get<T>(*found->second);
   }
 
@@ -56,6 +62,16 @@ class World {
   template <class T>
   static constexpr manifest::Kind kind_of() {
     return static_cast<manifest::Kind>(manifest::Object(T{}).index());
+  }
+
+  template <class F>
+  void for_each(manifest::Kind kind, const std::string* ns, F&& visit) const {
+    const manifest::ObjectKey first{kind, ns == nullptr ? "" : *ns, ""};
+    for (auto it = objects_.lower_bound(first);
+         it != objects_.end() && it->first.kind == kind && (ns == nullptr || it->first.ns == *ns);
+         ++it) {
+      visit(*it);
+    }
   }
 
   Objects objects_;
@@ -73,9 +89,6 @@ bool is_enrolled(const World& world, const manifest::Pod& pod);
 
 // The pod is there for the mesh: it has an address and has not ended.
 bool is_running(const manifest::Pod& pod);
-
-// By node, the service accounts that have a pod there which has not ended, as "NAMESPACE/NAME".
-using NodeAccounts = std::map<std::string, std::set<std::string>, std::less<>>;
-NodeAccounts accounts_by_node(const World& world);
+bool has_ended(const manifest::Pod& pod);
 
 }  // namespace mesh::control

@@ -25,6 +25,7 @@
 #include "mesh/io/event.h"
 #include "mesh/io/ring.h"
 #include "mesh/io/task.h"
+#include "mesh/io/task_scope.h"
 #include "mesh/xds/ads_codec.h"
 
 namespace {
@@ -50,7 +51,7 @@ std::string text_of(const std::string& path) {
 // How many nodes have been sent each version. A node that skips one has it with the next.
 class Progress {
  public:
-  explicit Progress(int nodes) : nodes_(nodes) { versions_[0] = nodes; }
+  explicit Progress(int nodes) { versions_[0] = nodes; }
 
   void note(std::uint64_t before, std::uint64_t version) {
     if (before == version) return;
@@ -65,7 +66,6 @@ class Progress {
   }
 
  private:
-  int nodes_;
   std::map<std::uint64_t, int> versions_;
   std::uint64_t said_ = 0;
 };

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <utility>
 
+#include "control/ca/holders.h"
 #include "control/certificates.h"
 
 namespace mesh::control::ca {
@@ -22,10 +23,13 @@ class Authority {
     const std::lock_guard lock(mutex_);
     now_ = std::move(next);
   }
+  // Whom it has given certificates.
+  Holders& holders() { return holders_; }
 
  private:
   mutable std::mutex mutex_;
   std::shared_ptr<const CertificateAuthority> now_;
+  Holders holders_;
 };
 
 }  // namespace mesh::control::ca

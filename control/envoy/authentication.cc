@@ -78,9 +78,7 @@ bool fill_authentication(Build& build, const CatalogService* service,
       if (rule.jwks.empty()) {
         build.note(
             {manifest::Kind::kRequestAuthentication, object->metadata.ns, object->metadata.name},
-            "the keys of " + rule.issuer +
-                " are not fetched: give them as jwks; until then "
-                "its tokens are refused");
+            "the keys of " + rule.issuer + " are not known yet: until then its tokens are refused");
       }
     }
   }

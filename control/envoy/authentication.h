@@ -3,7 +3,8 @@
 //
 // As everywhere in the ecosystem a request without a token passes, and one with a bad token is
 // answered 401; who requires tokens says so in an AuthorizationPolicy. Keys that only a URL names
-// are not fetched yet: every token of such an issuer is refused.
+// are put into the object before (control/jwks); until they are, every token of such an issuer is
+// refused.
 
 #include <optional>
 

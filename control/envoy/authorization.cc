@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "control/trust_domains.h"
 #include "envoy/rbac.pb.h"
 
 namespace mesh::control {
@@ -82,21 +83,24 @@ std::vector<RbacFilter> authorization_filters(const World& world, const Settings
   std::map<int, Halves> by_action;
   constexpr AuthorizationAction kOrder[] = {AuthorizationAction::kAudit, AuthorizationAction::kDeny,
                                             AuthorizationAction::kAllow};
-  for (const AuthorizationPolicy* policy : world.all<AuthorizationPolicy>()) {
-    if (!targets_chain(policy->targets, policy->metadata.ns, settings, gateway, service)) continue;
-    const bool dry = policy->metadata.annotation("istio.io/dry-run") == "true";
-    if (policy->action == AuthorizationAction::kCustom) {
-      if (dry) continue;
-      add_denied(*policy, sight, custom);
+  for (const AuthorizationPolicy* written : world.all<AuthorizationPolicy>()) {
+    if (!targets_chain(written->targets, written->metadata.ns, settings, gateway, service)) {
       continue;
     }
-    Halves& halves = by_action[static_cast<int>(policy->action)];
+    const AuthorizationPolicy policy = under_all_names(*written, settings);
+    const bool dry = policy.metadata.annotation("istio.io/dry-run") == "true";
+    if (policy.action == AuthorizationAction::kCustom) {
+      if (dry) continue;
+      add_denied(policy, sight, custom);
+      continue;
+    }
+    Halves& halves = by_action[static_cast<int>(policy.action)];
     auto& half = dry ? halves.shadow : halves.rules;
     if (half == nullptr) {
       half = std::make_shared<RBAC>();
-      half->set_action(action_of(policy->action));
+      half->set_action(action_of(policy.action));
     }
-    add_rules(*policy, sight, *half);
+    add_rules(policy, sight, *half);
   }
   std::vector<RbacFilter> filters;
   if (custom.policies_size() > 0) {

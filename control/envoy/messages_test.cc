@@ -82,6 +82,15 @@ TEST_CASE("who says to be somebody else's proxy is refused") {
   request.mutable_node()->set_id("waypoint~1~waypoint-0.other~d");
   CHECK(conversation.receive(request.SerializeAsString()) ==
         "shop/waypoint may not be the waypoint other/waypoint-0");
+  // A token says whose it is.
+  WaypointConversation bound(
+      {.node = {}, .ns = "shop", .service_account = "waypoint", .pod = "waypoint-1"}, true, [] {});
+  request.mutable_node()->set_id("waypoint~1~waypoint-0.shop~d");
+  CHECK(bound.receive(request.SerializeAsString()) ==
+        "shop/waypoint waypoint-1 may not be the waypoint shop/waypoint-0");
+  CHECK_FALSE(bound.node());
+  request.mutable_node()->set_id("waypoint~1~waypoint-1.shop~d");
+  CHECK_FALSE(bound.receive(request.SerializeAsString()));
   request.mutable_node()->set_id("sidecar~1~p.shop~d");
   CHECK(conversation.receive(request.SerializeAsString()));
   request.mutable_node()->set_id("waypoint~1~waypoint-0.shop~d");

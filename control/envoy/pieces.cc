@@ -6,6 +6,7 @@
 #include <google/protobuf/message_lite.h>
 
 #include "control/resource_store.h"
+#include "control/trust_domains.h"
 #include "envoy/cluster.pb.h"
 #include "envoy/core.pb.h"
 #include "envoy/core_source.pb.h"
@@ -100,9 +101,11 @@ void fill_tls(const Settings& settings, const WaypointClient& client, bool upstr
   fill_secret(client, "default", into->add_tls_certificate_sds_secret_configs());
   auto* validation = into->mutable_combined_validation_context();
   auto* names = validation->mutable_default_validation_context();
-  const std::string domain = "spiffe://" + settings.trust_domain + "/";
-  add_uri_prefix(domain, names);
-  if (upstream) add_uri_prefix(domain + "ns/" + client.gateway->metadata.ns + "/sa/", names);
+  for (const std::string& name : trust_domains(settings)) {
+    const std::string domain = "spiffe://" + name + "/";
+    add_uri_prefix(domain, names);
+    if (upstream) add_uri_prefix(domain + "ns/" + client.gateway->metadata.ns + "/sa/", names);
+  }
   fill_secret(client, "ROOTCA", validation->mutable_validation_context_sds_secret_config());
 }
 

@@ -46,6 +46,26 @@ void add_subsets(Build& build) {
   }
 }
 
+void note_rule(Build& build, const ClusterUse& use, const std::string& text) {
+  if (use.rule == nullptr) return;
+  build.note({manifest::Kind::kDestinationRule, use.rule->metadata.ns, use.rule->metadata.name},
+             text);
+}
+
+// What a rule asks for and does not get.
+void note_unhonoured(Build& build, const ClusterUse& use) {
+  const auto balancer = traffic_policy(use.rule, use.subset, use.port.number).load_balancer;
+  if (!balancer) return;
+  if (balancer->locality && !balancer->locality->priority.empty()) {
+    note_rule(build, use, "failoverPriority is not honoured: endpoints fail over by locality");
+  }
+  if (balancer->hash && !use.http) {
+    note_rule(build, use,
+              "consistentHash is not honoured for TCP (port " + std::to_string(use.port.number) +
+                  "): any endpoint may get a connection");
+  }
+}
+
 }  // namespace
 
 std::string_view type_url(EnvoyType type) {
@@ -77,10 +97,8 @@ WaypointConfig translate_waypoint(const World& world, const Settings& settings,
     std::string problem;
     const auto cluster = service_cluster(use, problem);
     add_cluster(cluster, to);
-    if (!problem.empty() && use.rule != nullptr) {
-      build.note({manifest::Kind::kDestinationRule, use.rule->metadata.ns, use.rule->metadata.name},
-                 problem);
-    }
+    if (!problem.empty()) note_rule(build, use, problem);
+    note_unhonoured(build, use);
     if (cluster.type() != envoy::config::cluster::v3::Cluster::EDS) continue;
     add(EnvoyType::kEndpoint, name, service_endpoints(catalog, client, use), to);
   }

@@ -64,7 +64,12 @@ std::optional<std::string> WaypointConversation::receive(std::string_view bytes)
   if (!node_) return "the first request has no node";
   const auto received = session_.receive(decoded->request);
   if (!received) return std::string(received.error().during);
+  note_progress();
   return {};
+}
+
+void WaypointConversation::note_progress() {
+  if (configured_ != nullptr && session_.is_current()) acked_version_ = version_;
 }
 
 std::optional<std::string> WaypointConversation::next() {
@@ -79,22 +84,32 @@ std::optional<WaypointNode> WaypointConversation::node() const {
   return node_;
 }
 
-void WaypointConversation::configure(std::shared_ptr<const WaypointSnapshot> snapshot) {
+void WaypointConversation::configure(std::shared_ptr<const WaypointSnapshot> snapshot,
+                                     std::uint64_t version) {
   {
     const std::lock_guard lock(mutex_);
-    if (configured_ == snapshot) return;
+    version_ = version;
+    left_ = false;
+    if (configured_ == snapshot) return note_progress();
     configured_ = snapshot;
     session_.update(std::move(snapshot));
+    note_progress();
   }
   wake_();
+}
+
+void WaypointConversation::leave() {
+  const std::lock_guard lock(mutex_);
+  left_ = true;
 }
 
 WaypointConversation::Status WaypointConversation::status() const {
   const std::lock_guard lock(mutex_);
   return {.pod = node_ ? node_->pod : "",
           .ns = node_ ? node_->ns : "",
-          .configured = configured_ != nullptr,
+          .configured = configured_ != nullptr && !left_,
           .current = session_.is_current(),
+          .acked_version = acked_version_,
           .last_nack = session_.last_nack()};
 }
 
@@ -183,7 +198,7 @@ void WaypointHub::follow(std::shared_ptr<const Snapshot> snapshot) {
   changed_.notify_all();
 }
 
-std::vector<WaypointConversation::Status> WaypointHub::proxies() const {
+std::vector<Follower::Status> WaypointHub::proxies() const {
   std::vector<std::shared_ptr<WaypointConversation>> alive;
   {
     const std::lock_guard lock(mutex_);
@@ -191,9 +206,21 @@ std::vector<WaypointConversation::Status> WaypointHub::proxies() const {
       if (auto conversation = one.lock()) alive.push_back(std::move(conversation));
     }
   }
-  std::vector<WaypointConversation::Status> statuses;
-  for (const auto& one : alive) statuses.push_back(one->status());
+  std::vector<Status> statuses;
+  for (const auto& one : alive) {
+    WaypointConversation::Status of = one->status();
+    if (!of.configured) continue;
+    statuses.push_back({.node = "waypoint " + of.ns + "/" + of.pod,
+                        .current = of.current,
+                        .acked_version = of.acked_version,
+                        .last_nack = std::move(of.last_nack)});
+  }
   return statuses;
+}
+
+std::vector<PolicyNote> WaypointHub::notes() const {
+  const std::lock_guard lock(mutex_);
+  return notes_;
 }
 
 void WaypointHub::run() {
@@ -234,7 +261,10 @@ void WaypointHub::compute(const std::shared_ptr<const Snapshot>& snapshot) {
     const auto node = conversation->node();
     const manifest::Gateway* gateway =
         node ? gateway_of(world, conversation->caller(), *node) : nullptr;
-    if (gateway == nullptr) continue;  // whatever it has, it keeps
+    if (gateway == nullptr) {
+      conversation->leave();
+      continue;
+    }
     const auto* pod = world.find<manifest::Pod>(node->ns, node->pod);
     const WaypointClient client{
         .gateway = gateway, .locality = locality_of(world, *pod), .sds_folder = node->sds_folder};
@@ -251,18 +281,22 @@ void WaypointHub::compute(const std::shared_ptr<const Snapshot>& snapshot) {
       config.notes = std::move(made.notes);
       config.fresh = true;
     }
-    conversation->configure(config.snapshot);
+    conversation->configure(config.snapshot, snapshot->version);
   }
   std::erase_if(computed.configs, [&](const auto& one) { return !used.contains(one.first); });
   std::set<std::string> now;
+  std::vector<PolicyNote> notes;
   for (const auto& [key, config] : computed.configs) {
     for (const PolicyNote& note : config.notes) {
       std::string text = note.object.to_string() + ": " + note.text;
       if (now.size() >= kMaxNotes || !now.insert(text).second) continue;
+      notes.push_back(note);
       if (note_ && !computed.said.contains(text)) note_(note);
     }
   }
   computed.said = std::move(now);
+  const std::lock_guard lock(mutex_);
+  notes_ = std::move(notes);
 }
 
 }  // namespace mesh::control

@@ -34,13 +34,16 @@ class WaypointConversation {
   // What the proxy said it is; none before its first request.
   std::optional<WaypointNode> node() const;
   const Caller& caller() const { return caller_; }
-  // Nothing happens when it has that very one.
-  void configure(std::shared_ptr<const WaypointSnapshot> snapshot);
+  // Nothing is sent when it has that very one. `version`: of the world that it was computed from.
+  void configure(std::shared_ptr<const WaypointSnapshot> snapshot, std::uint64_t version);
+  // It is a proxy of no waypoint (any more): whatever it has, it keeps.
+  void leave();
 
   struct Status {
     std::string pod, ns;
-    bool configured = false;
+    bool configured = false;  // and a proxy of a waypoint still
     bool current = false;
+    std::uint64_t acked_version = 0;  // of the last world of which it has acknowledged everything
     std::string last_nack;
   };
   Status status() const;
@@ -53,7 +56,10 @@ class WaypointConversation {
   mutable std::mutex mutex_;
   std::optional<WaypointNode> node_;
   std::shared_ptr<const WaypointSnapshot> configured_;
+  bool left_ = false;
+  std::uint64_t version_ = 0, acked_version_ = 0;
   WaypointSession session_;
+  void note_progress();
 };
 
 class WaypointHub final : public Follower {
@@ -71,8 +77,8 @@ class WaypointHub final : public Follower {
 
   void follow(std::shared_ptr<const Snapshot> snapshot) override;
   Status status() const override { return {}; }  // of no node
-
-  std::vector<WaypointConversation::Status> proxies() const;
+  std::vector<Status> proxies() const override;
+  std::vector<PolicyNote> notes() const override;
 
   // Ends the thread; nobody is configured any more.
   void stop();
@@ -91,6 +97,7 @@ class WaypointHub final : public Follower {
   std::shared_ptr<const Snapshot> snapshot_;
   bool due_ = false;
   bool stopping_ = false;
+  std::vector<PolicyNote> notes_;
   std::vector<std::weak_ptr<WaypointConversation>> conversations_;
   std::unique_ptr<Computed> computed_;  // the thread's own
   std::thread thread_;

@@ -1,6 +1,7 @@
 #include "control/kubernetes/objects.h"
 
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace mesh::control {
@@ -52,6 +53,12 @@ std::shared_ptr<const manifest::Object> closed_for(const ObjectKey& key, const V
     return std::make_shared<const manifest::Object>(std::move(peer));
   }
   return nullptr;
+}
+
+bool is_same_state(const manifest::Object& a, const manifest::Object& b) {
+  const std::string& version = manifest::metadata_of(a).resource_version;
+  return !version.empty() && version == manifest::metadata_of(b).resource_version &&
+         manifest::metadata_of(a).uid == manifest::metadata_of(b).uid;
 }
 
 // What nobody in control reads, and what most of a pod's memory would be.
@@ -111,7 +118,11 @@ std::optional<StatusCopy> KubeObjects::Collection::status_of(
 void KubeObjects::Collection::take(Read&& read) {
   all_.changed_ = true;
   if (read.object != nullptr) {
-    all_.objects_[read.key] = std::move(read.object);
+    // A list repeats what is known: what did not change stays the very same.
+    const auto known = all_.objects_.find(read.key);
+    if (known == all_.objects_.end() || !is_same_state(*known->second, *read.object)) {
+      all_.objects_.set(read.key, std::move(read.object));
+    }
   } else {
     all_.objects_.erase(read.key);
   }
@@ -130,13 +141,20 @@ void KubeObjects::Collection::stage(Value&& object) {
 }
 
 void KubeObjects::Collection::commit_list() {
+  std::set<ObjectKey> there;
+  for (const Read& item : staged_) there.insert(item.key);
+  std::vector<ObjectKey> gone;
+  for (auto it = all_.objects_.lower_bound(ObjectKey{kind_, "", ""});
+       it != all_.objects_.end() && it->first.kind == kind_; ++it) {
+    if (!there.contains(it->first)) gone.push_back(it->first);
+  }
+  for (const ObjectKey& key : gone) all_.objects_.erase(key);
   const auto clear = [&](auto& map) {
     const auto first = map.lower_bound(ObjectKey{kind_, "", ""});
     auto last = first;
     while (last != map.end() && last->first.kind == kind_) ++last;
     map.erase(first, last);
   };
-  clear(all_.objects_);
   clear(all_.problems_);
   clear(all_.statuses_);
   for (Read& item : staged_) take(std::move(item));

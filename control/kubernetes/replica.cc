@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <ctime>
+#include <iterator>
+#include <mutex>
 #include <utility>
 
 #include "control/auth/token_reviews.h"
@@ -35,7 +37,7 @@ struct Replica::Impl {
         http(std::move(connection)),
         reviews(*http, hub, {.node_accounts = options.node_accounts}),
         debug_token(*http, options.ns, log),
-        root_maps(*http, [this] { note(); }),
+        root_maps(*http, options.istio_root_map, [this] { note(); }),
         waypoints(*http, options.waypoints, [this] { note(); }) {}
 
   const Options options;
@@ -52,14 +54,17 @@ struct Replica::Impl {
   std::unique_ptr<CaStore> ca;
   std::unique_ptr<KubeStore> store;
   bool due = false;  // a plan() is on its way
-  Clock::time_point next_warning{};
+  Clock::time_point next_warning{}, next_word{};
   std::atomic<std::uint64_t> plans{0};
+  mutable std::mutex mutex;
+  std::vector<Unacknowledged> waiting;  // under mutex
 
   void begin(std::function<void(const StoreState&)> state_changed,
              std::function<void()> authority_changed);
   void note();
   void look();
   void warn_of_the_end();
+  bool acknowledged(const Snapshot& snapshot);
   void plan();
   void won_or_lost(bool held);
 };
@@ -123,8 +128,36 @@ void Replica::Impl::warn_of_the_end() {
            {{"days", std::to_string(left / 86'400)}});
 }
 
+// Everybody whom we know trusts the roots of now. Who does not is named, once an hour in the log.
+bool Replica::Impl::acknowledged(const Snapshot& snapshot) {
+  const auto signer = authority.now();
+  const auto status = ca->status();
+  const bool rotating = !status.plugged_in && !status.state.empty() && status.state != "settled";
+  std::vector<Unacknowledged> now;
+  if (signer != nullptr && rotating) {
+    if (!root_maps.complete()) now.push_back({"ConfigMaps", "they are not known yet"});
+    auto left = unacknowledged(snapshot, signer->root_pem(),
+                               root_maps.plan(*snapshot.world, signer->root_pem()),
+                               authority.holders(), std::time(nullptr));
+    now.insert(now.end(), std::make_move_iterator(left.begin()),
+               std::make_move_iterator(left.end()));
+  }
+  if (!now.empty() && Clock::now() >= next_word) {
+    next_word = Clock::now() + std::chrono::hours(1);
+    log.warn("ca", "the rotation of the root waits for an acknowledgement",
+             {{"who", now.front().who},
+              {"what", now.front().what},
+              {"all", std::to_string(now.size())}});
+  }
+  const bool all = signer != nullptr && now.empty();
+  const std::lock_guard lock(mutex);
+  waiting = std::move(now);
+  return all;
+}
+
 void Replica::Impl::look() {
   note();
+  if (const auto snapshot = hub.snapshot()) (void)acknowledged(*snapshot);
   warn_of_the_end();
   http->at(Clock::now() + kLook, [this] { look(); });
 }
@@ -134,7 +167,8 @@ void Replica::Impl::plan() {
   const auto snapshot = hub.snapshot();
   if (!election->held() || snapshot == nullptr) return;
   ++plans;
-  if (auto write = ca->plan(std::time(nullptr), true)) queue->put(*std::move(write));
+  if (auto write = ca->plan(std::time(nullptr), acknowledged(*snapshot)))
+    queue->put(*std::move(write));
   if (const auto signer = authority.now()) {
     for (Write& write : root_maps.plan(*snapshot->world, signer->root_pem())) {
       queue->put(std::move(write));
@@ -174,6 +208,10 @@ Authenticator& Replica::tokens() { return impl_->reviews; }
 void Replica::settle(int timeout_ms) { impl_->store->settle(timeout_ms); }
 std::expected<Done, std::string> Replica::rotate() { return impl_->ca->rotate(); }
 CaStore::Status Replica::ca_status() const { return impl_->ca->status(); }
+std::vector<Unacknowledged> Replica::ca_waiting() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->waiting;
+}
 kube::Election::Health Replica::election() const { return impl_->election->health(); }
 
 std::vector<std::string> Replica::problems() const {

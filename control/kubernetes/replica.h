@@ -15,6 +15,7 @@
 #include "control/ca/authority.h"
 #include "control/caller.h"
 #include "control/hub.h"
+#include "control/kubernetes/acknowledged.h"
 #include "control/kubernetes/ca_store.h"
 #include "control/kubernetes/waypoint_parts.h"
 #include "control/store.h"
@@ -30,6 +31,7 @@ class Replica {
     std::string ns, pod;
     std::set<std::string, std::less<>> node_accounts;
     std::chrono::seconds rotation_wait{0};
+    bool istio_root_map = true;  // see RootMaps
     WaypointOptions waypoints = {};
   };
 
@@ -52,6 +54,8 @@ class Replica {
 
   std::expected<Done, std::string> rotate();
   CaStore::Status ca_status() const;
+  // While the root is replaced: who does not trust the roots of now yet, as far as is known here.
+  std::vector<Unacknowledged> ca_waiting() const;
   kube::Election::Health election() const;
   // What the debug pages of every replica take; empty while there is none.
   std::string debug_token() const;

@@ -1,5 +1,6 @@
 #include "control/kubernetes/root_maps.h"
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -47,11 +48,10 @@ void RootMaps::Copy::remove(Value&& object) {
   maps.erase(kube::metadata_text(object, "namespace"));
 }
 
-RootMaps::RootMaps(kube::Http& http, std::function<void()> changed)
+RootMaps::RootMaps(kube::Http& http, bool istio, std::function<void()> changed)
     : http_(http), changed_(std::move(changed)) {
-  for (const std::string_view name : {"istio-ca-root-cert", "weft-ca-root-cert"}) {
-    copies_.push_back(std::make_unique<Copy>(name));
-  }
+  copies_.push_back(std::make_unique<Copy>("weft-ca-root-cert"));
+  if (istio) copies_.push_back(std::make_unique<Copy>("istio-ca-root-cert"));
 }
 
 void RootMaps::run() {
@@ -89,6 +89,10 @@ std::vector<Write> RootMaps::plan(const World& world, const std::string& roots_p
     }
   }
   return writes;
+}
+
+bool RootMaps::complete() const {
+  return std::all_of(copies_.begin(), copies_.end(), [](const auto& one) { return one->complete; });
 }
 
 std::string RootMaps::problem() const {

@@ -17,13 +17,17 @@ namespace mesh::control::kubernetes {
 
 class RootMaps {
  public:
-  // `changed`: a copy has changed. Everything must outlive `http`. Threads: that of `http`.
-  RootMaps(kube::Http& http, std::function<void()> changed);
+  // `istio`: istio-ca-root-cert too; not where istiod writes its own roots there. `changed`: a copy
+  // has changed. Everything must outlive `http`. Threads: that of `http`.
+  RootMaps(kube::Http& http, bool istio, std::function<void()> changed);
   void run();
 
   // What is to be written for every namespace of `world` that is not ending to have `roots_pem`;
   // nothing before the copies are complete.
   std::vector<Write> plan(const World& world, const std::string& roots_pem) const;
+
+  // Both copies are: an empty plan() means that everything is written.
+  bool complete() const;
 
   std::string problem() const;
 

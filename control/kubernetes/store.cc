@@ -20,6 +20,7 @@ using State = kube::Reflector::State;
 
 constexpr std::chrono::milliseconds kQuiet{30};
 constexpr std::chrono::milliseconds kGatherMax{200};
+constexpr std::chrono::seconds kSlow{5};  // a first list that takes longer is worth a word
 
 }  // namespace
 
@@ -37,7 +38,7 @@ struct KubeStore::Impl {
   bool due = false;  // a publish() is on its way
   bool complete = false;
   std::vector<std::string> said;
-  Clock::time_point first{}, last{};
+  Clock::time_point first{}, last{}, begun{};
   kube::Http* http = nullptr;
 
   void begin();
@@ -48,6 +49,7 @@ struct KubeStore::Impl {
 };
 
 void KubeStore::Impl::begin() {
+  begun = Clock::now();
   std::random_device random;
   for (const manifest::KnownKind& known : manifest::known_kinds()) {
     kube::Reflector::Options options;
@@ -63,6 +65,7 @@ void KubeStore::Impl::begin() {
     kinds.push_back(std::move(kind));
   }
   for (const Kind& kind : kinds) kind.informer->run();
+  http->post([this] { http->at(begun + kSlow, [this] { note(); }); });
 }
 
 void KubeStore::Impl::note() {
@@ -89,7 +92,11 @@ std::vector<manifest::Problem> KubeStore::Impl::problems() {
     const kube::Reflector::Health health = kind.informer->health();
     if (health.complete && health.state != State::kForbidden) continue;
     std::string text = "not listed yet";
-    if (!health.problem.empty()) text = "cannot be listed or watched: " + health.problem;
+    if (!health.problem.empty()) {
+      text = "cannot be listed or watched: " + health.problem;
+    } else if (Clock::now() < begun + kSlow) {
+      continue;  // this is how every start looks
+    }
     problems.push_back({manifest::Severity::kError, "kubernetes", 0, kind.name, "", text});
   }
   return problems;

@@ -92,6 +92,36 @@ def rotates_without_an_outage(bench):
     expect(bench.chain(bench.replicas[0])[-1] == bench.roots(), "a certificate of another root")
 
 
+def waits_for_acknowledgements(bench):
+    """A namespace that cannot be given the next root is named, and nothing signs with that root before it has it."""
+    cluster = bench.cluster
+    cluster.kubectl("create", "namespace", "full")
+    cluster.kubectl("create", "quota", "none", "-n", "full", "--hard=count/configmaps=0")
+    cluster.until(lambda: cluster.kubectl("get", "quota", "none", "-n", "full", "-o",
+                                          "jsonpath={.status.hard}", check=False).stdout != "", "a quota")
+    for name in ("istio-ca-root-cert", "weft-ca-root-cert"):
+        cluster.kubectl("delete", "configmap", name, "-n", "full", "--ignore-not-found")
+    old = field(bench.chain(bench.replicas[0])[0], "issuer")
+    bench.replicas[0].get("/debug/ca/rotate", "POST")
+    cluster.until(lambda: bench.writer() and bench.writer().json("/debug/ca")["state"] == "trusting the next root",
+                  "the next root is trusted")
+    began = time.monotonic()
+    while time.monotonic() < began + WAIT + 5:  # it would have gone on by now
+        page = bench.writer().json("/debug/ca") if bench.writer() else None
+        if page:
+            expect(page["state"] == "trusting the next root", f"nobody is waited for: {page}")
+        time.sleep(0.5)
+    expect("namespace full" in {one["who"] for one in page["waitingFor"]}, f"it is not named: {page['waitingFor']}")
+    expect(bench.writer().metric("weft_control_ca_waiting") >= 1, "it is not counted")
+    expect("waits for an acknowledgement" in bench.writer().log(), "it is not in the log")
+    expect(field(bench.chain(bench.replicas[0])[0], "issuer") == old, "the next root signs")
+    cluster.kubectl("delete", "quota", "none", "-n", "full")
+    for state in ("retiring the previous root", "settled"):
+        cluster.until(lambda state=state: bench.writer() and bench.writer().json("/debug/ca")["state"] == state,
+                      f"the rotation goes on: {state}")
+    expect(field(bench.chain(bench.replicas[0])[0], "issuer") != old, "the next root does not sign")
+
+
 def make_intermediate(folder):
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "plug-root.key", "-out", "plug-root.pem",
             "-days", "2", "-subj", "/O=Example/CN=Offline root", folder=folder)
@@ -153,6 +183,7 @@ def main():
                 Control(program, kubeconfig, *words, pod="weft-control-b") as two:
             bench = Bench(cluster, [one, two], Caller(caller, cluster))
             rotates_without_an_outage(bench)
+            waits_for_acknowledgements(bench)
             takes_a_plugged_in_authority(bench)
 
 
