@@ -1,6 +1,9 @@
 #include "ebpf/kubernetes/keeper.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "ebpf/node_log.h"
@@ -141,18 +144,25 @@ bool Keeper::serve(Waiting& waiting, Clock::time_point now) {
     return true;
   }
   Note& note = notes_[pod->uid];
-  if (!note.busy && enrolments_.has_ztunnel()) {
+  if (!note.busy && enrolments_.has_ztunnel() && now >= note.try_after) {
     enrol_at_start(*pod, waiting);
     return true;
   }
+  if (note.try_after > now) sooner(note.try_after);
   if (now < waiting.since + kZtunnelWithin) {
     sooner(waiting.since + kZtunnelWithin);
     return false;
   }
-  const std::string why = note.busy ? "pod " + named + " is just being removed from the mesh"
-                                    : "this node has no ztunnel, which pod " + named +
-                                          " needs to be in the mesh: it waits for one";
-  if (!note.busy) warn(*pod, "WaitingForZtunnel", why, now);
+  const std::string why = !note.refusal.empty() ? note.refusal
+                          : note.busy ? "pod " + named + " is just being removed from the mesh"
+                                      : "this node has no ztunnel, which pod " + named +
+                                            " needs to be in the mesh: it waits for one";
+  if (!note.refusal.empty()) {
+    warn(*pod, "MeshEnrolmentFailed", why, now);
+  } else if (!note.busy) {
+    warn(*pod, "WaitingForZtunnel", why, now);
+  }
+  note.refusal.clear();
   waiting.reply(format_retry(why));
   return true;
 }
@@ -165,20 +175,35 @@ void Keeper::enrol_at_start(const PodFacts& pod, Waiting& waiting) {
   info.ips = waiting.request.pod.ips;
   info.netns_path = waiting.request.pod.netns_path;
   info.container_id = waiting.request.pod.container_id;
+  UniqueFd netns(::fcntl(waiting.netns.get(), F_DUPFD_CLOEXEC, 0));
   enrolments_.enrol(
-      std::move(info), std::move(waiting.netns),
-      [this, uid = pod.uid, reply = std::move(waiting.reply)](const Enrolled& outcome) {
-        notes_[uid].busy = false;
-        dirty_ = true;
-        if (outcome.error.empty() && outcome.ztunnel) return reply(format_enrolled(true));
-        const std::string why =
-            outcome.error.empty() ? "ztunnel went away before it took the pod" : outcome.error;
-        if (const auto facts = pods_.find(uid); facts != pods_.end())
-          warn(facts->second, "MeshEnrolmentFailed", why, now_);
-        // The runtime takes the namespace away and begins anew.
-        remove(uid);
-        reply(format_retry(why));
-      });
+      std::move(info), std::move(netns),
+      [this, uid = pod.uid, waiting = std::make_shared<Waiting>(std::move(waiting))](
+          const Enrolled& outcome) { finish_start(uid, std::move(*waiting), outcome); });
+}
+
+void Keeper::finish_start(const std::string& uid, Waiting waiting, const Enrolled& outcome) {
+  notes_[uid].busy = false;
+  dirty_ = true;
+  if (outcome.error.empty() && outcome.ztunnel) {
+    notes_[uid].refusal.clear();
+    return waiting.reply(format_enrolled(true));
+  }
+  const std::string why =
+      outcome.error.empty() ? "ztunnel went away before it took the pod" : outcome.error;
+  remove(uid);
+  // A ztunnel that ends refuses; the one that follows it takes the pod.
+  if (outcome.captured && now_ < waiting.since + kZtunnelWithin) {
+    notes_[uid].refusal = why;
+    notes_[uid].try_after = now_ + kPauseFirst;
+    sooner(notes_[uid].try_after);
+    waiting_.push_back(std::move(waiting));
+    return;
+  }
+  if (const auto facts = pods_.find(uid); facts != pods_.end())
+    warn(facts->second, "MeshEnrolmentFailed", why, now_);
+  // The runtime takes the namespace away and begins anew.
+  waiting.reply(format_retry(why));
 }
 
 void Keeper::check(const AgentRequest& request, const OnReply& reply) const {
@@ -310,7 +335,9 @@ void Keeper::enrol_running(const PodFacts& pod, UniqueFd netns) {
       note.try_after = {};
       return;
     }
-    if (const auto facts = pods_.find(uid); facts != pods_.end())
+    // One that ztunnel refuses is tried again: said when it goes on for seconds.
+    const bool may_pass = outcome.captured && note.pause < kZtunnelWithin / 2;
+    if (const auto facts = pods_.find(uid); facts != pods_.end() && !may_pass)
       warn(facts->second, "MeshEnrolmentFailed", outcome.error, now_);
     if (outcome.captured) remove(uid);
   });

@@ -6,7 +6,8 @@
 // A pod that is wanted in the mesh starts only in it: the plugin's ADD waits, and then fails with
 // the reason, while the API server has not told of the pod, or while the node has no ztunnel. A
 // pod that runs already is enrolled when its labels say so and there is a ztunnel; its connections
-// go on as they are.
+// go on as they are. What a ztunnel refuses is tried again for the same 5 s: one that ends refuses,
+// and the next one is coming.
 //
 // Limits: as many waiting ADDs as the agent has callers; 8 s for facts, 5 s for a ztunnel; an
 // event a minute, pod and reason.
@@ -81,6 +82,7 @@ class Keeper {
     bool busy = false;  // an enrolment or a removal is on its way
     Clock::time_point try_after{};
     Clock::duration pause{};
+    std::string refusal = {};            // of a start that is tried again
     bool annotated_as = false;           // what was written last
     Clock::time_point annotate_after{};  // the same again
     Clock::time_point gone_until{};      // its DEL has been: only an ADD brings it back
@@ -93,6 +95,7 @@ class Keeper {
   void add(Waiting waiting, Clock::time_point now);
   bool serve(Waiting& waiting, Clock::time_point now);
   void enrol_at_start(const PodFacts& pod, Waiting& waiting);
+  void finish_start(const std::string& uid, Waiting waiting, const Enrolled& outcome);
   void check(const AgentRequest& request, const OnReply& reply) const;
   void del(const AgentRequest& request, const OnReply& reply, Clock::time_point now);
   void collect(const AgentRequest& request, const OnReply& reply);

@@ -205,11 +205,32 @@ TEST_CASE("keeper: an ADD that does not end in ztunnel's hands leaves nothing") 
     scene.fake.outcome = failure;
     scene.keeper.put_pod(starting("a"));
     scene.ask(Operation::kCniAdd, "a");
+    CHECK(scene.answer.empty() == failure.captured);
+    if (failure.captured) scene.pass(seconds(5));
     CHECK(scene.said(R"("ok":false)"));
     CHECK(scene.said(R"("retry":true)"));
     CHECK(scene.fake.pods.empty());
     CHECK(scene.fake.take().find("warn a MeshEnrolmentFailed") != std::string::npos);
   }
+}
+
+TEST_CASE("keeper: an ADD that a ztunnel refuses as it ends goes to the next one") {
+  Scene scene;
+  scene.fake.outcome = {.error = "ztunnel refused it: draining", .captured = true};
+  scene.keeper.put_pod(starting("a"));
+  scene.ask(Operation::kCniAdd, "a");
+  for (int i = 0; i < 4; ++i) scene.pass(milliseconds(250));
+  CHECK(scene.answer.empty());
+  CHECK(scene.fake.pods.empty());
+  scene.fake.ztunnel = false;
+  scene.pass(seconds(2));
+  scene.fake.ztunnel = true;
+  scene.fake.outcome = {.ztunnel = true, .captured = true};
+  scene.keeper.touch();
+  scene.pass(milliseconds(250));
+  CHECK(scene.said(R"("ok":true)"));
+  CHECK(scene.fake.pods.contains("a"));
+  CHECK(scene.fake.take().find("warn") == std::string::npos);
 }
 
 TEST_CASE("keeper: who does not belong into the mesh is left alone") {
