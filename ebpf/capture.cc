@@ -53,6 +53,7 @@ Result<weft_pod> describe(const CaptureOptions& options) {
     store(ip, ip.is_v4() ? &pod.v4[count] : pod.v6[count]);
     ++count;
   }
+  pod.lets_go = options.lets_go ? 1 : 0;
   if (options.probe_v4) store(*options.probe_v4, &pod.probe_v4);
   if (options.probe_v6) store(*options.probe_v6, pod.probe_v6);
   TRY(pod.primary_ifindex, primary_interface(options.addresses));
@@ -96,6 +97,8 @@ Result<Capture> Capture::establish_here(const CaptureOptions& options, ExemptCgr
   Capture capture(std::move(programs), pod, std::move(attacher), options.saved_settings);
 
   Result<Done> outcome = install_routing(capture.saved_settings_);
+  // What has no mark when the programs begin to let go is ztunnel's; what comes after is not.
+  if (outcome && options.lets_go) outcome = capture.programs_.mark_older();
   if (outcome) {
     const auto attached = capture.attach_all();
     if (!attached) outcome = std::unexpected(attached.error());
@@ -169,14 +172,28 @@ Result<std::vector<weft_connection>> Capture::older_here() {
 }
 
 // Those that the pod dialled, and those that ztunnel dialled for a client.
-Result<Done> Capture::end_captured() {
-  TRY(const std::vector<weft_connection> connections, programs_.list_sockets());
-  for (const weft_connection& each : connections) {
+Result<std::vector<weft_connection>> Capture::captured_here() {
+  TRY(std::vector<weft_connection> connections, programs_.list_sockets());
+  std::erase_if(connections, [this](const weft_connection& each) {
+    const bool unmarked = each.mark == WEFT_SOCKET_UNMARKED && pod_.lets_go == 0;
     const bool through_ztunnel =
-        each.mark == WEFT_SOCKET_CAPTURED || each.mark == WEFT_SOCKET_UNMARKED;
-    if (through_ztunnel && !is_local(each)) TRY_DO(destroy_socket(each));
-  }
+        unmarked || each.mark == WEFT_SOCKET_CAPTURED || each.mark == WEFT_SOCKET_RELAYED;
+    return !through_ztunnel || is_local(each);
+  });
+  return connections;
+}
+
+Result<Done> Capture::end_captured() {
+  TRY(const std::vector<weft_connection> connections, captured_here());
+  for (const weft_connection& each : connections) TRY_DO(destroy_socket(each));
   return Done{};
+}
+
+Result<unsigned> Capture::captured(const net::NetworkNamespace& netns) {
+  return inside<unsigned>(netns, [&]() -> Result<unsigned> {
+    TRY(const std::vector<weft_connection> connections, captured_here());
+    return static_cast<unsigned>(connections.size());
+  });
 }
 
 Result<std::vector<weft_connection>> Capture::older(const net::NetworkNamespace& netns) {

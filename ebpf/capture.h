@@ -27,6 +27,8 @@ struct CaptureOptions {
   // Connections that exist go on undisturbed. Off when the pod was enrolled before: then whatever
   // connected while the programs were missing has no right to.
   bool keep_older_connections = true;
+  // The pod leaves: its new connections pass by ztunnel, those that ztunnel has go on.
+  bool lets_go = false;
   AttachKind attach = AttachKind::kTcx;
   // From a former process: what its Capture of this pod said.
   std::vector<SavedSetting> saved_settings = {};
@@ -56,6 +58,9 @@ class Capture {
   // Puts rules, routes and settings back. Without them captured traffic goes nowhere.
   Result<Done> mend_routing(const net::NetworkNamespace& netns);
 
+  // Connections of the pod that run through ztunnel.
+  Result<unsigned> captured(const net::NetworkNamespace& netns);
+
   // Ends the connections that ran through ztunnel, then takes away everything: programs, rules,
   // routes, settings.
   Result<Done> remove(const net::NetworkNamespace& netns);
@@ -77,6 +82,7 @@ class Capture {
   Result<Done> attach(const AttachPoint& point);
   bool is_local(const weft_connection& connection) const;
   Result<std::vector<weft_connection>> older_here();
+  Result<std::vector<weft_connection>> captured_here();
   Result<Done> end_captured();
 
   Programs programs_;

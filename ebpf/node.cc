@@ -201,6 +201,35 @@ void Node::remove(const std::string& uid, std::function<void(std::string)> done)
     });
 }
 
+void Node::let_go(const std::string& uid) {
+  Pod* pod = find(uid);
+  if (pod == nullptr || pod->leaving || pod->let_go) return;
+  CaptureOptions options = capture_options(pod->info);
+  options.lets_go = true;
+  options.saved_settings = pod->capture.saved_settings();
+  options.made_clsact = pod->capture.made_clsact();
+  auto capture = Capture::establish(pod->netns, std::move(options), exempt_);
+  if (!capture) {
+    log_error("pod " + describe(pod->info) +
+              " cannot be let go, so its connections end: " + explain(capture.error()));
+    return remove(uid, [](const std::string&) {});
+  }
+  pod->capture = *std::move(capture);
+  pod->let_go = true;
+  forget_probes(pod->info.ips);
+  log_info("pod " + describe(pod->info) + " is let go: only its open connections are in the mesh");
+}
+
+void Node::remove_those_let_go() {
+  std::vector<std::string> done;
+  for (auto& [uid, pod] : pods_) {
+    if (!pod.let_go || pod.leaving) continue;
+    const auto left = pod.capture.captured(pod.netns);
+    if (!left || *left == 0) done.push_back(uid);
+  }
+  for (const std::string& uid : done) remove(uid, [](const std::string&) {});
+}
+
 void Node::finish_remove(const std::string& uid, const std::function<void(std::string)>& done) {
   Pod* pod = find(uid);
   if (pod == nullptr) return done({});
@@ -224,19 +253,27 @@ void Node::forget_probes(const std::vector<net::IpAddress>& ips) {
   if (probes_ == nullptr) return;
   probes_->remove(ips);
   for (const auto& [uid, pod] : pods_)
-    if (std::ranges::find_first_of(pod.info.ips, ips) != pod.info.ips.end())
+    if (!pod.let_go && std::ranges::find_first_of(pod.info.ips, ips) != pod.info.ips.end())
       probes_->add(pod.info.ips);
 }
 
 const PodInfo* Node::enrolled(const std::string& uid) const {
   const auto found = pods_.find(uid);
-  return found == pods_.end() || found->second.leaving ? nullptr : &found->second.info;
+  const bool stays = found != pods_.end() && !found->second.leaving && !found->second.let_go;
+  return stays ? &found->second.info : nullptr;
 }
 
 std::vector<const PodInfo*> Node::all_enrolled() const {
   std::vector<const PodInfo*> all;
   for (const auto& [uid, pod] : pods_)
-    if (!pod.leaving) all.push_back(&pod.info);
+    if (!pod.leaving && !pod.let_go) all.push_back(&pod.info);
+  return all;
+}
+
+std::vector<const PodInfo*> Node::all_let_go() const {
+  std::vector<const PodInfo*> all;
+  for (const auto& [uid, pod] : pods_)
+    if (!pod.leaving && pod.let_go) all.push_back(&pod.info);
   return all;
 }
 
@@ -331,6 +368,7 @@ void Node::audit() {
   for (auto& [uid, pod] : pods_)
     if (!pod.leaving) audit(pod);
   audit_cgroups();
+  remove_those_let_go();
 }
 
 void Node::audit(Pod& pod) {

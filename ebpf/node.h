@@ -51,11 +51,13 @@ class Node final : public Enrolments {
   void end_all_ztunnels(const std::string& why);
 
   // Once a second: mends what was detached (every tenth time, routing too), forgets cgroups of
-  // ztunnels that are gone.
+  // ztunnels that are gone, removes pods that were let go and have no more connections.
   void audit();
 
   void enrol(PodInfo pod, UniqueFd netns, std::function<void(Enrolled)> done) override;
   void remove(const std::string& uid, std::function<void(std::string)> done) override;
+  void let_go(const std::string& uid) override;
+  std::vector<const PodInfo*> all_let_go() const override;
   const PodInfo* enrolled(const std::string& uid) const override;
   std::vector<const PodInfo*> all_enrolled() const override;
   bool has_ztunnel() const override;
@@ -72,6 +74,7 @@ class Node final : public Enrolments {
     Capture capture;
     bool ailing = false;  // its last audit failed, and that was logged
     bool leaving = false;
+    bool let_go = false;  // new connections pass by ztunnel; removed when it has none left
   };
 
   explicit Node(NodeOptions options, ExemptCgroups exempt)
@@ -82,6 +85,7 @@ class Node final : public Enrolments {
   void take_up_cgroups();
   void audit(Pod& pod);
   void audit_cgroups();
+  void remove_those_let_go();
 
   void add(PodInfo info, std::vector<UniqueFd> descriptors, OnReply reply);
   std::expected<void, std::string> capture(PodInfo info, net::NetworkNamespace netns);

@@ -8,7 +8,11 @@
 #include <cstring>
 #include <vector>
 
+// A string of the programs, longer than every compiler must take.
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Woverlength-strings"
 #include "weft.skel.h"
+#pragma clang diagnostic pop
 
 namespace mesh::ebpf {
 namespace {

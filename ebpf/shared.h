@@ -34,6 +34,7 @@ struct weft_pod {
 	__u32 primary_ifindex;	/* the interface whose packets must carry the pod's addresses */
 	__u32 probe_v4;		/* where the kubelet's probes come from; 0: no such exemption */
 	__u32 probe_v6[4];
+	__u32 lets_go;		/* the pod leaves: new connections pass, captured ones go on */
 };
 
 /* What the programs for the kubelet's probes know; fixed when they are loaded. Network order. */
@@ -56,6 +57,7 @@ enum weft_socket {
 	WEFT_SOCKET_CAPTURED = 1,	/* its connection goes through ztunnel, or nowhere */
 	WEFT_SOCKET_OLDER = 2,		/* connected before the pod was enrolled */
 	WEFT_SOCKET_ZTUNNEL = 3,	/* only in lists: ztunnel's own, known by its cgroup */
+	WEFT_SOCKET_RELAYED = 4,	/* as UNMARKED, of a pod that is let go, whose new ones are not */
 };
 
 /* One connected socket, as the iterator writes it. */

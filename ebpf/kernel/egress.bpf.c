@@ -8,7 +8,8 @@
  * The decision is made once per socket, at its SYN, and remembered in socket storage. When ztunnel
  * dies, a captured socket's packets still take the same way and end there. What may leave:
  * ztunnel's own packets (told by cgroup), connections older than the enrolment, what is neither TCP
- * nor DNS, and answers of the kernel that carry no data.
+ * nor DNS, and answers of the kernel that carry no data. Of a pod that is let go, new connections
+ * leave, too; those that ztunnel has go on through it.
  *
  * Safe to leave attached: with nobody to steer to, captured traffic is dropped. */
 
@@ -26,6 +27,16 @@ static __always_inline int verdict(enum weft_outcome outcome)
 	count(outcome);
 	/* "Unspecified" lets the filters behind ours have their say too. */
 	return outcome <= WEFT_EGRESS_KERNEL_REPLY ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+}
+
+static __always_inline bool mark_socket(struct bpf_sock *sk, __u32 as)
+{
+	__u32 *mark = bpf_sk_storage_get(&sockets, sk, &as, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!mark)
+		return false;
+	*mark = as;
+	return true;
 }
 
 static __always_inline int to_loopback(struct __sk_buff *skb, enum weft_outcome outcome)
@@ -88,6 +99,8 @@ static __always_inline int egress_udp(struct __sk_buff *skb, const struct packet
 		return verdict(WEFT_EGRESS_OTHER);
 	if (is_exempt(bpf_skb_cgroup_id(skb)))
 		return verdict(WEFT_EGRESS_ZTUNNEL);
+	if (pod.lets_go)
+		return verdict(WEFT_EGRESS_OTHER);
 	if (packet->fragment)
 		return verdict(WEFT_EGRESS_UNREADABLE);
 	return to_loopback(skb, WEFT_EGRESS_DNS);
@@ -96,7 +109,7 @@ static __always_inline int egress_udp(struct __sk_buff *skb, const struct packet
 /* A packet whose socket is not marked. Is its far end a socket of this namespace, that is, one
  * which ztunnel bound to the client's address? Then that is where it goes. */
 static __always_inline int egress_unmarked(struct __sk_buff *skb, struct packet *packet,
-					   bool connection_of_pod)
+					   struct bpf_sock *connection)
 {
 	struct bpf_sock *owner;
 	bool connected = false;
@@ -108,9 +121,14 @@ static __always_inline int egress_unmarked(struct __sk_buff *skb, struct packet 
 		connected = owner->state != BPF_TCP_LISTEN;
 		bpf_sk_release(owner);
 	}
+	if (pod.lets_go && connection &&
+	    !mark_socket(connection, connected ? WEFT_SOCKET_RELAYED : WEFT_SOCKET_OLDER))
+		return verdict(WEFT_EGRESS_NO_MEMORY);
 	if (connected)
 		return to_loopback(skb, WEFT_EGRESS_REPLY);
-	if (connection_of_pod)
+	if (pod.lets_go && (connection || !packet->payload))
+		return verdict(WEFT_EGRESS_OLDER);
+	if (connection)
 		return verdict(WEFT_EGRESS_UNOWNED);
 	return verdict(packet->payload || packet->syn_ack ? WEFT_EGRESS_FORGED
 							  : WEFT_EGRESS_KERNEL_REPLY);
@@ -119,7 +137,7 @@ static __always_inline int egress_unmarked(struct __sk_buff *skb, struct packet 
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *packet)
 {
 	struct bpf_sock *sk = skb->sk;
-	__u32 *mark, captured = WEFT_SOCKET_CAPTURED;
+	__u32 *mark;
 	bool is_tcp;
 
 	if (is_exempt(bpf_skb_cgroup_id(skb)))
@@ -132,17 +150,18 @@ static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *pack
 	if (packet->syn) {
 		if (!sk || !is_tcp)
 			return verdict(WEFT_EGRESS_FORGED);
-		mark = bpf_sk_storage_get(&sockets, sk, &captured, BPF_SK_STORAGE_GET_F_CREATE);
-		if (!mark)
+		/* Also when an older socket connects anew. */
+		if (!mark_socket(sk, pod.lets_go ? WEFT_SOCKET_OLDER : WEFT_SOCKET_CAPTURED))
 			return verdict(WEFT_EGRESS_NO_MEMORY);
-		*mark = WEFT_SOCKET_CAPTURED;	/* also when an older socket connects anew */
+		if (pod.lets_go)
+			return verdict(WEFT_EGRESS_OLDER);
 		return to_loopback(skb, WEFT_EGRESS_CAPTURED_SYN);
 	}
 	if (!sk || !is_tcp)
-		return egress_unmarked(skb, packet, false);
+		return egress_unmarked(skb, packet, 0);
 	mark = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!mark)
-		return egress_unmarked(skb, packet, sk->state != BPF_TCP_LISTEN);
+		return egress_unmarked(skb, packet, sk->state != BPF_TCP_LISTEN ? sk : 0);
 	if (*mark == WEFT_SOCKET_OLDER)
 		return verdict(WEFT_EGRESS_OLDER);
 	return to_loopback(skb, WEFT_EGRESS_CAPTURED);

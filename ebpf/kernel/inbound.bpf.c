@@ -19,8 +19,37 @@ static __always_inline int verdict(enum weft_outcome outcome)
 	return outcome <= WEFT_INBOUND_ASSIGNED ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 }
 
+/* Does ztunnel stand in for the packet's sender, to this pod? */
+static __always_inline bool is_relayed(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct bpf_sock_tuple back = {};
+	struct bpf_sock *found;
+
+	if (packet->v6) {
+		__builtin_memcpy(back.ipv6.saddr, packet->tuple.ipv6.daddr, sizeof(back.ipv6.saddr));
+		__builtin_memcpy(back.ipv6.daddr, packet->tuple.ipv6.saddr, sizeof(back.ipv6.daddr));
+		back.ipv6.sport = packet->tuple.ipv6.dport;
+		back.ipv6.dport = packet->tuple.ipv6.sport;
+	} else {
+		back.ipv4.saddr = packet->tuple.ipv4.daddr;
+		back.ipv4.daddr = packet->tuple.ipv4.saddr;
+		back.ipv4.sport = packet->tuple.ipv4.dport;
+		back.ipv4.dport = packet->tuple.ipv4.sport;
+	}
+	found = bpf_skc_lookup_tcp(skb, &back, tuple_size(packet), BPF_F_CURRENT_NETNS, 0);
+	if (!found)
+		return false;
+	if (found->state == BPF_TCP_LISTEN) {
+		bpf_sk_release(found);
+		return false;
+	}
+	bpf_sk_release(found);
+	return true;
+}
+
 /* What may be said to a connected socket from outside. Takes over the reference to `known`. */
-static __always_inline int inbound_connected(struct bpf_sock *known)
+static __always_inline int inbound_connected(struct __sk_buff *skb, const struct packet *packet,
+					     struct bpf_sock *known)
 {
 	enum weft_outcome outcome = WEFT_INBOUND_INJECTED;
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(known);
@@ -31,8 +60,14 @@ static __always_inline int inbound_connected(struct bpf_sock *known)
 	} else if (is_ztunnels(known)) {
 		outcome = WEFT_INBOUND_ZTUNNEL;
 	} else {
-		__u32 *mark = bpf_sk_storage_get(&sockets, tcp, 0, 0);
+		__u32 *mark, older = WEFT_SOCKET_OLDER;
 
+		/* Of a pod that is let go, one without a mark is new, and not ztunnel's. */
+		if (pod.lets_go && !is_relayed(skb, packet))
+			mark = bpf_sk_storage_get(&sockets, tcp, &older,
+						  BPF_SK_STORAGE_GET_F_CREATE);
+		else
+			mark = bpf_sk_storage_get(&sockets, tcp, 0, 0);
 		if (mark && *mark == WEFT_SOCKET_OLDER)
 			outcome = WEFT_INBOUND_OLDER;
 	}
@@ -45,6 +80,8 @@ static __always_inline int inbound_new(struct __sk_buff *skb, struct packet *pac
 	struct bpf_sock *listener;
 	long err;
 
+	if (pod.lets_go)
+		return verdict(WEFT_INBOUND_OLDER);
 	listener = find_listener(skb, packet, WEFT_PORT_INBOUND);
 	if (!listener)
 		return verdict(WEFT_INBOUND_NO_ZTUNNEL);
@@ -93,7 +130,7 @@ static __always_inline int inbound_tcp(struct __sk_buff *skb, struct packet *pac
 		bpf_sk_release(known);
 		return verdict(WEFT_INBOUND_REFUSED);
 	}
-	return inbound_connected(known);
+	return inbound_connected(skb, packet, known);
 }
 
 SEC("tc")

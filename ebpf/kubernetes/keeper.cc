@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -214,10 +215,16 @@ void Keeper::check(const AgentRequest& request, const OnReply& reply) const {
   reply(format_ok());
 }
 
+std::vector<const PodInfo*> Keeper::all_captured() const {
+  std::vector<const PodInfo*> all = enrolments_.all_enrolled();
+  std::ranges::copy(enrolments_.all_let_go(), std::back_inserter(all));
+  return all;
+}
+
 // The DEL of a former sandbox may come after the ADD of the next: only its own enrolment ends.
 void Keeper::del(const AgentRequest& request, const OnReply& reply, Clock::time_point now) {
   const PodInfo* found = nullptr;
-  for (const PodInfo* pod : enrolments_.all_enrolled()) {
+  for (const PodInfo* pod : all_captured()) {
     const bool same = request.pod.uid.empty()
                           ? pod->ns == request.pod.ns && pod->name == request.pod.name
                           : pod->uid == request.pod.uid;
@@ -241,7 +248,7 @@ void Keeper::del(const AgentRequest& request, const OnReply& reply, Clock::time_
 
 void Keeper::collect(const AgentRequest& request, const OnReply& reply) {
   std::vector<std::string> gone;
-  for (const PodInfo* pod : enrolments_.all_enrolled()) {
+  for (const PodInfo* pod : all_captured()) {
     if (!pod->container_id.empty() &&
         std::ranges::find(request.container_ids, pod->container_id) == request.container_ids.end())
       gone.push_back(pod->uid);
@@ -286,15 +293,22 @@ void Keeper::reconcile(Clock::time_point now) {
   reconcile_annotations(now);
 }
 
-// Those that are enrolled and should not be: labels changed, the pod has ended or is gone.
+// Those that are enrolled and should not be: the pod has ended or is gone; or its labels changed,
+// and it runs on.
 void Keeper::reconcile_leavers() {
-  std::vector<std::string> leavers;
-  for (const PodInfo* info : enrolments_.all_enrolled()) {
+  std::vector<std::string> gone, leavers;
+  const auto look_at = [&](const PodInfo* info) {
     const auto pod = pods_.find(info->uid);
-    if (pod == pods_.end() || pod->second.finished || !is_wanted(pod->second))
+    if (pod == pods_.end() || pod->second.finished)
+      gone.push_back(info->uid);
+    else if (!is_wanted(pod->second))
       leavers.push_back(info->uid);
-  }
-  for (const std::string& uid : leavers) remove(uid);
+  };
+  std::ranges::for_each(enrolments_.all_enrolled(), look_at);
+  for (const std::string& uid : leavers)
+    if (!notes_[uid].busy) enrolments_.let_go(uid);
+  std::ranges::for_each(enrolments_.all_let_go(), look_at);
+  for (const std::string& uid : gone) remove(uid);
 }
 
 // Those that run, and were there before us or before their label.

@@ -6,7 +6,8 @@
 // A pod that is wanted in the mesh starts only in it: the plugin's ADD waits, and then fails with
 // the reason, while the API server has not told of the pod, or while the node has no ztunnel. A
 // pod that runs already is enrolled when its labels say so and there is a ztunnel; its connections
-// go on as they are. What a ztunnel refuses is tried again for the same 5 s: one that ends refuses,
+// go on as they are. One that loses its label is let go: what runs through ztunnel goes on until it
+// ends. What a ztunnel refuses is tried again for the same 5 s: one that ends refuses,
 // and the next one is coming.
 //
 // Limits: as many waiting ADDs as the agent has callers; 8 s for facts, 5 s for a ztunnel; an
@@ -98,6 +99,7 @@ class Keeper {
   void finish_start(const std::string& uid, Waiting waiting, const Enrolled& outcome);
   void check(const AgentRequest& request, const OnReply& reply) const;
   void del(const AgentRequest& request, const OnReply& reply, Clock::time_point now);
+  std::vector<const PodInfo*> all_captured() const;
   void collect(const AgentRequest& request, const OnReply& reply);
   void reconcile(Clock::time_point now);
   void reconcile_leavers();

@@ -65,6 +65,26 @@ def last_from(lab, node, space, pod):
     return lines[-1] if lines else {}
 
 
+class Held:
+    """Half a request, on a connection that waits for the rest of it."""
+
+    SCRIPT = ("import socket, sys; wire = socket.create_connection((sys.argv[1], 8080), timeout=30); "
+              "wire.sendall(b'GET / HTTP/1.0\\r\\n'); print('open', flush=True); sys.stdin.readline(); "
+              "wire.sendall(b'\\r\\n'); print(wire.makefile('rb').read().decode())")
+
+    def __init__(self, lab, space, pod, address):
+        words = ["-n", space, "exec", "-i", pod, "--", "python3", "-c", self.SCRIPT, address]
+        self.said = ""
+        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+            lab.inside([lab.programs / "bin/kubectl", *words]), env=lab.environment(), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        expect(self.process.stdout.readline() == "open\n", "a connection does not open")
+
+    def finish(self):
+        self.said, _ = self.process.communicate("\n", timeout=40)
+        return self.said
+
+
 def scale_agent(lab, on):
     """Off: no node matches its DaemonSet, which stays."""
     selector = "null" if on else '{"nobody": "here"}'
@@ -153,12 +173,19 @@ def test_a_label_enrols_and_unenrols_pods_that_run(lab):
     after = lab.pod("plain", "stranger")["status"]["containerStatuses"][0]
     expect(before["restartCount"] == after["restartCount"] and before["state"] == after["state"], "it was restarted")
 
+    held = [Held(lab, "plain", "stranger", target), Held(lab, "shop", "client", address)]
     lab.kubectl("-n", "plain", "label", "pod", "stranger", "istio.io/dataplane-mode=none")
     lab.until(lambda: not is_annotated(lab, "plain", "stranger"), "the end of the annotation")
     lines = len(lab.access_log("node-2"))
     expect(lab.fetch("shop", "client", f"http://{address}:8080/") is not None, "not reached as a stranger")
     expect(lab.fetch("plain", "stranger", f"http://{target}:8080/") is not None, "does not reach as a stranger")
     expect(all(one.get("src.workload") != "stranger" for one in lab.access_log("node-2")[lines:]), "ztunnel saw it")
+    removed = "pod plain/stranger ({}) removed".format(lab.pod("plain", "stranger")["metadata"]["uid"])
+    expect(removed not in lab.mesh_log("weft-agent", "node-2"), "it is out of the mesh with connections open")
+    for one in held:
+        expect("Directory listing" in one.finish(), f"a connection through ztunnel ended as its pod left: {one.said}")
+    lab.until(lambda: removed in lab.mesh_log("weft-agent", "node-2"), "the end of the pod's capture")
+    expect(lab.fetch("shop", "client", f"http://{address}:8080/") is not None, "not reached as a stranger")
     lab.kubectl("-n", "plain", "label", "pod", "stranger", "istio.io/dataplane-mode-")
     lab.until(lambda: is_annotated(lab, "plain", "stranger"), "the annotation again")
     lab.kubectl("label", "namespace", "plain", "istio.io/dataplane-mode-")
