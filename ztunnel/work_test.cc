@@ -2,13 +2,18 @@
 // socket, the relay, a tunnel, the relay at its far end, and the socket to the other application.
 
 #include <malloc.h>
+#include <sys/socket.h>
 
+#include <array>
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
+#include <functional>
 #include <new>
+#include <thread>
 
 #include "mesh/hbone/test_world.h"
+#include "mesh/io/descriptor.h"
 #include "mesh/io/kernel_features.h"
 #include "mesh/io/ring_impl.h"
 #include "ztunnel/relay.h"
@@ -50,7 +55,8 @@ struct Path {
   }
 
   Task<void> far_end(hbone::IncomingConnect connect) {
-    auto socket = co_await io::connect(*world.ring, {.to = back->local_address(), .mark = {}});
+    const auto to = elsewhere.value_or(back->local_address());
+    auto socket = co_await io::connect(*world.ring, {.to = to, .mark = {}});
     if (!socket) co_return connect.refuse(503);
     auto stream = connect.accept();
     if (!stream) co_return;
@@ -85,6 +91,7 @@ struct Path {
 
   World world;
   std::optional<io::Listener> front, back;
+  std::optional<net::SocketAddress> elsewhere;  // instead of `back`
   io::TaskScope serving;
 };
 
@@ -217,6 +224,92 @@ TEST_CASE("work: a round trip of 1 KB through both proxies takes few turns and a
   INFO(cost.turns << " turns, " << cost.allocations << " allocations a round trip");
   CHECK(cost.turns <= (io::back_end_name() == "io_sim" ? 13 : 7));
   if (io::back_end_name() != "io_sim" && !kSanitized) CHECK(cost.allocations <= 9);
+}
+
+// ---- system calls of a round trip ----
+
+// Two applications on threads of their own, so that the loop's turns are the proxies' alone.
+class Applications {
+ public:
+  explicit Applications(net::SocketAddress front) : front_(front) {
+    sockaddr_storage at;
+    socklen_t size = io::test::loopback().to_sockaddr(at);
+    REQUIRE(bind(listener_.get(), reinterpret_cast<sockaddr*>(&at), size) == 0);
+    REQUIRE(listen(listener_.get(), 1) == 0);
+    size = sizeof at;
+    REQUIRE(getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&at), &size) == 0);
+    address = *net::SocketAddress::from_sockaddr(at);
+  }
+  void start(std::function<void(bool)> done) {
+    server_ = std::thread([this] { answer(); });
+    client_ = std::thread([this, done = std::move(done)] { done(ask()); });
+  }
+  ~Applications() {
+    client_.join();
+    server_.join();
+  }
+
+  net::SocketAddress address;
+
+ private:
+  static bool take(int from, std::span<char> memory) {
+    return recv(from, memory.data(), memory.size(), MSG_WAITALL) ==
+           static_cast<ssize_t>(memory.size());
+  }
+  static bool say(int to, std::span<const char> memory) {
+    return send(to, memory.data(), memory.size(), MSG_NOSIGNAL) ==
+           static_cast<ssize_t>(memory.size());
+  }
+  void answer() {
+    const io::Descriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::array<char, 1024> memory{};
+    while (take(fd.get(), memory) && say(fd.get(), memory)) {
+    }
+  }
+  bool ask() {
+    const io::Descriptor fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_storage to;
+    const socklen_t size = front_.to_sockaddr(to);
+    if (connect(fd.get(), reinterpret_cast<sockaddr*>(&to), size) != 0) return false;
+    std::array<char, 1024> memory{};
+    for (int i = 0; i < kRoundTrips; ++i) {
+      if (!say(fd.get(), memory) || !take(fd.get(), memory)) return false;
+    }
+    return true;
+  }
+
+  net::SocketAddress front_;
+  io::Descriptor listener_{socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  std::thread server_, client_;
+};
+
+Task<void> carry_between(Path& path, Applications& applications, bool& well) {
+  io::Event done(*path.world.ring);
+  applications.start([&](bool all) {
+    path.world.ring->post([&, all] {
+      well = all;
+      done.set();
+    });
+  });
+  auto taken = co_await path.front->accept();
+  REQUIRE(taken.has_value());
+  path.serving.spawn(path.near_end(*std::move(taken)));
+  (void)co_await done.wait();
+  co_await path.serving.join();
+}
+
+TEST_CASE("work: a message through a proxy takes one system call") {
+  if (io::back_end_name() == "io_sim") SKIP("applications of other threads");
+  Path path;
+  Applications applications(path.front->local_address());
+  path.elsewhere = applications.address;
+  bool well = false;
+  const std::uint64_t before = path.world.ring->impl().turns;
+  path.world.run(carry_between(path, applications, well));
+  CHECK(well);
+  const auto turns = static_cast<double>(path.world.ring->impl().turns - before) / kRoundTrips;
+  INFO(turns << " turns a round trip");
+  CHECK(turns <= 4.3);  // two proxies, a message each way, and what it takes to connect
 }
 
 }  // namespace
