@@ -122,6 +122,10 @@ io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
   bool timed_out = false;
   {
     const route::Deadlines deadlines = route::deadlines(forward, request_);
+    if (deadlines.expected.count() > 0) {
+      http::set_header(request_.headers, "x-envoy-expected-rq-timeout-ms",
+                       std::to_string(deadlines.expected.count()));
+    }
     StreamClock limit(context_.ring, co_await io::current_cancel());
     all_tries_ = &limit;
     request_complete_ = [this, &limit, &deadlines] {

@@ -43,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             name = name.lower()
             headers[name] = headers[name] + "," + value if name in headers else value
         body = json.dumps({"server": NAME, "method": self.command, "path": self.path, "headers": headers,
-                           "received": received}).encode()
+                           "received": received}).encode() + b"\\n"
         if size: body = b"x" * size
         self.send_response(status)
         self.send_header("content-length", str(len(body)))

@@ -31,10 +31,8 @@ Cors cors(const config::CorsPolicy* policy, const http::Request& request, http::
   if (policy->allow_credentials) {
     http::add_header(answer.headers, "access-control-allow-credentials", "true");
   }
-  if (!preflight) {
-    add_if(answer.headers, "access-control-expose-headers", policy->expose_headers);
-    return answer;
-  }
+  add_if(answer.headers, "access-control-expose-headers", policy->expose_headers);
+  if (!preflight) return answer;
   add_if(answer.headers, "access-control-allow-methods", policy->allow_methods);
   add_if(answer.headers, "access-control-allow-headers", policy->allow_headers);
   add_if(answer.headers, "access-control-max-age", policy->max_age);

@@ -29,6 +29,7 @@ TEST_CASE("a preflight of an allowed origin is answered") {
   CHECK(answer.kind == Cors::Kind::kPreflight);
   CHECK(answer.headers == h2::Headers{{"access-control-allow-origin", "https://a.example"},
                                       {"access-control-allow-credentials", "true"},
+                                      {"access-control-expose-headers", "x-e"},
                                       {"access-control-allow-methods", "GET,POST"},
                                       {"access-control-allow-headers", "x-a"},
                                       {"access-control-max-age", "600"}});

@@ -52,6 +52,7 @@ void apply_all(const config::RouteTable& table, const Decision& decision, Pick&&
 void set_authority(std::string_view authority, bool tell, http::Request& request) {
   if (authority.empty() || authority == request.authority) return;
   if (tell) http::add_header(request.headers, "x-forwarded-host", request.authority);
+  http::set_header(request.headers, "x-envoy-original-host", request.authority);
   request.authority = authority;
 }
 
@@ -163,6 +164,7 @@ void strip_internal_headers(h2::Headers& headers) {
       "x-envoy-ip-tags",
       "x-envoy-is-timeout-retry",
       "x-envoy-max-retries",
+      "x-envoy-original-host",
       "x-envoy-original-path",
       "x-envoy-original-url",
       "x-envoy-retriable-header-names",

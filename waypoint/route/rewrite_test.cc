@@ -99,6 +99,7 @@ TEST_CASE("a forwarded request is rewritten as its route says") {
   CHECK(request.path == "/new/x?y=1");
   CHECK(request.authority == "other");
   CHECK(request.headers == h2::Headers{{"x-forwarded-host", "web.shop.svc.cluster.local"},
+                                       {"x-envoy-original-host", "web.shop.svc.cluster.local"},
                                        {"x-envoy-original-path", "/old/x?y=1"}});
 }
 
