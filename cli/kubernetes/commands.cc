@@ -220,6 +220,7 @@ void add_question(CLI::App& parent, Session& session, const char* name, const ch
   CLI::App* command = parent.add_subcommand(name, help);
   add_cluster_choice(*command, session);
   add_namespace(*command, session);
+  add_output(*command, session);
   command->add_option("name", *object)->required();
   command->callback([object, run, &session] { session.code = run(session, *object); });
 }

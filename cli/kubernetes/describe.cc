@@ -21,10 +21,10 @@ namespace {
 using manifest::Pod;
 using manifest::Service;
 
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& one : words) text += (text.empty() ? "" : ", ") + one;
-  return text.empty() ? "none" : text;
+std::string join(const Json& words) {
+  std::string joined;
+  for (const Json& one : words) joined += (joined.empty() ? "" : ", ") + text_of(one);
+  return joined.empty() ? "none" : joined;
 }
 
 std::string line(const char* what, const std::string& text) {
@@ -58,13 +58,22 @@ std::vector<std::string> services_of(const Inventory& all, const Pod& pod) {
   return names;
 }
 
-std::string findings_text(const Inventory& all, const std::string& object) {
-  std::string text;
+Json findings_of(const Inventory& all, const std::string& object) {
+  Json list = Json::array();
   for (const Finding& one : analyze(all)) {
     if (one.object != object) continue;
-    text += "  " + one.code + ": " + one.message + "\n    fix: " + one.fix + "\n";
+    list.push_back({{"code", one.code}, {"message", one.message}, {"fix", one.fix}});
   }
-  return text.empty() ? "" : "Findings\n" + text;
+  return list;
+}
+
+std::string findings_text(const Json& findings) {
+  std::string lines;
+  for (const Json& one : findings) {
+    lines += "  " + text(one, "code") + ": " + text(one, "message") +
+             "\n    fix: " + text(one, "fix") + "\n";
+  }
+  return lines.empty() ? "" : "Findings\n" + lines;
 }
 
 template <class Route>
@@ -83,22 +92,37 @@ void add_routes(const Inventory& all, const char* kind, const Service& service,
   }
 }
 
-int show(const Session& session, const std::string& name,
-         std::string (*text_of)(const Inventory&, const std::string&, const std::string&)) {
+// Facts of an object; null when it is not there. And how they are shown.
+using Facts = Json (*)(const Inventory&, const std::string& ns, const std::string& name);
+using Shown = std::string (*)(const Json&);
+
+int show(const Session& session, const std::string& name, Facts facts_of, Shown shown) {
   auto cluster = open_cluster(session);
   if (!cluster) return complain(cluster.error());
   const std::string ns = session.ns.empty() ? cluster->default_namespace() : session.ns;
   Inventory all;
   if (const auto read = all.add_cluster(*cluster); !read) return complain(read.error());
-  const std::string text = text_of(all, ns, name);
-  if (text.empty()) return complain("there is no " + ns + "/" + name);
-  std::fputs(text.c_str(), stdout);
+  const Json facts = facts_of(all, ns, name);
+  if (facts.is_null()) return complain("there is no " + ns + "/" + name);
+  print(session, facts, shown(facts));
   return kOk;
 }
 
-std::string authz_of_pod(const Inventory& all, const std::string& ns, const std::string& name) {
+Json policies_of(const Inventory& all, const Pod& pod) {
+  Json list = Json::array();
+  for (const AppliedPolicy& one : policies_for(all, pod)) {
+    const auto& policy = *one.policy;
+    list.push_back({{"action", action_name(policy.action)},
+                    {"name", policy.metadata.name + "." + policy.metadata.ns},
+                    {"enforcedBy", one.by},
+                    {"rules", rule_lines(policy)}});
+  }
+  return list;
+}
+
+Json policies_of_pod(const Inventory& all, const std::string& ns, const std::string& name) {
   const auto* pod = all.find<Pod>(ns, name);
-  return pod == nullptr ? "" : authz_text(all, *pod);
+  return pod == nullptr ? Json() : policies_of(all, *pod);
 }
 
 Outcome<std::vector<std::vector<std::string>>> program_rows(Cluster& cluster,
@@ -153,23 +177,33 @@ Outcome<int> show_status(const Session& session) {
 
 }  // namespace
 
-std::string pod_text(const Inventory& all, const std::string& ns, const std::string& name) {
+Json pod_facts(const Inventory& all, const std::string& ns, const std::string& name) {
   const auto* pod = all.find<Pod>(ns, name);
-  if (pod == nullptr) return "";
-  std::string text = line("Pod", ns + "/" + name);
-  text += line("Node", pod->node_name.empty() ? "none yet" : pod->node_name);
-  text += line("In the mesh", enrolment_text(all, *pod));
-  text += line("Identity", "spiffe://TRUST_DOMAIN/ns/" + ns + "/sa/" + pod->service_account);
-  text += line("Services", join(services_of(all, *pod)));
-  text += line("Waypoint", waypoint_text(all, pod->metadata));
-  text += line("Mutual TLS", mtls_of(all, *pod));
-  text += "Policies\n" + authz_text(all, *pod);
-  return text + findings_text(all, "Pod " + ns + "/" + name);
+  if (pod == nullptr) return Json();
+  return {{"pod", ns + "/" + name},
+          {"node", pod->node_name},
+          {"inMesh", enrolment_text(all, *pod)},
+          {"identity", "spiffe://TRUST_DOMAIN/ns/" + ns + "/sa/" + pod->service_account},
+          {"services", services_of(all, *pod)},
+          {"waypoint", waypoint_text(all, pod->metadata)},
+          {"mutualTls", mtls_of(all, *pod)},
+          {"policies", policies_of(all, *pod)},
+          {"findings", findings_of(all, "Pod " + ns + "/" + name)}};
 }
 
-std::string service_text(const Inventory& all, const std::string& ns, const std::string& name) {
+std::string pod_text(const Json& facts) {
+  const std::string node = text(facts, "node");
+  return line("Pod", text(facts, "pod")) + line("Node", node.empty() ? "none yet" : node) +
+         line("In the mesh", text(facts, "inMesh")) + line("Identity", text(facts, "identity")) +
+         line("Services", join(member(facts, "services"))) +
+         line("Waypoint", text(facts, "waypoint")) + line("Mutual TLS", text(facts, "mutualTls")) +
+         "Policies\n" + authz_text(member(facts, "policies")) +
+         findings_text(member(facts, "findings"));
+}
+
+Json service_facts(const Inventory& all, const std::string& ns, const std::string& name) {
   const auto* service = all.find<Service>(ns, name);
-  if (service == nullptr) return "";
+  if (service == nullptr) return Json();
   std::vector<std::string> ports;
   for (const manifest::ServicePort& one : service->ports) {
     ports.push_back(std::to_string(one.port) + (one.name.empty() ? "" : " " + one.name) +
@@ -187,39 +221,44 @@ std::string service_text(const Inventory& all, const std::string& ns, const std:
   add_routes<manifest::GrpcRoute>(all, "GRPCRoute", *service, routes);
   add_routes<manifest::TcpRoute>(all, "TCPRoute", *service, routes);
   add_routes<manifest::TlsRoute>(all, "TLSRoute", *service, routes);
-  std::string text = line("Service", ns + "/" + name);
-  text += line("Ports", join(ports));
-  text += line("Pods", join(pods));
-  text += line("Waypoint", waypoint_text(all, service->metadata));
-  text += line("Routes", join(routes));
-  return text + findings_text(all, "Service " + ns + "/" + name);
+  return {{"service", ns + "/" + name},
+          {"ports", ports},
+          {"pods", pods},
+          {"waypoint", waypoint_text(all, service->metadata)},
+          {"routes", routes},
+          {"findings", findings_of(all, "Service " + ns + "/" + name)}};
 }
 
-std::string authz_text(const Inventory& all, const Pod& pod) {
+std::string service_text(const Json& facts) {
+  return line("Service", text(facts, "service")) + line("Ports", join(member(facts, "ports"))) +
+         line("Pods", join(member(facts, "pods"))) + line("Waypoint", text(facts, "waypoint")) +
+         line("Routes", join(member(facts, "routes"))) + findings_text(member(facts, "findings"));
+}
+
+std::string authz_text(const Json& policies) {
   std::vector<std::vector<std::string>> rows = {
       {"ACTION", "AuthorizationPolicy", "ENFORCED BY", "RULES"}};
-  for (const AppliedPolicy& one : policies_for(all, pod)) {
-    const auto& policy = *one.policy;
-    const auto rules = rule_lines(policy);
-    const std::string name = policy.metadata.name + "." + policy.metadata.ns;
-    rows.push_back({action_name(policy.action), name, one.by,
-                    rules.empty() ? "none: nothing matches" : rules[0]});
-    for (std::size_t i = 1; i < rules.size(); ++i) rows.push_back({" ", " ", " ", rules[i]});
+  for (const Json& one : policies) {
+    const Json& rules = member(one, "rules");
+    rows.push_back({text(one, "action"), text(one, "name"), text(one, "enforcedBy"),
+                    rules.empty() ? "none: nothing matches" : text_of(rules[0])});
+    for (std::size_t i = 1; i < rules.size(); ++i)
+      rows.push_back({" ", " ", " ", text_of(rules[i])});
   }
   return rows.size() == 1 ? "No policies apply: everything that may connect is allowed.\n"
                           : table(rows);
 }
 
 int describe_pod(const Session& session, const std::string& name) {
-  return show(session, name, pod_text);
+  return show(session, name, pod_facts, pod_text);
 }
 
 int describe_service(const Session& session, const std::string& name) {
-  return show(session, name, service_text);
+  return show(session, name, service_facts, service_text);
 }
 
 int authz_check(const Session& session, const std::string& pod) {
-  return show(session, pod, authz_of_pod);
+  return show(session, pod, policies_of_pod, authz_text);
 }
 
 int status(const Session& session) {

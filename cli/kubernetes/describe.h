@@ -14,9 +14,12 @@ int describe_service(const Session& session, const std::string& name);
 int authz_check(const Session& session, const std::string& pod);
 int status(const Session& session);
 
-// The text, from what there is. "" when there is no such object. Pure.
-std::string pod_text(const Inventory& all, const std::string& ns, const std::string& name);
-std::string service_text(const Inventory& all, const std::string& ns, const std::string& name);
-std::string authz_text(const Inventory& all, const manifest::Pod& pod);
+// What is to be said of an object, from what there is; null when there is no such object. And as
+// text. Pure.
+nlohmann::json pod_facts(const Inventory& all, const std::string& ns, const std::string& name);
+std::string pod_text(const nlohmann::json& facts);
+nlohmann::json service_facts(const Inventory& all, const std::string& ns, const std::string& name);
+std::string service_text(const nlohmann::json& facts);
+std::string authz_text(const nlohmann::json& policies);
 
 }  // namespace mesh::cli

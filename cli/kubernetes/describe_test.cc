@@ -1,6 +1,7 @@
 #include "cli/kubernetes/describe.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <nlohmann/json.hpp>
 
 using namespace mesh::cli;
 
@@ -44,7 +45,7 @@ Inventory shop() {
 }  // namespace
 
 TEST_CASE("A pod is described") {
-  CHECK(pod_text(shop(), "shop", "web-0") ==
+  CHECK(pod_text(pod_facts(shop(), "shop", "web-0")) ==
         "Pod               shop/web-0\n"
         "Node              n1\n"
         "In the mesh       yes, by its namespace's label\n"
@@ -55,11 +56,11 @@ TEST_CASE("A pod is described") {
         "Policies\n"
         "ACTION  AuthorizationPolicy  ENFORCED BY  RULES\n"
         "ALLOW   web.shop             ztunnel      from namespaces a\n");
-  CHECK(pod_text(shop(), "shop", "gone").empty());
+  CHECK(pod_facts(shop(), "shop", "gone").is_null());
 }
 
 TEST_CASE("A service is described, with what is wrong with it") {
-  CHECK(service_text(shop(), "shop", "web") ==
+  CHECK(service_text(service_facts(shop(), "shop", "web")) ==
         "Service           shop/web\n"
         "Ports             80 http\n"
         "Pods              web-0\n"

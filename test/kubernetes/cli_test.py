@@ -9,6 +9,8 @@ import pathlib
 import sys
 import tarfile
 
+import yaml
+
 from cluster import Cluster, expect, run_tests
 
 WEFT = ""
@@ -31,6 +33,109 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: web, namespace: shop}
 spec: {selector: {matchLabels: {app: web}}, rules: [{to: [{operation: {methods: [GET]}}]}]}
+"""
+
+# Every fault that weft analyze looks for, each once; the object says which.
+FAULTS = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: faults, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: edge}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: no-effect-001, namespace: faults}
+spec: {selector: {matchLabels: {app: web}}, rules: [{to: [{operation: {methods: [GET]}}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: absent-waypoint-002, namespace: faults, labels: {istio.io/use-waypoint: gone}}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: unready-waypoint-003, namespace: faults, labels: {istio.io/use-waypoint: way}}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: way, namespace: faults}
+spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: way, namespace: edge}
+spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: not-admitted-004
+  namespace: faults
+  labels: {istio.io/use-waypoint: way, istio.io/use-waypoint-namespace: edge}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: pods, namespace: faults, labels: {istio.io/waypoint-for: workload}}
+spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: other-traffic-005, namespace: faults, labels: {istio.io/use-waypoint: pods}}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: port-name-006, namespace: faults}
+spec: {selector: {app: web}, ports: [{name: htp, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: no-pods-007, namespace: faults}
+spec: {selector: {app: nobody}, ports: [{name: http, port: 80}]}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: a-008, namespace: faults}
+spec: {mtls: {mode: STRICT}}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: b-008, namespace: faults}
+spec: {mtls: {mode: PERMISSIVE}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: no-backend-009, namespace: faults}
+spec:
+  parentRefs: [{group: "", kind: Service, name: unready-waypoint-003}]
+  rules: [{backendRefs: [{name: gone, port: 80}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: no-grant-010, namespace: edge}
+spec:
+  parentRefs: [{group: "", kind: Service, name: unready-waypoint-003, namespace: faults}]
+  rules: [{backendRefs: [{name: unready-waypoint-003, namespace: faults, port: 80}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: no-endpoints-011, namespace: faults}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: host-network-012, namespace: faults, labels: {istio.io/dataplane-mode: ambient}}
+spec: {hostNetwork: true, containers: [{name: web, image: web}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: faults, labels: {app: web}}
+spec: {containers: [{name: web, image: web}]}
 """
 
 
@@ -96,7 +201,37 @@ def test_analyze_and_describe(cluster):
     expect("WEFT002" in weft(cluster, "describe", "service", "web", "-n", "shop"), "service")
     expect("ALLOW   web.shop" in weft(cluster, "authz", "check", "web-0", "-n", "shop"), "authz")
     weft(cluster, "describe", "pod", "gone", "-n", "shop", code=1)
+    for output, read in (("json", json.loads), ("yaml", yaml.safe_load)):
+        pod = read(weft(cluster, "describe", "pod", "web-0", "-n", "shop", "-o", output))
+        expect(pod["inMesh"].startswith("yes") and pod["services"] == ["web"]
+               and pod["policies"][0]["name"] == "web.shop", pod)
+        service = read(weft(cluster, "describe", "service", "web", "-n", "shop", "-o", output))
+        expect("WEFT002" in [one["code"] for one in service["findings"]], service)
+        policies = read(weft(cluster, "authz", "check", "web-0", "-n", "shop", "-o", output))
+        expect(policies[0]["action"] == "ALLOW" and policies[0]["rules"] == ["to methods GET"], policies)
     expect("shop       1 of 1" in weft(cluster, "status"), weft(cluster, "status"))
+
+
+def test_every_fault_is_found(cluster):
+    """In files before they are applied, and on the cluster; with a fix for each. What files cannot know, whether
+    pods are ready, only there."""
+    def found(*words, **options):
+        list_ = json.loads(weft(cluster, "analyze", "-o", "json", *words, code=5, **options))
+        expect(all(one["fix"] for one in list_), f"a finding without a fix: {list_}")
+        return {f"{one['code'][4:]} {one['object'].rsplit('/', 1)[1]}" for one in list_
+                if " faults/" in one["object"] or " edge/" in one["object"]}
+    expected = {f"{name[-3:]} {name}" for name in (
+        "no-effect-001", "absent-waypoint-002", "unready-waypoint-003", "not-admitted-004", "other-traffic-005",
+        "port-name-006", "no-pods-007", "b-008", "no-backend-009", "no-grant-010", "no-endpoints-011",
+        "host-network-012")}
+    files = found("-", input=FAULTS)
+    expect(expected - files == {"003 unready-waypoint-003"}, f"not in files: {expected - files}; {files}")
+    cluster.kubectl("apply", "-f", "-", input=FAULTS)
+    there = found("-A")
+    expect(expected <= there, f"not on the cluster: {expected - there}; {there}")
+    # No pod is ready on a cluster without nodes, so every Service lacks endpoints, and nothing else is said.
+    extra = {one for one in there - expected if not one.startswith("011 ")}
+    expect(not extra, f"said beside that: {extra}")
 
 
 def test_bug_report_has_no_secrets(cluster):
@@ -115,4 +250,5 @@ def test_bug_report_has_no_secrets(cluster):
 if __name__ == "__main__":
     WEFT = pathlib.Path(sys.argv[1]).resolve()
     sys.exit(run_tests([test_check_before_an_installation, test_check_names_a_missing_verb, test_waypoints,
-                        test_analyze_and_describe, test_bug_report_has_no_secrets], Cluster))
+                        test_analyze_and_describe, test_every_fault_is_found,
+                        test_bug_report_has_no_secrets], Cluster))
