@@ -247,6 +247,8 @@ void add_proxy_config(CLI::App& weft, Session& session) {
         std::tuple("listener", ProxyPart::kListener, "what it takes, and where that leads"),
         std::tuple("route", ProxyPart::kRoute, "how requests are told apart"),
         std::tuple("endpoint", ProxyPart::kEndpoint, "addresses of services, and their health"),
+        std::tuple("secret", ProxyPart::kSecret, "names of its certificates and roots"),
+        std::tuple("bootstrap", ProxyPart::kBootstrap, "what it was started with"),
         std::tuple("all", ProxyPart::kAll, "everything; with -o json, the dump as it is")}) {
     CLI::App* command = all->add_subcommand(name, help);
     add_cluster_choice(*command, session);

@@ -148,6 +148,35 @@ Rows route_rows(const Json& dump) {
   return rows;
 }
 
+// Names of secrets, never what they hold: a dump has that redacted.
+Rows secret_rows(const Json& dump) {
+  Rows rows = {{"RESOURCE NAME", "TYPE", "STATUS", "LAST UPDATED"}};
+  const Json& found = section(dump, "SecretsConfigDump");
+  for (const auto& [list, status] :
+       {std::pair("static_secrets", "ACTIVE"), std::pair("dynamic_active_secrets", "ACTIVE"),
+        std::pair("dynamic_warming_secrets", "WARMING")}) {
+    for (const Json& one : member(found, list)) {
+      const Json& secret = member(one, "secret");
+      const char* const type = !member(secret, "tls_certificate").is_null()      ? "Cert Chain"
+                               : !member(secret, "validation_context").is_null() ? "CA"
+                                                                                 : "";
+      rows.push_back({text(one, "name"), type, status, text(one, "last_updated")});
+    }
+  }
+  return rows;
+}
+
+// What it was started with; nested members as paths.
+Rows bootstrap_rows(const Json& dump) {
+  Rows rows = {{"MEMBER", "VALUE"}};
+  const Json& found = section(dump, "BootstrapConfigDump");
+  // weft-waypoint has no bootstrap: what it is instead.
+  const Json& bootstrap = found.empty() ? member(dump, "weft") : member(found, "bootstrap");
+  const Json flat = bootstrap.is_object() ? bootstrap.flatten() : Json::object();
+  for (const auto& [path, value] : flat.items()) rows.push_back({path.substr(1), text_of(value)});
+  return rows;
+}
+
 // Lines "CLUSTER::ADDRESS::health_flags::healthy", or flags separated by '/'.
 Rows endpoint_rows(const std::string& page) {
   Rows rows = {{"ENDPOINT", "STATUS", "OUTLIER CHECK", "CLUSTER"}};
@@ -195,6 +224,10 @@ Outcome<Rows> proxy_rows(ProxyPart part, const std::string& page) {
       return listener_rows(dump);
     case ProxyPart::kRoute:
       return route_rows(dump);
+    case ProxyPart::kSecret:
+      return secret_rows(dump);
+    case ProxyPart::kBootstrap:
+      return bootstrap_rows(dump);
     case ProxyPart::kEndpoint:
     case ProxyPart::kAll:
       break;

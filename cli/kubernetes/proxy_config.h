@@ -9,7 +9,7 @@
 
 namespace mesh::cli {
 
-enum class ProxyPart { kCluster, kListener, kRoute, kEndpoint, kAll };
+enum class ProxyPart { kCluster, kListener, kRoute, kSecret, kBootstrap, kEndpoint, kAll };
 
 // Rows of a table, headings first, in istioctl's columns. `page`: /clusters for kEndpoint, else
 // /config_dump. Errors: not such a page.

@@ -51,6 +51,26 @@ TEST_CASE("Envoy's pages in istioctl's columns") {
         "[fd00::1]:80  UNHEALTHY  FAILED         web\n");
 }
 
+TEST_CASE("Secrets by name, and what a proxy was started with") {
+  constexpr const char* kDump = R"({"configs": [
+    {"@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump", "dynamic_active_secrets": [
+      {"name": "default", "last_updated": "now", "secret": {"tls_certificate": {"private_key": "x"}}},
+      {"name": "ROOTCA", "secret": {"validation_context": {}}}]},
+    {"@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
+     "bootstrap": {"node": {"id": "way"}, "admin": {"port": 15000}}}]})";
+  CHECK(shown(ProxyPart::kSecret, kDump) ==
+        "RESOURCE NAME  TYPE        STATUS  LAST UPDATED\n"
+        "default        Cert Chain  ACTIVE  now\n"
+        "ROOTCA         CA          ACTIVE  -\n");
+  CHECK(shown(ProxyPart::kBootstrap, kDump) ==
+        "MEMBER      VALUE\n"
+        "admin/port  15000\n"
+        "node/id     way\n");
+  CHECK(shown(ProxyPart::kBootstrap, R"({"configs": [], "weft": {"identity": "spiffe://a"}})") ==
+        "MEMBER    VALUE\n"
+        "identity  spiffe://a\n");
+}
+
 TEST_CASE("What is no dump says so, whatever its shape") {
   for (const char* page : {"", "[]", "{}", "{\"configs\": 1}", "not json"}) {
     CHECK_FALSE(proxy_rows(ProxyPart::kCluster, page));
