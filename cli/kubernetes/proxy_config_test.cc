@@ -54,7 +54,8 @@ TEST_CASE("Envoy's pages in istioctl's columns") {
 TEST_CASE("Secrets by name, and what a proxy was started with") {
   constexpr const char* kDump = R"({"configs": [
     {"@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump", "dynamic_active_secrets": [
-      {"name": "default", "last_updated": "now", "secret": {"tls_certificate": {"private_key": "x"}}},
+      {"name": "default", "last_updated": "now",
+       "secret": {"tls_certificate": {"private_key": "x"}}},
       {"name": "ROOTCA", "secret": {"validation_context": {}}}]},
     {"@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
      "bootstrap": {"node": {"id": "way"}, "admin": {"port": 15000}}}]})";
