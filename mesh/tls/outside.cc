@@ -1,0 +1,64 @@
+#include "mesh/tls/outside.h"
+
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "mesh/base/check.h"
+#include "mesh/tls/context_impl.h"
+
+namespace mesh::tls {
+namespace {
+
+// The certificates of a bundle, one by one: a system's holds more than a workload's may.
+Result<std::vector<Certificate>> read_roots(std::string_view pem, bool lenient) {
+  constexpr std::string_view kEnd = "-----END CERTIFICATE-----";
+  if (pem.size() > kOutsideRootsBytesMax) return failed(Reason::kTooLarge, "roots");
+  std::vector<Certificate> roots;
+  for (std::size_t end = pem.find(kEnd); end != std::string_view::npos; end = pem.find(kEnd)) {
+    const auto one = TrustBundle::parse_pem(pem.substr(0, end + kEnd.size()));
+    pem.remove_prefix(end + kEnd.size());
+    if (!one && lenient) continue;
+    if (!one) return std::unexpected(one.error());
+    roots.insert(roots.end(), one->roots().begin(), one->roots().end());
+    if (roots.size() > kOutsideRootsMax) return failed(Reason::kTooLarge, "roots");
+  }
+  if (roots.empty()) return failed(Reason::kUntrusted, "roots");
+  return roots;
+}
+
+Result<std::vector<std::uint8_t>> alpn_of(const std::vector<std::string>& names) {
+  std::vector<std::uint8_t> wire;
+  for (const std::string& name : names) {
+    if (name.empty() || name.size() > 255) return failed(Reason::kMalformed, "ALPN");
+    wire.push_back(static_cast<std::uint8_t>(name.size()));
+    wire.insert(wire.end(), name.begin(), name.end());
+  }
+  return wire;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Context>> context_for_outside(const OutsideServer& server) {
+  TRY(std::vector<Certificate> roots, read_roots(server.roots, server.lenient_roots));
+  TRY(const std::vector<std::uint8_t> alpn, alpn_of(server.alpn));
+  const std::size_t first = std::min(roots.size(), kBundleCertificatesMax);
+  TRY(TrustBundle bundle, TrustBundle::make({roots.begin(), roots.begin() + first}));
+  NamedServer named{.roots = bundle, .name = server.name};
+  if (!server.certificate.empty()) {
+    TRY(CertificateChain chain, CertificateChain::parse_pem(server.certificate));
+    TRY(PrivateKey key, PrivateKey::parse_pem(server.key));
+    named.client = Credentials{std::move(chain), std::move(key), std::move(bundle)};
+  }
+  TRY(auto context, Context::for_named_server(named));
+  // Nobody uses it yet.
+  const ContextImpl& impl = context->impl();
+  for (std::size_t i = first; i < roots.size(); ++i) {
+    MESH_CHECK(X509_STORE_add_cert(impl.roots.get(), roots[i].impl().x509.get()) == 1);
+  }
+  MESH_CHECK(SSL_CTX_set_alpn_protos(impl.ssl.get(), alpn.data(), alpn.size()) == 0);
+  return context;
+}
+
+}  // namespace mesh::tls
