@@ -1,8 +1,11 @@
 // The lines of the access log.
 
+#include <algorithm>
 #include <chrono>
 
+#include "mesh/grpc/status.h"
 #include "mesh/telemetry/log.h"
+#include "waypoint/config/model.h"
 #include "waypoint/stats.h"
 
 namespace mesh::waypoint {
@@ -41,6 +44,60 @@ void append_time(std::string& out, io::WallTime time) {
 
 std::string address(const net::SocketAddress& of) {
   return of.ip.is_unspecified() && of.port == 0 ? std::string() : of.to_string();
+}
+
+std::string address_alone(const net::SocketAddress& of) {
+  return of.ip.is_unspecified() && of.port == 0 ? std::string() : of.ip.to_string();
+}
+
+std::string port_alone(const net::SocketAddress& of) {
+  return of.port == 0 ? std::string() : std::to_string(of.port);
+}
+
+std::string grpc_status(const Record& record, bool number) {
+  if (record.grpc_status < 0) return {};
+  const auto code = static_cast<grpc::StatusCode>(record.grpc_status);
+  return number ? std::to_string(record.grpc_status) : std::string(grpc::status_code_name(code));
+}
+
+// Operators about who and where. Empty: it is not there.
+std::string place_of(config::LogOperator what, const Caller& caller, const Record& record) {
+  switch (what) {
+    case config::LogOperator::kResponseDuration:
+      return record.upstream_time.count() < 0 ? std::string() : milliseconds(record.upstream_time);
+    case config::LogOperator::kUpstreamHost:
+      return address(record.upstream);
+    case config::LogOperator::kUpstreamCluster:
+      return record.cluster;
+    case config::LogOperator::kLocalAddress:
+      return address(caller.target);
+    case config::LogOperator::kLocalAddressWithoutPort:
+      return address_alone(caller.target);
+    case config::LogOperator::kLocalPort:
+      return port_alone(caller.target);
+    case config::LogOperator::kRemoteAddress:
+      return address(caller.address);
+    case config::LogOperator::kRemoteAddressWithoutPort:
+      return address_alone(caller.address);
+    case config::LogOperator::kRemotePort:
+      return port_alone(caller.address);
+    case config::LogOperator::kRouteName:
+      return record.route;
+    case config::LogOperator::kPeerUri:
+      return caller.principal;
+    case config::LogOperator::kLocalUri:
+      return caller.own_principal;
+    case config::LogOperator::kGrpcStatus:
+      return grpc_status(record, false);
+    case config::LogOperator::kGrpcStatusNumber:
+      return grpc_status(record, true);
+    case config::LogOperator::kRequestId:
+      return record.request_id;
+    case config::LogOperator::kTraceId:
+      return record.trace_id;
+    default:
+      return {};
+  }
 }
 
 }  // namespace
@@ -124,6 +181,149 @@ void append_access_json(std::string& out, const Caller& caller, const Record& re
   text("route_name", record.route);
   text("policy", record.policy);
   out.append("}\n");
+}
+
+// ---- as configured ----
+
+namespace {
+
+using config::AccessLog;
+using config::LogOperator;
+
+bool holds(const AccessLog::Filter& filter, const Record& record) {
+  using Kind = AccessLog::Filter::Kind;
+  const auto status = static_cast<std::uint32_t>(std::max(record.status, 0));
+  switch (filter.kind) {
+    case Kind::kStatusAtLeast:
+      return status >= filter.status;
+    case Kind::kStatusEquals:
+      return status == filter.status;
+    case Kind::kStatusDiffers:
+      return status != filter.status;
+    case Kind::kStatusAtMost:
+      return status <= filter.status;
+    case Kind::kFlags:
+      break;
+  }
+  if (filter.flags.empty()) return !record.flags.empty();
+  const std::string all = "," + record.flags.to_string() + ",";
+  return std::ranges::any_of(filter.flags, [&](const std::string& flag) {
+    return all.find("," + flag + ",") != std::string::npos;
+  });
+}
+
+std::string first_of(const auto& headers, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const auto text = http::header_text(headers, name);
+    if (text.present()) return std::string(text.text());
+  }
+  return {};
+}
+
+std::string response_header(const config::LogPiece& piece, const Record& record) {
+  if (piece.names.front() == "x-envoy-upstream-service-time") {
+    return record.upstream_time.count() < 0 ? std::string() : milliseconds(record.upstream_time);
+  }
+  return first_of(record.response_headers, piece.names);
+}
+
+bool is_number(LogOperator what) {
+  return what == LogOperator::kResponseCode || what == LogOperator::kBytesReceived ||
+         what == LogOperator::kBytesSent || what == LogOperator::kDuration ||
+         what == LogOperator::kAttempts;
+}
+
+// Empty: it is not there.
+std::string value_of(const config::LogPiece& piece, const Caller& caller, const Record& record,
+                     io::Duration lasted) {
+  switch (piece.what) {
+    case LogOperator::kLiteral:
+      return piece.text;
+    case LogOperator::kRequestHeader:
+      return record.request == nullptr ? std::string() : first_of(*record.request, piece.names);
+    case LogOperator::kResponseHeader:
+      return response_header(piece, record);
+    case LogOperator::kResponseTrailer:
+      return first_of(record.response_trailers, piece.names);
+    case LogOperator::kStartTime: {
+      std::string time;
+      append_time(time, record.wall);
+      return time;
+    }
+    case LogOperator::kProtocol:
+      return record.tcp ? std::string() : std::string(record.protocol);
+    case LogOperator::kResponseCode:
+      return std::to_string(record.status);
+    case LogOperator::kResponseFlags:
+      return record.flags.to_string();
+    case LogOperator::kResponseCodeDetails:
+      return record.details;
+    case LogOperator::kConnectionDetails:
+      return record.connection_details;
+    case LogOperator::kUpstreamFailure:
+      return record.upstream_failure;
+    case LogOperator::kBytesReceived:
+      return std::to_string(record.request_bytes);
+    case LogOperator::kBytesSent:
+      return std::to_string(record.response_bytes);
+    case LogOperator::kDuration:
+      return milliseconds(lasted);
+    case LogOperator::kAttempts:
+      return std::to_string(record.attempts);
+    default:
+      return place_of(piece.what, caller, record);
+  }
+}
+
+void append_text(std::string& out, const config::AccessFormat& format, const Caller& caller,
+                 const Record& record, io::Duration lasted) {
+  for (const config::LogPiece& piece : format.pieces) {
+    const std::string value = value_of(piece, caller, record, lasted);
+    if (piece.what == LogOperator::kLiteral) {
+      out.append(value);
+    } else {
+      append_field(out, std::string_view(value).substr(0, piece.limit));
+    }
+  }
+}
+
+// A field that is one operator is a number where the operator is one, and null where it is not
+// there.
+void append_value(std::string& out, const config::AccessFormat& format, const Caller& caller,
+                  const Record& record, io::Duration lasted) {
+  std::string text;
+  for (const config::LogPiece& piece : format.pieces) {
+    const std::string value = value_of(piece, caller, record, lasted);
+    if (format.pieces.size() == 1 && piece.what != LogOperator::kLiteral) {
+      if (is_number(piece.what)) return void(out.append(value));
+      if (value.empty()) return void(out.append("null"));
+    }
+    text.append(std::string_view(or_dash(value)).substr(0, piece.limit));
+  }
+  telemetry::append_quoted_json(out, text);
+}
+
+}  // namespace
+
+void append_configured(std::string& out, const AccessLog& log, const Caller& caller,
+                       const Record& record, io::Duration lasted) {
+  const auto must = [&](const AccessLog::Filter& filter) { return holds(filter, record); };
+  if (!std::ranges::all_of(log.filters, must)) return;
+  if (log.json) {
+    out.push_back('{');
+    for (const auto& [name, format] : log.json_fields) {
+      if (&name != &log.json_fields.front().first) out.push_back(',');
+      telemetry::append_quoted_json(out, name);
+      out.push_back(':');
+      append_value(out, format, caller, record, lasted);
+    }
+    out.append("}\n");
+  } else if (log.format) {
+    append_text(out, *log.format, caller, record, lasted);
+    if (!out.ends_with('\n')) out.push_back('\n');
+  } else {
+    append_access_text(out, caller, record, lasted);
+  }
 }
 
 }  // namespace mesh::waypoint

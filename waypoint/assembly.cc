@@ -42,6 +42,7 @@ std::vector<Refused> Assembly::take(EnvoyType type, std::span<const xds::RawReso
 
 void Assembly::remove(EnvoyType type, const std::string& name) {
   not_honoured_.erase(std::string(type_name(type)) + name);
+  kept_[type].erase(name);
   switch (type) {
     case EnvoyType::kListener:
       listeners_.erase(name);
@@ -83,6 +84,9 @@ void Assembly::take_one(EnvoyType type, const xds::RawResource& resource,
     if (!decoded.problem.empty()) refused.push_back({name, decoded.problem});
     add_not_honoured(std::string(type_name(type)) + name, std::move(decoded.not_honoured));
     if (decoded.value) store(std::move(*decoded.value));
+    if (refused.size() == before) {
+      kept_[type][name] = {.bytes = resource.bytes, .version = resource.version};
+    }
   };
   switch (type) {
     case EnvoyType::kListener:

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "waypoint/config/decode.h"
+#include "waypoint/config_dump.h"
 #include "waypoint/control_plane.h"
 
 namespace mesh::waypoint {
@@ -24,6 +25,8 @@ class Assembly final : public SnapshotStore {
   std::set<std::string> wanted(EnvoyType type) const override;
   config::SnapshotPtr build(std::uint64_t number, std::string_view version) override;
 
+  // As they came, the last good of each: for /config_dump.
+  const KeptResources& kept() const { return kept_; }
   // Why the newest listener is not in force yet; empty: it is.
   const std::string& waiting_for() const { return waiting_for_; }
 
@@ -40,6 +43,7 @@ class Assembly final : public SnapshotStore {
   void rebuild_destinations(const config::Listener& main);
   void add_not_honoured(const std::string& key, std::vector<config::NotHonoured> found);
 
+  KeptResources kept_;
   // As received, the last good of each.
   std::map<std::string, std::shared_ptr<const config::Listener>> listeners_;
   std::map<std::string, config::ClusterPtr> clusters_;

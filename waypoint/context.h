@@ -27,6 +27,7 @@ struct ProxyLimits {
 };
 
 class Mirrors;
+class Tracer;
 
 struct RingContext {
   io::Ring& ring;
@@ -42,6 +43,7 @@ struct RingContext {
   std::uint64_t faults_active = 0;
   Authenticators authenticators{};
   Mirrors* mirrors = nullptr;  // null: nothing is copied
+  Tracer* tracer = nullptr;    // null: nothing is traced
 };
 
 }  // namespace mesh::waypoint

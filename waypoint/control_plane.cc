@@ -54,7 +54,7 @@ Result<std::unique_ptr<ControlPlane>> ControlPlane::create(io::Ring& ring, const
       });
   TRY(grpc::ChannelOptions xds, channel(settings, settings.xds_address, settings.xds_hostname));
   made->discovery_ = std::make_unique<Discovery>(
-      ring, std::move(xds), describe_node(settings), store,
+      ring, std::move(xds), describe_node(settings), settings.delta_xds != "false", store,
       [self](std::uint64_t sequence) { self->publish(sequence); },
       [&log](Discovery::LogLevel level, std::string_view line) {
         switch (level) {

@@ -10,6 +10,8 @@
 namespace mesh::waypoint {
 namespace {
 
+constexpr std::string_view kSotwPath =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 constexpr std::string_view kPath =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
@@ -19,11 +21,12 @@ std::string text_of(const Error& error) {
 
 }  // namespace
 
-Discovery::Discovery(io::Ring& ring, grpc::ChannelOptions channel, xds::Node node,
+Discovery::Discovery(io::Ring& ring, grpc::ChannelOptions channel, xds::Node node, bool delta,
                      ConfigStore& store, Publish publish, Log log)
     : ring_(ring),
       channel_(ring, std::move(channel)),
       state_(std::move(node)),
+      delta_(delta),
       store_(store),
       publish_(std::move(publish)),
       log_(std::move(log)),
@@ -55,12 +58,13 @@ io::Task<void> Discovery::run() {
 io::Task<Discovery::Ending> Discovery::one_connection() {
   // A new connection for each stream: roots are read again, and a half-dead one is not kept.
   co_await channel_.close();
-  auto call = co_await channel_.start(kPath);
+  auto call = co_await channel_.start(delta_ ? kPath : kSotwPath);
   if (!call) {
     co_return Ending{.cancelled = call.error().reason == Reason::kCancelled,
                      .why = text_of(call.error())};
   }
-  log_(LogLevel::kInfo, "xds: connected");
+  log_(LogLevel::kInfo, delta_ ? "xds: connected" : "xds: connected, without delta");
+  sotw_.connected();
   connected_ = true;
   state_.connected();
   auto ended = co_await io::first_of(read(*call), write(*call));
@@ -71,6 +75,7 @@ io::Task<Discovery::Ending> Discovery::one_connection() {
   Ending ending{.connected = true};
   if (ended.first) {
     ending.why = grpc::status_code_name(ended.first->code);
+    if (delta_ && ended.first->code == grpc::StatusCode::kUnimplemented) delta_ = false;
     if (!ended.first->message.empty()) ending.why += ": " + ended.first->message;
   } else {
     const bool write_failed = ended.first.error().reason == Reason::kCancelled;
@@ -97,7 +102,14 @@ io::Task<Result<Done>> Discovery::write(grpc::Call& call) {
     to_send_.reset();
     while (auto request = state_.next_request()) {
       can_receive_.set();
-      const std::string message = xds::encode(*request);
+      std::string message;
+      if (delta_) {
+        message = xds::encode(*request);
+      } else if (const auto other = sotw_.translate(*request)) {
+        message = xds::encode(*other);
+      } else {
+        continue;
+      }
       const auto sent = co_await call.send(message);
       // The server's answer says more than our failure to send: let the reader find it.
       if (!sent && sent.error().reason == Reason::kPeerReset) break;
@@ -108,7 +120,13 @@ io::Task<Result<Done>> Discovery::write(grpc::Call& call) {
 }
 
 Result<Done> Discovery::receive(std::string_view message) {
-  TRY(const xds::DeltaResponse response, xds::decode_response(message));
+  xds::DeltaResponse response;
+  if (delta_) {
+    TRY(response, xds::decode_response(message));
+  } else {
+    TRY(const xds::SotwResponse whole, xds::decode_sotw_response(message));
+    response = sotw_.translate(whole);
+  }
   const std::string before = state_.last_nack();
   TRY(const bool changed, state_.receive(response, store_));
   to_send_.set();

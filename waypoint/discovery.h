@@ -1,5 +1,5 @@
 #pragma once
-// Discovery: keeps the ConfigStore equal to what control says: one delta ADS stream, reconnected
+// Discovery: keeps the ConfigStore equal to what control says: one ADS stream, reconnected
 // with backoff; the last good state stays in force while there is none.
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include "mesh/io/event.h"
 #include "mesh/io/ring.h"
 #include "waypoint/delta.h"
+#include "waypoint/sotw.h"
 
 namespace mesh::waypoint {
 
@@ -21,9 +22,10 @@ class Discovery {
   // Something was taken: build a snapshot, put it in force everywhere, then say applied().
   using Publish = std::function<void(std::uint64_t sequence)>;
 
+  // `delta`: else state of the world, which a server that has no delta is spoken to in anyway.
   // `store` outlives it.
-  Discovery(io::Ring& ring, grpc::ChannelOptions channel, xds::Node node, ConfigStore& store,
-            Publish publish, Log log);
+  Discovery(io::Ring& ring, grpc::ChannelOptions channel, xds::Node node, bool delta,
+            ConfigStore& store, Publish publish, Log log);
   ~Discovery();
 
   io::Task<void> run();  // until cancelled
@@ -45,6 +47,8 @@ class Discovery {
   io::Ring& ring_;
   grpc::Channel channel_;
   DeltaState state_;
+  bool delta_;
+  Sotw sotw_;  // where it is not delta
   ConfigStore& store_;
   Publish publish_;
   Log log_;

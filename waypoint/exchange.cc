@@ -129,6 +129,7 @@ void Exchange::sanitise() {
     record_.request_id = id.text();
   }
   record_.user_agent = http::header_text(request_.headers, "user-agent").text();
+  begin_trace();
 }
 
 // ---- what becomes of it ----
@@ -357,6 +358,7 @@ void Exchange::dress_response(wire::Response& response) {
   if (cors_.kind == route::Cors::Kind::kForward) route::apply_cors(cors_, response.headers);
   if (!set_cookie_.empty()) http::add_header(response.headers, "set-cookie", set_cookie_);
   http::set_header(response.headers, "server", http_.server_name);
+  if (!http_.access_logs.empty()) record_.response_headers = response.headers;
 }
 
 route::FormatContext Exchange::format_context() const {
@@ -372,7 +374,11 @@ route::FormatContext Exchange::format_context() const {
 
 void Exchange::finish() {
   if (body_) record_.request_bytes = body_->bytes();
-  context_.recorder.record(caller_, record_, context_.ring.now() - record_.begun);
+  const io::Duration lasted = context_.ring.now() - record_.begun;
+  record_.logs = &http_.access_logs;
+  record_.request = &request_;
+  end_trace(lasted);
+  context_.recorder.record(caller_, record_, lasted);
 }
 
 }  // namespace mesh::waypoint

@@ -19,6 +19,7 @@
 #include "waypoint/route/rewrite.h"
 #include "waypoint/route/route.h"
 #include "waypoint/stream_clock.h"
+#include "waypoint/tracing/context.h"
 #include "waypoint/wire/stream.h"
 
 namespace mesh::waypoint {
@@ -88,6 +89,8 @@ class Exchange {
   void dress_response(wire::Response& response);
   Failure failure_of(const Error& error, const wire::ClientStream* upstream) const;
   void note_upstream(const config::Endpoint& endpoint);
+  void begin_trace();
+  void end_trace(io::Duration lasted);
   void finish();
 
   route::FormatContext format_context() const;
@@ -106,6 +109,7 @@ class Exchange {
   Record record_;
   std::unique_ptr<RequestBody> body_;
   std::vector<const config::Mirror*> mirrors_;
+  tracing::Span trace_;
   std::vector<std::string> tried_;
   std::optional<balance::Retry> retry_;
   balance::Breaker* breaker_ = nullptr;

@@ -430,6 +430,7 @@ io::Task<Result<Done>> Exchange::relay_body(wire::ClientStream& upstream) {
   }
   const h2::Headers trailers = upstream.take_trailers();
   if (is_grpc_ && !trailers.empty()) record_.grpc_status = grpc_status_in(trailers);
+  if (!http_.access_logs.empty()) record_.response_trailers = trailers;
   const auto done = co_await stream_.finish(trailers);
   if (!done) record_.flags.add(Flag::kDC);
   co_return done;

@@ -84,6 +84,10 @@ void Gate::Inside::on_bad_request(const wire::BadRequest& bad) {
     record.flags = Flag::kDPE;
     record.details = "http1.codec_error{" + std::string(h1::fault_name(bad.fault)) + "}";
   }
+  const config::SnapshotPtr snapshot = context.snapshot;
+  if (const config::HttpChain* chain = http_at(*snapshot, target)) {
+    record.logs = &chain->access_logs;
+  }
   context.recorder.record(caller, record, io::Duration::zero());
 }
 

@@ -5,6 +5,8 @@
 namespace mesh::waypoint {
 namespace {
 
+constexpr io::Duration kLastSpans = std::chrono::seconds(1);
+
 hbone::ServerOptions server_options() {
   hbone::ServerOptions options;
   options.h2.max_concurrent_streams = 100;
@@ -34,8 +36,10 @@ Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiter
                .limiters = limiters,
                .snapshot = std::make_shared<config::Snapshot>(),
                .snapshot_changed = &snapshot_changed_,
-               .mirrors = &mirrors_},
+               .mirrors = &mirrors_,
+               .tracer = &tracer_},
       mirrors_(context_),
+      tracer_(context_, settings.pod_name + "." + settings.pod_namespace),
       gate_(context_, [this] { return own(); }),
       server_(ring, server_options(), gate_),
       stop_(ring),
@@ -60,6 +64,7 @@ io::Task<void> Lane::run() {
   background.spawn(accept());
   background.spawn(upstreams_.tend());
   background.spawn(fleet_.tend());
+  background.spawn(tracer_.run());
   (void)co_await stop_.wait();
   listener_->close();
   gate_.drain();
@@ -75,6 +80,7 @@ io::Task<void> Lane::run() {
   co_await background.join();
   co_await serving_.join();
   co_await mirrors_.close();
+  co_await tracer_.flush(kLastSpans);
   co_await upstreams_.close();
   co_await tunnels_.close(io::Duration::zero());
 }
@@ -129,27 +135,15 @@ void Lane::use(const net::SpiffeId& id, std::shared_ptr<const identity::Certific
 }
 
 Lane::Report Lane::report() const {
-  Report report{.connections = gate_.connections(),
-                .tunnels_in = server_.connections(),
-                .upstream_connections = upstreams_.counts().connections,
-                .upstream_dialled = upstreams_.counts().dialled,
-                .upstream_reused = upstreams_.counts().reused,
-                .ejections = fleet_.ejections(),
-                .mirrors = mirrors_.counts()};
-  for (const Fleet::Row& row : fleet_.rows()) {
-    for (std::uint32_t host = 0; host < row.hosts->size(); ++host) {
-      const std::string key = row.cluster + "::" + row.hosts->state(host).key + "::";
-      const bool healthy = row.hosts->standing(host) == balance::Standing::kHealthy;
-      report.clusters += key + "rq_active::" + std::to_string(row.hosts->state(host).active) + "\n";
-      report.clusters += key + "health_flags::" +
-                         (row.hosts->state(host).ejected ? "/failed_outlier_check"
-                          : healthy                      ? "healthy"
-                                                         : "/failed_eds_health") +
-                         "\n";
-      report.clusters += key + "weight::" + std::to_string(row.hosts->endpoint(host).weight) + "\n";
-    }
-  }
-  return report;
+  return {.connections = gate_.connections(),
+          .tunnels_in = server_.connections(),
+          .upstream_connections = upstreams_.counts().connections,
+          .upstream_dialled = upstreams_.counts().dialled,
+          .upstream_reused = upstreams_.counts().reused,
+          .ejections = fleet_.ejections(),
+          .mirrors = mirrors_.counts(),
+          .spans = tracer_.counts(),
+          .clusters = cluster_rows(fleet_)};
 }
 
 }  // namespace mesh::waypoint

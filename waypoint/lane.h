@@ -6,10 +6,12 @@
 
 #include "mesh/identity/certificate_view.h"
 #include "mesh/io/task_scope.h"
+#include "waypoint/clusters_page.h"
 #include "waypoint/gate.h"
 #include "waypoint/mirrors.h"
 #include "waypoint/settings.h"
 #include "waypoint/stats.h"
+#include "waypoint/tracer.h"
 
 namespace mesh::waypoint {
 
@@ -36,7 +38,8 @@ class Lane {
     std::size_t connections = 0, tunnels_in = 0, upstream_connections = 0;
     std::uint64_t upstream_dialled = 0, upstream_reused = 0, ejections = 0;
     Mirrors::Counts mirrors{};
-    std::string clusters{};  // as /clusters shows them
+    Tracer::Counts spans{};
+    std::vector<ClusterRow> clusters{};
   };
   Report report() const;
 
@@ -56,6 +59,7 @@ class Lane {
   io::Event snapshot_changed_;
   RingContext context_;
   Mirrors mirrors_;
+  Tracer tracer_;
   Gate gate_;
   hbone::TunnelServer server_;
   std::optional<io::Listener> listener_;

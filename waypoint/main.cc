@@ -30,30 +30,61 @@ struct Program {
   ControlPlane& control;
   Proxy& proxy;
   io::Event quit;
+  io::TimePoint begun;
 };
 
-io::Task<std::string> config_page(Program& program) {
-  co_return dump_config(*program.proxy.snapshot(), program.settings,
-                        program.assembly.waiting_for());
+std::string config_page(Program& program, bool include_endpoints) {
+  const auto certificates = program.control.certificates().list();
+  return dump_config({.snapshot = *program.proxy.snapshot(),
+                      .settings = program.settings,
+                      .kept = program.assembly.kept(),
+                      .waiting_for = program.assembly.waiting_for(),
+                      .certificates = certificates},
+                     include_endpoints);
 }
-io::Task<std::string> clusters_page(Program& program) {
-  std::string text;
-  const auto reports = co_await program.proxy.reports();
-  for (const Lane::Report& report : reports) text += report.clusters;
-  co_return text;
+
+io::Task<std::vector<ClusterRow>> clusters_of(Program& program) {
+  auto reports = co_await program.proxy.reports();
+  std::vector<std::vector<ClusterRow>> lanes;
+  for (Lane::Report& report : reports) lanes.push_back(std::move(report.clusters));
+  co_return merge(lanes);
 }
+
+io::Task<std::string> clusters_page(Program& program, bool json) {
+  const std::vector<ClusterRow> rows = co_await clusters_of(program);
+  co_return json ? clusters_json(rows) : clusters_text(rows);
+}
+
 io::Task<std::string> stats_page(Program& program) {
   const auto reports = co_await program.proxy.reports();
-  co_return dump_stats(reports, *program.proxy.snapshot(), program.control.discovery().connected());
+  const std::vector<ClusterRow> rows = co_await clusters_of(program);
+  co_return dump_stats(reports, *program.proxy.snapshot(),
+                       program.control.discovery().connected()) +
+      clusters_stats(rows);
+}
+
+std::string server_page(Program& program) {
+  const auto uptime = std::chrono::floor<std::chrono::seconds>(program.ring.now() - program.begun);
+  const bool live = program.proxy.pending().empty();
+  return dump_server_info(program.settings, live ? "LIVE" : "PRE_INITIALIZING", uptime);
+}
+
+std::string certificates_page(Program& program) {
+  const auto certificates = program.control.certificates().list();
+  return dump_certificates(certificates, program.ring.wall_now());
 }
 
 PageSources sources_of(Program& program) {
-  return {.config_dump = [&program] { return config_page(program); },
-          .clusters = [&program] { return clusters_page(program); },
-          .stats = [&program] { return stats_page(program); },
-          .metrics = [&program] { return program.metrics.render(); },
-          .pending = [&program] { return program.proxy.pending(); },
-          .quit = [&program] { program.quit.set(); }};
+  return {
+      .config_dump = [&program](bool endpoints) { return config_page(program, endpoints); },
+      .clusters = [&program](bool json) { return clusters_page(program, json); },
+      .stats = [&program] { return stats_page(program); },
+      .listeners = [&program](bool json) { return dump_listeners(program.assembly.kept(), json); },
+      .certificates = [&program] { return certificates_page(program); },
+      .server_info = [&program] { return server_page(program); },
+      .metrics = [&program] { return program.metrics.render(); },
+      .pending = [&program] { return program.proxy.pending(); },
+      .quit = [&program] { program.quit.set(); }};
 }
 
 Result<io::Listener> listen_at(io::Ring& ring, net::SocketAddress at) {
@@ -110,7 +141,8 @@ io::Task<void> run(Program& program, io::Signals& signals, Servers& servers, int
 }
 
 int serve(const Settings& settings, io::Ring& ring, io::Signals& signals, telemetry::Log& log,
-          telemetry::LogFilter& filter, telemetry::LogSink* access) {
+          telemetry::LogFilter& filter, telemetry::LogSink* access,
+          telemetry::LogSink* configured) {
   telemetry::Metrics metrics;
   telemetry::add_process_metrics(metrics);
   Stats stats(metrics);
@@ -121,8 +153,9 @@ int serve(const Settings& settings, io::Ring& ring, io::Signals& signals, teleme
                  settings.xds_address.c_str());
     return 1;
   }
-  Proxy proxy(ring, settings, stats, access);
-  Program program{ring, settings, log, metrics, stats, assembly, **control, proxy, io::Event(ring)};
+  Proxy proxy(ring, settings, stats, access, configured);
+  Program program{ring,     settings,  log,   metrics,         stats,
+                  assembly, **control, proxy, io::Event(ring), ring.now()};
   const PageSources sources = sources_of(program);
   auto admin = listen_at(ring, settings.admin);
   auto metrics_at = listen_at(ring, settings.metrics);
@@ -160,9 +193,11 @@ int start(const Settings& settings) {
   telemetry::LogSink sink(STDERR_FILENO);
   telemetry::Log log(
       sink, settings.log_json ? telemetry::LogFormat::kJson : telemetry::LogFormat::kText, filter);
-  std::unique_ptr<telemetry::LogSink> access;
+  telemetry::LogSink standard(STDOUT_FILENO);  // where chains' own logs go
+  std::unique_ptr<telemetry::LogSink> file_sink;
+  telemetry::LogSink* access = nullptr;
   if (settings.access_log == "/dev/stdout") {
-    access = std::make_unique<telemetry::LogSink>(STDOUT_FILENO);
+    access = &standard;
   } else if (!settings.access_log.empty()) {
     const int file =
         open(settings.access_log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
@@ -170,9 +205,10 @@ int start(const Settings& settings) {
       std::fprintf(stderr, "weft-waypoint: cannot write %s\n", settings.access_log.c_str());
       return 1;
     }
-    access = std::make_unique<telemetry::LogSink>(file);
+    file_sink = std::make_unique<telemetry::LogSink>(file);
+    access = file_sink.get();
   }
-  return serve(settings, **ring, *signals, log, filter, access.get());
+  return serve(settings, **ring, *signals, log, filter, access, &standard);
 }
 
 }  // namespace

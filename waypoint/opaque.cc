@@ -69,16 +69,18 @@ class Opaque {
   RingContext& context_;
   const Caller& caller_;
   wire::Wire& client_;
+  config::SnapshotPtr snapshot_;
   Record record_;
   std::optional<Picked> picked_;  // active as long as the connection lasts
   std::optional<balance::Breaker::Held> place_;
 };
 
 io::Task<Result<Done>> Opaque::run(const hbone::Authority& target, const tls::Slice* first) {
-  const config::SnapshotPtr snapshot = context_.snapshot;
+  const config::SnapshotPtr snapshot = snapshot_ = context_.snapshot;
   const auto chain = chain_of(*snapshot, target);
   Result<Done> allowed = Done{};
   if (chain) {
+    record_.logs = &(*chain)->access_logs;
     allowed = authorize(**chain);
   } else {
     allowed = std::unexpected(chain.error());

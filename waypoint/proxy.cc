@@ -4,11 +4,12 @@
 
 namespace mesh::waypoint {
 
-Proxy::Proxy(io::Ring& ring, const Settings& settings, Stats& stats, telemetry::LogSink* access)
+Proxy::Proxy(io::Ring& ring, const Settings& settings, Stats& stats, telemetry::LogSink* access,
+             telemetry::LogSink* configured)
     : ring_(ring), settings_(settings), lanes_changed_(ring) {
   for (unsigned i = 0; i < settings.workers; ++i) {
     slots_.push_back(std::make_unique<Slot>());
-    slots_.back()->shard = &stats.add_shard(access, settings.log_json);
+    slots_.back()->shard = &stats.add_shard(access, configured, settings.log_json);
   }
 }
 

@@ -14,7 +14,8 @@ namespace mesh::waypoint {
 
 class Proxy {
  public:
-  Proxy(io::Ring& ring, const Settings& settings, Stats& stats, telemetry::LogSink* access);
+  Proxy(io::Ring& ring, const Settings& settings, Stats& stats, telemetry::LogSink* access,
+        telemetry::LogSink* configured);
   ~Proxy();  // after drain()
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;

@@ -4,11 +4,13 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mesh/hbone/baggage.h"
 #include "mesh/io/ring.h"
 #include "mesh/net/address.h"
 #include "waypoint/flags.h"
+#include "waypoint/http/request.h"
 
 namespace mesh::waypoint {
 
@@ -22,6 +24,10 @@ struct Caller {
   hbone::Baggage labels = {};  // said by the caller, never trusted
   std::string own_principal;   // ours
 };
+
+namespace config {
+struct AccessLog;
+}
 
 struct Record {
   io::TimePoint begun{};
@@ -47,6 +53,11 @@ struct Record {
   std::string upstream_workload = {};  // "web-0;shop;web;v1;Kubernetes"
   // Of the cluster.
   std::string service_host = {}, service_name = {}, service_namespace = {};
+  std::string trace_id = {};
+  // The chain's logs, and what their formats may ask for; of the time of record() only.
+  const std::vector<config::AccessLog>* logs = nullptr;
+  const http::Request* request = nullptr;
+  h2::Headers response_headers = {}, response_trailers = {};  // kept where there are logs
 };
 
 // Told everything that ended. One a ring.

@@ -28,6 +28,7 @@ constexpr Variable<Settings> kVariables[] = {
     {"CA_ADDRESS", "CA_ADDR", &Settings::ca_address},
     {"ALT_XDS_HOSTNAME", nullptr, &Settings::xds_hostname},
     {"ALT_CA_HOSTNAME", nullptr, &Settings::ca_hostname},
+    {"ISTIO_DELTA_XDS", nullptr, &Settings::delta_xds},
     {"XDS_ROOT_CA", "CA_ROOT_CA", &Settings::root_cert},
     {"AUTH_TOKEN", nullptr, &Settings::token},
     {"WEFT_LOG", nullptr, &Settings::log_level},
@@ -78,6 +79,9 @@ std::string check(Settings& settings, Raw& raw, unsigned cpus) {
   if (settings.pod_namespace.empty()) return "--namespace is needed";
   if (settings.service_account.empty()) return "--service-account is needed";
   if (!net::IpAddress::parse(settings.instance_ip)) return bad("--ip", settings.instance_ip);
+  if (settings.delta_xds != "true" && settings.delta_xds != "false") {
+    return bad("--delta-xds", settings.delta_xds);
+  }
   if (settings.ca_address.empty()) settings.ca_address = settings.xds_address;
   return {};
 }
@@ -103,6 +107,7 @@ ParsedSettings parse_settings(std::vector<std::string> arguments, const Environm
   app.add_option("--ip", settings.instance_ip, "address of this pod");
   app.add_option("--node", settings.node_name, "name of its node");
   app.add_option("--xds-address", settings.xds_address, "control plane, https://HOST:PORT");
+  app.add_option("--delta-xds", settings.delta_xds, "false: state-of-the-world discovery");
   app.add_option("--ca-address", settings.ca_address, "certificate authority (default: control)");
   app.add_option("--root-cert", settings.root_cert, "PEM file to verify the control plane with");
   app.add_option("--token", settings.token, "file with this pod's bearer token");

@@ -26,6 +26,7 @@ struct Settings {
   std::string ca_address;                                           // CA_ADDRESS, else xds_address
   std::string xds_hostname;                                         // ALT_XDS_HOSTNAME
   std::string ca_hostname;                                          // ALT_CA_HOSTNAME
+  std::string delta_xds = "true";                                   // ISTIO_DELTA_XDS
   std::string root_cert = "./var/run/secrets/istio/root-cert.pem";  // XDS_ROOT_CA
   std::string token = "./var/run/secrets/tokens/istio-token";       // AUTH_TOKEN, a path
   std::string log_level = "info";                                   // WEFT_LOG

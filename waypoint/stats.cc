@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "waypoint/config/model.h"
+
 namespace mesh::waypoint {
 namespace {
 
@@ -100,11 +102,13 @@ Stats::Stats(telemetry::Metrics& metrics) {
   metrics.source([this](std::string& out) { render(out); });
 }
 
-Stats::Shard::Shard(telemetry::LogSink* access, bool json) : access_(access), json_(json) {}
+Stats::Shard::Shard(telemetry::LogSink* access, telemetry::LogSink* configured, bool json)
+    : access_(access), configured_(configured), json_(json) {}
 
-Stats::Shard& Stats::add_shard(telemetry::LogSink* access, bool json) {
+Stats::Shard& Stats::add_shard(telemetry::LogSink* access, telemetry::LogSink* configured,
+                               bool json) {
   const std::scoped_lock lock(mutex_);
-  shards_.push_back(std::make_unique<Shard>(access, json));
+  shards_.push_back(std::make_unique<Shard>(access, configured, json));
   return *shards_.back();
 }
 
@@ -130,6 +134,24 @@ Stats::Shard::Series& Stats::Shard::find(const Caller& caller, const Record& rec
   return *made;
 }
 
+// Null: no route, or too many.
+Stats::Shard::Histogram* Stats::Shard::find_route(const Record& record) {
+  if (record.route.empty()) return nullptr;
+  labels_.clear();
+  label(labels_, "", "destination_service", record.service_host);
+  label(labels_, "", "route", record.route);
+  const std::scoped_lock lock(mutex_);
+  auto found = series_.find(labels_);
+  if (found == series_.end()) {
+    if (series_.size() >= kSeriesMax) return nullptr;
+    found = series_.emplace(labels_, std::make_unique<Series>()).first;
+    found->second->route = true;
+    found->second->milliseconds = std::make_unique<Histogram>();
+  }
+  bump(found->second->count, 1);
+  return found->second->milliseconds.get();
+}
+
 void Stats::Shard::tcp_opened(const Caller& caller, const Record& record) {
   bump(find(caller, record).count, 1);
 }
@@ -145,9 +167,24 @@ void Stats::Shard::record(const Caller& caller, const Record& record, io::Durati
     series.milliseconds->observe(kBounds, static_cast<double>(lasted.count()) / 1e6);
     series.request_bytes->observe(kBounds, static_cast<double>(record.request_bytes));
     series.response_bytes->observe(kBounds, static_cast<double>(record.response_bytes));
+    if (Histogram* of_route = find_route(record)) {
+      of_route->observe(kBounds, static_cast<double>(lasted.count()) / 1e6);
+    }
+  }
+  log(caller, record, lasted);
+}
+
+void Stats::Shard::log(const Caller& caller, const Record& record, io::Duration lasted) {
+  line_.clear();
+  if (record.logs != nullptr && !record.logs->empty()) {
+    if (configured_ == nullptr) return;
+    for (const config::AccessLog& one : *record.logs) {
+      append_configured(line_, one, caller, record, lasted);
+    }
+    if (!line_.empty()) configured_->write(line_);
+    return;
   }
   if (access_ == nullptr) return;
-  line_.clear();
   if (json_) {
     append_access_json(line_, caller, record, lasted);
   } else {
@@ -187,7 +224,7 @@ struct HistogramTotal {
 };
 struct Totals {
   std::map<std::string, Total> requests, connections;
-  std::map<std::string, HistogramTotal> milliseconds, request_bytes, response_bytes;
+  std::map<std::string, HistogramTotal> milliseconds, request_bytes, response_bytes, routes;
 };
 
 template <class H>
@@ -239,6 +276,10 @@ void Stats::render(std::string& out) {
     for (const auto& shard : shards_) {
       const std::scoped_lock held(shard->mutex_);
       for (const auto& [labels, series] : shard->series_) {
+        if (series->route) {
+          add(totals.routes[labels], *series->milliseconds);
+          continue;
+        }
         Total& total = (series->tcp ? totals.connections : totals.requests)[labels];
         total.count += get(series->count);
         total.closed += get(series->closed);
@@ -256,6 +297,8 @@ void Stats::render(std::string& out) {
                   totals.milliseconds);
   print_histogram(out, "istio_request_bytes", "Bodies of requests", totals.request_bytes);
   print_histogram(out, "istio_response_bytes", "Bodies of responses", totals.response_bytes);
+  print_histogram(out, "weft_waypoint_route_duration_milliseconds",
+                  "How long requests by one route took", totals.routes);
   const auto& connections = totals.connections;
   print_counter(out, "istio_tcp_connections_opened", "Connections opened", connections,
                 &Total::count);

@@ -28,6 +28,10 @@ void append_access_text(std::string& out, const Caller& caller, const Record& re
 void append_access_json(std::string& out, const Caller& caller, const Record& record,
                         io::Duration lasted);
 
+// A line of a configured log, with its end; nothing when its conditions do not hold.
+void append_configured(std::string& out, const config::AccessLog& log, const Caller& caller,
+                       const Record& record, io::Duration lasted);
+
 // Threads: render() and evict() on any thread; each shard on its own.
 // Limits: kSeriesMax label sets a shard; what is beyond counts under one whose values are "other".
 class Stats {
@@ -39,8 +43,9 @@ class Stats {
 
   class Shard final : public Recorder {
    public:
-    // `access`: null: no log is written.
-    Shard(telemetry::LogSink* access, bool json);
+    // `access`: for what has no log configured; `configured`: for what has. Null: nothing is
+    // written.
+    Shard(telemetry::LogSink* access, telemetry::LogSink* configured, bool json);
     void record(const Caller& caller, const Record& record, io::Duration lasted) override;
     void tcp_opened(const Caller& caller, const Record& record) override;
 
@@ -54,6 +59,7 @@ class Stats {
     };
     struct Series {
       bool tcp = false;
+      bool route = false;                   // only the time of requests by one route
       std::atomic<std::uint64_t> count{0};  // requests, or connections opened
       std::atomic<std::uint64_t> closed{0}, sent{0}, received{0};
       std::unique_ptr<Histogram> milliseconds, request_bytes, response_bytes;
@@ -62,15 +68,19 @@ class Stats {
       std::uint64_t total() const;
     };
     Series& find(const Caller& caller, const Record& record);
+    Histogram* find_route(const Record& record);
+
+    void log(const Caller& caller, const Record& record, io::Duration lasted);
 
     telemetry::LogSink* access_;
+    telemetry::LogSink* configured_;
     bool json_;
     std::mutex mutex_;  // held to file or forget a series, never to count
     std::unordered_map<std::string, std::unique_ptr<Series>> series_;
     std::string labels_, line_;  // scratch
   };
 
-  Shard& add_shard(telemetry::LogSink* access, bool json);
+  Shard& add_shard(telemetry::LogSink* access, telemetry::LogSink* configured, bool json);
   void evict(std::chrono::nanoseconds now, std::chrono::nanoseconds idle = telemetry::kSeriesIdle);
 
  private:

@@ -19,6 +19,8 @@ std::shared_ptr<identity::Certificate> certificate_of(const mesh::test::TestCa& 
 
 UpstreamOptions upstream_options(const World& world) {
   UpstreamOptions options;
+  // Nobody is asked for names but a file that a test writes.
+  options.names = {.hosts_path = "/etc/hosts", .resolv_conf_path = "/nonexistent"};
   options.hbone_port = world.endpoint.listener.local_address().port;
   return options;
 }
@@ -38,7 +40,8 @@ World::World()
               .limiters = limiters,
               .snapshot = std::make_shared<config::Snapshot>(),
               .snapshot_changed = &changed,
-              .mirrors = &mirrors},
+              .mirrors = &mirrors,
+              .tracer = &tracer},
       gate(context, [this] { return certificate; }),
       front(*ring, gate, hbone::test::issue(ca, *ring, kWaypoint)),
       client_context(
@@ -104,6 +107,7 @@ io::Task<void> World::tell(io::Task<void> story) {
   co_await client_tunnels.close(std::chrono::milliseconds(500));
   front.server.end();
   co_await mirrors.close();
+  co_await tracer.flush(std::chrono::seconds(1));
   co_await upstreams.close();
   co_await upstream_tunnels.close(std::chrono::milliseconds(500));
   endpoint.server.end();

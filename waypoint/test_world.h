@@ -10,6 +10,7 @@
 #include "mesh/hbone/test_world.h"
 #include "waypoint/gate.h"
 #include "waypoint/mirrors.h"
+#include "waypoint/tracer.h"
 #include "waypoint/wire/h1_client.h"
 #include "waypoint/wire/test_world.h"
 
@@ -107,6 +108,7 @@ struct World {
   io::Event changed{*ring};
   RingContext context;
   Mirrors mirrors{context};
+  Tracer tracer{context, "waypoint-1"};
   Gate gate;
   Tunnels front;
   // The client.

@@ -119,7 +119,8 @@ Upstreams::Upstreams(io::Ring& ring, hbone::TunnelPool& tunnels, Identity identi
       tunnels_(tunnels),
       identity_(std::move(identity)),
       own_uid_(std::move(own_uid)),
-      options_(options) {}
+      options_(std::move(options)),
+      outside_(ring, identity_, options_.names) {}
 
 Upstreams::~Upstreams() = default;
 
@@ -200,7 +201,7 @@ io::Task<Result<OpenedUpstream>> Upstreams::open_http1(Group& group, const confi
     if (closed_) co_return failed(Reason::kDraining, "upstream");
   }
   auto counted = std::make_unique<Counted>(counts_, group, std::move(place));
-  CO_TRY(auto wire, co_await dial(cluster, endpoint));
+  CO_TRY(auto wire, co_await dial(cluster, endpoint, wire::Version::kHttp1));
   co_return begin(group,
                   std::make_shared<Http1Entry>(std::move(wire), std::move(counted), ring_.now()));
 }
@@ -276,7 +277,7 @@ io::Task<Result<OpenedUpstream>> Upstreams::open_http2(Group& group, const confi
   }
   auto counted = std::make_unique<Counted>(counts_, group, std::move(place));
   group.dialling = true;
-  auto wire = co_await dial(cluster, endpoint);
+  auto wire = co_await dial(cluster, endpoint, wire::Version::kHttp2);
   group.dialling = false;
   std::shared_ptr<Http2Entry> entry;
   if (wire && !closed_) {
@@ -303,40 +304,29 @@ io::Task<void> Upstreams::run_session(Group& group, std::shared_ptr<Http2Entry> 
 
 // ---- dialling ----
 
-io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial(const config::Cluster& cluster,
-                                                              const config::Endpoint& endpoint) {
+io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial(
+    const config::Cluster& cluster, const config::Endpoint& endpoint,
+    std::optional<wire::Version> version) {
   if (closed_) co_return failed(Reason::kDraining, "upstream");
   if (counts_.connections > options_.connections_max) {
     co_return failed(Reason::kExhausted, "upstream connections");
   }
   ++counts_.dialled;
-  co_return co_await io::with_deadline(ring_, cluster.connect_timeout, "upstream connect",
-                                       dial_now(cluster, endpoint));
-}
-
-io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial_now(
-    const config::Cluster& cluster, const config::Endpoint& endpoint) {
-  // A name has no address yet; none is not "any".
-  if (!endpoint.hostname.empty() || endpoint.address.ip.is_unspecified()) {
+  const bool hbone = endpoint.transport == config::Endpoint::Transport::kHbone;
+  // A tunnel leads to an address; none is not "any".
+  if (hbone && (!endpoint.hostname.empty() || endpoint.address.ip.is_unspecified())) {
     co_return failed(Reason::kUnreachable, "an endpoint without an address");
   }
-  if (endpoint.transport == config::Endpoint::Transport::kHbone) {
-    co_return co_await dial_tunnel(endpoint);
-  }
-  // Never in plaintext what was to be TLS.
-  if ((cluster.tls && !endpoint.tls_istio) || (endpoint.tls_istio && cluster.tls_istio)) {
-    co_return failed(Reason::kTlsHandshake, "TLS to an endpoint is not spoken here");
-  }
-  io::ConnectOptions options;
-  options.to = endpoint.address;
-  options.deadline = cluster.connect_timeout;
-  if (cluster.keepalive) {
-    options.keepalive = io::TcpKeepalive{.idle_s = cluster.keepalive->time_s,
-                                         .interval_s = cluster.keepalive->interval_s,
-                                         .probes = cluster.keepalive->probes};
-  }
-  CO_TRY(io::Socket socket, co_await io::connect(ring_, std::move(options)));
-  co_return std::make_unique<wire::SocketWire>(std::move(socket));
+  co_return co_await io::with_deadline(ring_, cluster.connect_timeout, "upstream connect",
+                                       hbone ? dial_secure_tunnel(cluster, endpoint, version)
+                                             : outside_.dial(cluster, endpoint, version));
+}
+
+io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial_secure_tunnel(
+    const config::Cluster& cluster, const config::Endpoint& endpoint,
+    std::optional<wire::Version> version) {
+  CO_TRY(auto tunnel, co_await dial_tunnel(endpoint));
+  co_return co_await outside_.secure(cluster, endpoint, version, std::move(tunnel));
 }
 
 io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial_tunnel(

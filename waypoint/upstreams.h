@@ -18,6 +18,7 @@
 #include "mesh/io/task_scope.h"
 #include "waypoint/balance/breaker.h"
 #include "waypoint/config/cluster.h"
+#include "waypoint/outside.h"
 #include "waypoint/wire/h1_client.h"
 #include "waypoint/wire/h2_session.h"
 
@@ -29,6 +30,7 @@ struct UpstreamOptions {
   std::size_t streams_per_connection = 100;
   io::Duration idle_deadline = std::chrono::hours(1);
   std::uint16_t hbone_port = 15008;
+  grpc::ResolverOptions names = {};  // of endpoints outside the mesh
 };
 
 // A stream to an endpoint; nothing was sent on it.
@@ -53,8 +55,8 @@ class Upstreams {
   // waits for one; where every connection is taken the request waits until one is free.
   //
   // Errors: kNoIdentity, kRefused, kUnreachable, kTimedOut (cluster.connect_timeout), kDenied (the
-  // endpoint's ztunnel says 401), kWrongIdentity and the like, kExhausted, kTlsHandshake (TLS is
-  // asked for and not spoken here), kCancelled.
+  // endpoint's ztunnel says 401), kWrongIdentity and the like, kExhausted, those of Outside,
+  // kCancelled.
   io::Task<Result<OpenedUpstream>> open(const config::Cluster& cluster,
                                         const config::Endpoint& endpoint, wire::Version version,
                                         balance::Breaker& breaker, Reuse reuse = Reuse::kAny);
@@ -62,8 +64,9 @@ class Upstreams {
   // of Envoy's connect_originate. Told before each configuration is used.
   void accept_only(std::vector<config::StringMatch> names) { accepted_ = std::move(names); }
   // A connection for opaque bytes, never kept; counting it is the caller's.
-  io::Task<Result<std::unique_ptr<wire::Wire>>> dial(const config::Cluster& cluster,
-                                                     const config::Endpoint& endpoint);
+  io::Task<Result<std::unique_ptr<wire::Wire>>> dial(
+      const config::Cluster& cluster, const config::Endpoint& endpoint,
+      std::optional<wire::Version> version = std::nullopt);
 
   // Drops what has waited too long. Until cancelled.
   io::Task<void> tend();
@@ -86,8 +89,9 @@ class Upstreams {
 
   Group& group(const config::Cluster& cluster, const config::Endpoint& endpoint,
                wire::Version version);
-  io::Task<Result<std::unique_ptr<wire::Wire>>> dial_now(const config::Cluster& cluster,
-                                                         const config::Endpoint& endpoint);
+  io::Task<Result<std::unique_ptr<wire::Wire>>> dial_secure_tunnel(
+      const config::Cluster& cluster, const config::Endpoint& endpoint,
+      std::optional<wire::Version> version);
   io::Task<Result<std::unique_ptr<wire::Wire>>> dial_tunnel(const config::Endpoint& endpoint);
   using Place = std::optional<balance::Breaker::Held>;
   io::Task<Result<OpenedUpstream>> open_http1(Group& group, const config::Cluster& cluster,
@@ -113,6 +117,7 @@ class Upstreams {
   Identity identity_;
   std::string own_uid_;
   UpstreamOptions options_;
+  Outside outside_;
   std::optional<std::vector<config::StringMatch>> accepted_;  // none: not told
   std::map<std::string, std::unique_ptr<Group>, std::less<>> groups_;
   std::string key_;  // scratch

@@ -89,6 +89,47 @@ def test_grpc_calls_are_balanced_one_by_one(lab):
     expect(len(asked - {"-"}) == 2, f"one connection, both pods: {asked}")
 
 
+def admin(lab, path):
+    return lab.inside("waypoint-0", "curl", "-sS", f"http://127.0.0.1:15000{path}").stdout
+
+
+def mirrored(lab):
+    return int(admin(lab, "/stats?filter=mirror.requests_total").split(": ")[-1] or 0)
+
+
+def test_mirrors(lab):
+    mirror = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web-v2", "port": 80}}}
+    rule = {"filters": [mirror], "backendRefs": [{"name": "web-v1", "port": 80}]}
+    apply(lab, {**stock.ROUTE, "spec": {**stock.ROUTE["spec"], "rules": [rule]}}, name="route.yaml")
+    until(lambda: get(lab, "/any").startswith("v1 ") and mirrored(lab) > 0, lambda: admin(lab, "/stats"))
+    before = mirrored(lab)
+    for number in range(5):
+        expect(get(lab, f"/{number}") == f"v1 GET /{number} - - 200", "the answer is the endpoint's")
+    until(lambda: mirrored(lab) == before + 5, lambda: f"five copies: {mirrored(lab) - before}")
+
+
+def test_admin_pages_in_envoys_shape(lab):
+    dump = json.loads(admin(lab, "/config_dump?include_eds"))
+    kinds = {one["@type"].rsplit(".", 1)[-1]: one for one in dump["configs"]}
+    names = {one["cluster"]["name"] for one in kinds["ClustersConfigDump"]["dynamic_active_clusters"]}
+    expect("inbound-vip|80|http|web.shop.svc.cluster.local" in names, f"clusters: {names}")
+    main_chains = [one["active_state"]["listener"].get("filter_chains", []) for one in
+                   kinds["ListenersConfigDump"]["dynamic_listeners"] if one["name"] == "main_internal"]
+    expect(main_chains and any("web.shop" in one["name"] for one in main_chains[0]), "listeners as they were sent")
+    expect(kinds["EndpointsConfigDump"]["dynamic_endpoint_configs"], "endpoints where asked for")
+    secrets = json.dumps(kinds["SecretsConfigDump"])
+    expect("certificate_chain" in secrets and "PRIVATE KEY" not in secrets, "secrets without keys")
+    rows = json.loads(admin(lab, "/clusters?format=json"))["cluster_statuses"]
+    hosts = [host["address"] for row in rows for host in row["host_statuses"]]
+    expect(any("envoy_internal_address" in address for address in hosts), f"endpoints: {hosts[:3]}")
+    expect("circuit_breakers.default.cx_open" in admin(lab, "/stats?filter=cx_open"), "breakers")
+    expect(json.loads(admin(lab, "/certs"))["certificates"][0]["cert_chain"][0]["subject_alt_names"][0]["uri"] ==
+           "spiffe://cluster.local/ns/shop/sa/waypoint", "certificates")
+    expect(json.loads(admin(lab, "/server_info"))["state"] == "LIVE", "server_info")
+    metrics = lab.inside("waypoint-0", "curl", "-sS", "http://127.0.0.1:15020/metrics").stdout
+    expect("weft_waypoint_route_duration_milliseconds_bucket" in metrics, "times by route")
+
+
 test_routes = stock.test_routes
 test_weights = stock.test_weights
 test_policy = stock.test_policy

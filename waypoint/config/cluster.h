@@ -133,10 +133,11 @@ struct UpstreamTls {
   std::string sni = {};
   bool auto_sni = false;
   std::vector<std::string> alpn = {};
-  // "default": our own certificate. Empty: none is shown.
+  // "default": our own certificate; else files are shown. Both empty: none is.
   std::string certificate = {};
-  std::string trusted_ca_secret = {};  // "ROOTCA"; or
-  std::string trusted_ca = {};         // PEM, or a file
+  std::string certificate_file = {}, key_file = {};
+  std::string trusted_ca_secret = {};  // "ROOTCA": those of the mesh; or
+  std::string trusted_ca = {};         // PEM, or a file; "system": the system's
   bool trusted_ca_is_file = false;
   std::vector<StringMatch> uri_names = {};  // any of; with dns_names none: any of the CA's
   std::vector<StringMatch> dns_names = {};

@@ -1,4 +1,4 @@
-// How HTTP is spoken: HttpConnectionManager, its access logs and its tracing.
+// How HTTP is spoken: HttpConnectionManager and its tracing.
 
 #include <string>
 
@@ -81,51 +81,6 @@ void tracing_provider(Input& in, const Tree& at, Tracing& made) {
   }
 }
 
-// All of them must hold; what is not understood makes the log say more, not less.
-void log_filter(Input& in, const Tree& at, AccessLog& log) {
-  using Kind = AccessLog::Filter::Kind;
-  const auto which = in.one_of(at, {"statusCodeFilter", "responseFlagFilter", "andFilter"});
-  const Tree* filter = which.empty() ? nullptr : in.object(at, which);
-  if (filter == nullptr) return in.note(at, "this condition is not looked at");
-  if (which == "andFilter") {
-    for (const Tree* one : in.list(*filter, "filters")) log_filter(in, *one, log);
-    return;
-  }
-  AccessLog::Filter made;
-  if (which == "responseFlagFilter") {
-    made.flags = in.texts(*filter, "flags");
-  } else if (const Tree* comparison = in.object(*filter, "comparison")) {
-    static constexpr Kind kKinds[] = {Kind::kStatusEquals, Kind::kStatusAtLeast,
-                                      Kind::kStatusAtMost};
-    made.kind = kKinds[in.choice(*comparison, "op", {"EQ", "GE", "LE"})];
-    if (const Tree* value = in.object(*comparison, "value")) {
-      made.status = static_cast<std::uint32_t>(in.number(*value, "defaultValue"));
-      Input::overlook(*value, {"runtimeKey"});
-    }
-  }
-  log.filters.push_back(std::move(made));
-}
-
-void log_format(Input& in, const Tree& at, AccessLog& log) {
-  const auto which = in.one_of(at, {"textFormat", "textFormatSource", "jsonFormat"});
-  if (which == "textFormat") log.format = in.text(at, which);
-  if (which == "textFormatSource") {
-    if (const Tree* source = in.object(at, which)) log.format = in.text(*source, "inlineString");
-  }
-  if (which == "jsonFormat") {
-    log.json = true;
-    for (const Tree* field : in.map(at, which)) {
-      if (field->kind == Tree::Kind::kText) {
-        log.json_fields.emplace_back(field->label, field->text);
-      } else {
-        Input::overlook(field);
-        in.note(*field, "only texts are supported");
-      }
-    }
-  }
-  Input::overlook(at, {"omitEmptyValues", "contentType"});
-}
-
 void protocol_options(Input& in, const Tree& at, HttpChain& chain) {
   if (const Tree* common = in.object(at, "commonHttpProtocolOptions")) {
     chain.idle_timeout = in.duration(*common, "idleTimeout", chain.idle_timeout);
@@ -150,29 +105,6 @@ void paths(Input& in, const Tree& at, HttpChain& chain) {
 }
 
 }  // namespace
-
-std::vector<AccessLog> access_logs(Input& in, const Tree& at) {
-  std::vector<AccessLog> logs;
-  for (const Tree* one : in.list(at, "accessLog")) {
-    AccessLog log;
-    Input::overlook(*one, {"name"});
-    const Tree* config = in.object(*one, "typedConfig");
-    const std::string_view type = config == nullptr ? std::string_view() : config->any_type();
-    if (type == "envoy.extensions.access_loggers.file.v3.FileAccessLog") {
-      log.path = in.text(*config, "path");
-    } else if (type == "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog") {
-      log.path = "/dev/stdout";
-    } else {
-      Input::overlook(one);
-      in.note(*one, "this access log is not supported");
-      continue;
-    }
-    if (const Tree* format = in.object(*config, "logFormat")) log_format(in, *format, log);
-    if (const Tree* filter = in.object(*one, "filter")) log_filter(in, *filter, log);
-    logs.push_back(std::move(log));
-  }
-  return logs;
-}
 
 std::optional<Tracing> tracing(Input& in, const Tree& at) {
   const Tree* config = in.object(at, "tracing");

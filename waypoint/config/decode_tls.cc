@@ -46,11 +46,52 @@ std::string sds_name(Input& in, const Tree& at) {
   return name;
 }
 
+// Names that istiod gives to files: "file-root:PATH", "file-cert:CERTIFICATE~KEY".
+bool take_file_root(std::string_view name, UpstreamTls& tls) {
+  constexpr std::string_view kPrefix = "file-root:";
+  if (!name.starts_with(kPrefix)) return false;
+  tls.trusted_ca = name.substr(kPrefix.size());
+  tls.trusted_ca_is_file = true;
+  return true;
+}
+
+bool take_file_certificate(std::string_view name, UpstreamTls& tls) {
+  constexpr std::string_view kPrefix = "file-cert:";
+  const std::size_t mark = name.find('~');
+  if (!name.starts_with(kPrefix) || mark == std::string_view::npos) return false;
+  tls.certificate_file = name.substr(kPrefix.size(), mark - kPrefix.size());
+  tls.key_file = name.substr(mark + 1);
+  return true;
+}
+
+void roots_by_name(Input& in, const Tree& at, UpstreamTls& tls) {
+  const std::string name = sds_name(in, at);
+  if (take_file_root(name, tls)) return;
+  if (name != "ROOTCA") in.refuse(at, "roots named " + name + " are not supported");
+  tls.trusted_ca_secret = name;
+}
+
+void own_certificate(Input& in, const Tree& at, UpstreamTls& tls) {
+  for (const Tree* one : in.list(at, "tlsCertificateSdsSecretConfigs")) {
+    const std::string name = sds_name(in, *one);
+    if (take_file_certificate(name, tls)) continue;
+    if (name != "default") in.refuse(*one, "a certificate named " + name + " is not supported");
+    tls.certificate = name;
+  }
+  for (const Tree* one : in.list(at, "tlsCertificates")) {
+    const Tree* chain = in.object(*one, "certificateChain");
+    const Tree* key = in.object(*one, "privateKey");
+    if (chain != nullptr) tls.certificate_file = in.text(*chain, "filename");
+    if (key != nullptr) tls.key_file = in.text(*key, "filename");
+    if (tls.certificate_file.empty() || tls.key_file.empty()) {
+      in.refuse(*one, "a certificate that is not of files");
+    }
+  }
+}
+
 void common(Input& in, const Tree& at, UpstreamTls& tls) {
   tls.alpn = in.texts(at, "alpnProtocols");
-  for (const Tree* one : in.list(at, "tlsCertificateSdsSecretConfigs")) {
-    tls.certificate = sds_name(in, *one);
-  }
+  own_certificate(in, at, tls);
   const auto which = in.one_of(
       at, {"validationContext", "validationContextSdsSecretConfig", "combinedValidationContext"});
   const Tree* context = which.empty() ? nullptr : in.object(at, which);
@@ -60,16 +101,15 @@ void common(Input& in, const Tree& at, UpstreamTls& tls) {
     validation(in, *context, tls);
     tls.verify_nothing = tls.trusted_ca.empty();
   } else if (which == "validationContextSdsSecretConfig") {
-    tls.trusted_ca_secret = sds_name(in, *context);
+    roots_by_name(in, *context, tls);
   } else {
     const Tree* secret = in.object(*context, "validationContextSdsSecretConfig");
-    if (secret != nullptr) tls.trusted_ca_secret = sds_name(in, *secret);
+    if (secret != nullptr) roots_by_name(in, *secret, tls);
     if (const Tree* own = in.object(*context, "defaultValidationContext"))
       validation(in, *own, tls);
     tls.verify_nothing = tls.trusted_ca_secret.empty() && tls.trusted_ca.empty();
   }
-  // Nothing weaker than ours can be asked for: we speak TLS 1.3, and 1.2 where a peer outside needs
-  // it.
+  // Nothing weaker than ours can be asked for: we speak TLS 1.3 alone.
   Input::overlook(at, {"tlsParams"});
 }
 

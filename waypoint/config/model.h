@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "mesh/net/address.h"
+#include "waypoint/config/access_format.h"
 #include "waypoint/config/cluster.h"
 #include "waypoint/config/filter.h"
 #include "waypoint/config/route.h"
@@ -24,13 +25,18 @@
 namespace mesh::waypoint::config {
 
 struct AccessLog {
-  std::string path = {};    // "/dev/stdout"
-  std::string format = {};  // text with operators; empty: Istio's default
+  std::optional<AccessFormat> format = {};  // text; none and no fields: Istio's default
+  std::vector<std::pair<std::string, AccessFormat>> json_fields = {};
   bool json = false;
-  std::vector<std::pair<std::string, std::string>> json_fields = {};
-  // All of: a status comparison, response flags.
+  // All of these must hold.
   struct Filter {
-    enum class Kind : std::uint8_t { kStatusAtLeast, kStatusEquals, kStatusAtMost, kFlags };
+    enum class Kind : std::uint8_t {
+      kStatusAtLeast,
+      kStatusEquals,
+      kStatusDiffers,
+      kStatusAtMost,
+      kFlags,  // any of; none: any flag at all
+    };
     Kind kind = Kind::kFlags;
     std::uint32_t status = 0;
     std::vector<std::string> flags = {};

@@ -16,10 +16,10 @@ struct PrincipalMatch {
 
 struct RouteMatch {
   PathMatch path = {};
-  std::vector<HeaderMatch> headers = {};  // all of
-  std::vector<QueryMatch> query = {};     // all of
+  std::vector<HeaderMatch> headers = {};        // all of
+  std::vector<QueryMatch> query = {};           // all of
   std::vector<PrincipalMatch> principals = {};  // all of
-  bool grpc_only = false;                 // content-type application/grpc or application/grpc+…
+  bool grpc_only = false;  // content-type application/grpc or application/grpc+…
   std::optional<Fraction> fraction = {};
 };
 
