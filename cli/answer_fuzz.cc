@@ -9,8 +9,10 @@
 #include "cli/kubernetes/plan.h"
 #include "cli/kubernetes/proxy_config.h"
 #include "cli/kubernetes/rollout.h"
+#include "cli/kubernetes/wait.h"
 #include "cli/kubernetes/waypoint.h"
 #include "cli/lab/agent_client.h"
+#include "cli/mesh_status.h"
 #include "cli/ztunnel_config.h"
 #include "mesh/base/check.h"
 
@@ -33,7 +35,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string text(reinterpret_cast<const char*>(data) + 1, size - 1);
   switch (data[0]) {
     case 'S':
-      if (const auto sync = parse_sync(text)) (void)sync->waiting_for();
+      (void)waiting_for({{.name = "control", .sync = parse_sync(text), .wanted = 7}});
+      break;
+    case 'W':
+      (void)waiting_for({read_applied("control", text)});
       break;
     case 'E':
       if (const auto found = read_explanation(text)) MESH_CHECK(!found->json.empty());
@@ -43,8 +48,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       (void)lab::listed_uids(text);
       break;
     case 'P':
-      for (const ProxyPart part : {ProxyPart::kCluster, ProxyPart::kListener, ProxyPart::kRoute,
-                                   ProxyPart::kEndpoint, ProxyPart::kAll}) {
+      for (const ProxyPart part :
+           {ProxyPart::kCluster, ProxyPart::kListener, ProxyPart::kRoute, ProxyPart::kEndpoint,
+            ProxyPart::kSecret, ProxyPart::kBootstrap, ProxyPart::kAll}) {
         const auto rows = proxy_rows(part, text);
         if (!rows) continue;
         for (const auto& row : *rows) MESH_CHECK(row.size() == rows->front().size());

@@ -173,7 +173,9 @@ Rows bootstrap_rows(const Json& dump) {
   // weft-waypoint has no bootstrap: what it is instead.
   const Json& bootstrap = found.empty() ? member(dump, "weft") : member(found, "bootstrap");
   const Json flat = bootstrap.is_object() ? bootstrap.flatten() : Json::object();
-  for (const auto& [path, value] : flat.items()) rows.push_back({path.substr(1), text_of(value)});
+  for (const auto& [path, value] : flat.items()) {
+    if (!path.empty()) rows.push_back({path.substr(1), text_of(value)});
+  }
   return rows;
 }
 
