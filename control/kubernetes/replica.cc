@@ -274,6 +274,9 @@ std::string Replica::metrics() const {
       static_cast<std::uint64_t>(ca.expires));
   add("weft_control_ca_settled", "gauge", "No rotation of the root is under way.",
       ca.state == "settled" || ca.state == "plugged in" ? 1 : 0);
+  add("weft_control_ca_waiting", "gauge",
+      "Nodes, waypoints and namespaces that a rotation of the root waits for.",
+      ca_waiting().size());
   return text;
 }
 
