@@ -131,7 +131,7 @@ void add_demo(CLI::App& labs, Session& session) {
 
 void add_cluster_or_lab(CLI::App& command, Session& session) {
   command.add_flag("-k,--kubernetes", session.kubernetes,
-                   "ask a cluster (the default when there is no lab)");
+                   "ask a cluster (the default with $KUBECONFIG, and when there is no lab)");
   add_cluster_choice(command, session);
 }
 

@@ -30,10 +30,14 @@ int complain(const std::string& sentence) {
 
 namespace {
 
+bool is_set(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value != nullptr && *value != '\0';
+}
+
 // The lab on Kubernetes that is meant, if one is.
 std::optional<lab::Record> lab_on_kubernetes(const Session& session) {
-  const char* const kubeconfig = std::getenv("KUBECONFIG");
-  const bool other = !session.kubeconfig.empty() || (kubeconfig != nullptr && *kubeconfig != '\0');
+  const bool other = !session.kubeconfig.empty() || (is_set("KUBECONFIG") && !is_set("WEFT_LAB"));
   if (session.lab.empty() && other) return {};
   auto record = lab::find_lab(session.lab);
   if (!record || record->kubeconfig.empty()) return {};
@@ -52,7 +56,8 @@ Outcome<Cluster> open_cluster(const Session& session) {
 bool asks_cluster(const Session& session) {
   if (lab_on_kubernetes(session)) return true;
   if (session.kubernetes || !session.kubeconfig.empty() || !session.context.empty()) return true;
-  return session.lab.empty() && std::getenv("WEFT_LAB") == nullptr && lab::lab_names().empty();
+  if (!session.lab.empty() || is_set("WEFT_LAB")) return false;
+  return is_set("KUBECONFIG") || lab::lab_names().empty();
 }
 
 Outcome<std::vector<ControlTarget>> control_targets(const Session& session) {

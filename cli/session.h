@@ -46,8 +46,8 @@ int complain(const std::string& sentence);
 // Kubernetes, whose network this process enters for good.
 Outcome<Cluster> open_cluster(const Session& session);
 
-// Whether a cluster is meant: by -k, --kubeconfig, --context, because the lab is on one, or because
-// nothing says which lab and there is none.
+// Whether a cluster is meant: by -k, --kubeconfig, --context, because the lab is on one, or, when
+// nothing says which lab, by $KUBECONFIG or because there is no lab.
 bool asks_cluster(const Session& session);
 
 // The control servers that are meant: what --control names, or else the cluster's, all replicas,
