@@ -40,7 +40,7 @@ images: build ## OCI archives of the programs, in BUILD/images: no daemon, no re
 	@tools/make-images $(BUILD)
 
 test-kernel: setup $(BUILD)/build.ninja ## the kernel facts again, under Debian's 6.1 kernel in QEMU
-	@ninja -C $(BUILD) -j $(JOBS) test/kernel/io_uring_facts_test test/kernel/tcp_facts_test ebpf/ebpf_facts_test
+	@ninja -C $(BUILD) -j $(JOBS) test/kernel/io_uring_facts_test test/kernel/tcp_facts_test ebpf/ebpf_facts_test cli/weft
 	@test/kernel/run-in-qemu $(BUILD)
 
 fuzz: setup ## every fuzz target for a minute (FUZZ_SECONDS=60, TARGET=dns)

@@ -29,6 +29,22 @@ def test_requests_go_through_the_waypoint(lab):
            "the waypoint answered")
 
 
+def test_answered_requests_leave_no_error_behind(lab):
+    """When the waypoint goes, the connections that it kept end; a reset would be an error in the endpoint's ztunnel."""
+    until(lambda: get(lab).endswith(" 200"), lambda: f"an answer: {get(lab)}", 30)
+
+    def carried():
+        return [line for line in lab.log("node-2.ztunnel").splitlines()
+                if "connection complete" in line and 'direction="inbound"' in line and "/sa/waypoint" in line]
+
+    before = len(carried())
+    lab.delete("Pod", "shop/waypoint-0")
+    lines = until(lambda: carried()[before:], lambda: f"connections that ended: {carried()}", 20)
+    expect(all("\tinfo\t" in line and "error=" not in line for line in lines), f"no error: {lines[:2]}")
+    apply(lab, *waypoint(), name="waypoint.yaml")
+    until(lambda: get(lab).endswith(" 200"), lambda: f"back: {get(lab)}", 30)
+
+
 def test_hostile_paths_are_refused(lab):
     for path in ("/secret/..;x/a", "/a%00", "/..%2fsecret"):
         answer = get(lab, path, "--path-as-is")
