@@ -17,6 +17,8 @@
 namespace mesh::sim {
 
 inline constexpr int kOutside = -1;  // a client without identity, off the mesh
+// As whom a waypoint comes, where clients are expected: policies may name it like a pod.
+inline constexpr int kWaypoint = 100;
 inline constexpr std::uint16_t kAppPort = 8080;
 inline constexpr std::uint16_t kServicePort = 80;
 
@@ -79,7 +81,8 @@ struct StreamSpec {
 struct Stream {
   StreamSpec spec;
   io::TimePoint begun{};
-  net::IpAddress from_ip;
+  net::IpAddress from_ip;  // that the server sees
+  int through = 0;         // whom the server's policies see: the client, or kWaypoint
   // The client's side.
   std::uint64_t client_sent = 0, client_received = 0;
   bool client_over = false, client_clean = false;

@@ -13,7 +13,7 @@ bool Scenario::may_reach(const Stream& one, int pod, io::TimePoint since) const 
   if (pod == kOutside) return passthrough_;  // nobody guards it
   const auto& rules = nodes_[pods_[pod].node]->rules();
   const auto found = rules.find(pod);
-  return found != rules.end() && found->second.may_allow(one.spec.from, since, world_.now());
+  return found != rules.end() && found->second.may_allow(one.through, since, world_.now());
 }
 
 void Scenario::on_reached(Stream& one, int pod, const net::SocketAddress& peer) {
@@ -71,9 +71,11 @@ void Scenario::check_live() {
 // (mesh/hbone), what is read ahead of either end (mesh/io), and a little; the rest is in socket
 // buffers.
 void Scenario::check_stalled() {
-  constexpr std::size_t kMesh = (256 + 240 + 480 + 64 + 64) * 1024;
-  const std::size_t most = kMesh + 2 * (options_.send_buffer + options_.receive_buffer);
+  constexpr std::size_t kMesh = (256 + 480 + 960 + 64 + 64) * 1024;
   for (const auto& [id, one] : traffic_.streams) {
+    const std::size_t tunnels = one.through == kWaypoint ? 2 : 1;
+    const std::size_t most =
+        tunnels * (kMesh + 2 * (options_.send_buffer + options_.receive_buffer));
     if (one.stalled_until <= world_.now() || one.client_sent < most) continue;
     if (!told_.insert(id).second) continue;
     find("memory: stream " + std::to_string(id) + " holds " + std::to_string(one.client_sent) +
@@ -97,7 +99,7 @@ void Scenario::check_progress() {
   (void)run_until(10s, [&] { return std::ranges::all_of(fresh, over); });
   for (const Stream* one : fresh) {
     const int to = *one->spec.meant.begin();
-    const bool allowed = nodes_[pods_[to].node]->rules().at(to).last().allows(one->spec.from);
+    const bool allowed = nodes_[pods_[to].node]->rules().at(to).last().allows(one->through);
     if (allowed == (one->client_clean && one->server_clean)) continue;
     find("progress: stream " + std::to_string(one->spec.id) + " from pod " +
          std::to_string(one->spec.from) + " to pod " + std::to_string(to) +
@@ -120,8 +122,8 @@ void Scenario::check_quiet() {
            (one.client_over ? "server" : "client"));
     }
   }
-  run_for(6s);               // idle tunnels are released after two
-  std::size_t expected = 1;  // of the outside's application
+  run_for(6s);                                          // idle tunnels are released after two
+  std::size_t expected = waypoint_ != nullptr ? 2 : 1;  // it, and the outside's application
   for (const Pod& pod : pods_) expected += pod.app->over() ? 0 : 1;
   for (const auto& node : nodes_) {
     expected += node->pod_count() * 3 * 2;  // three listeners on each of two lanes

@@ -44,6 +44,14 @@ Message port(const workload::Port& from) {
   return Message().number(1, from.service_port).number(2, from.target_port);
 }
 
+// By address.
+Message gateway(const workload::GatewayAddress& from) {
+  const auto& at = std::get<workload::NetworkAddress>(from.destination);
+  return Message()
+      .message(2, Message().text(1, at.network).whole(2, raw(at.ip)))
+      .number(3, from.hbone_port);
+}
+
 Message string_match(const policy::StringMatch& from) {
   using Kind = policy::StringMatch::Kind;
   const unsigned field = from.kind == Kind::kExact    ? 1
@@ -77,7 +85,10 @@ std::string encode(const workload::Workload& from) {
   made.text(1, from.name).text(2, from.ns);
   for (const net::IpAddress& ip : from.addresses) made.whole(3, raw(ip));
   made.number(5, from.tunnel == workload::TunnelProtocol::kHbone ? 1 : 0);
-  made.text(7, from.service_account).text(9, from.node).text(10, from.canonical_name);
+  made.number(14, from.native_tunnel ? 1 : 0)
+      .text(7, from.service_account)
+      .text(9, from.node)
+      .text(10, from.canonical_name);
   made.number(12, 2).text(13, from.workload_name);  // a pod
   for (const std::string& policy : from.authorization_policies) made.whole(16, policy);
   made.text(18, from.cluster_id).text(20, from.uid);
@@ -98,6 +109,7 @@ std::string encode(const workload::Service& from) {
     made.message(4, Message().text(1, vip.network).whole(2, raw(vip.block.base())));
   }
   for (const workload::Port& one : from.ports) made.message(5, port(one));
+  if (from.waypoint) made.message(7, gateway(*from.waypoint));
   Message address;
   address.message(2, made);
   return std::move(address).take();

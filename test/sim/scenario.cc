@@ -26,6 +26,9 @@ ztunnel::Config node_config(int number, bool passthrough) {
   return config;
 }
 
+constexpr const char* kWaypointIp = "10.244.0.100";
+constexpr const char* kWaypointIp6 = "fd00:10:244:0::100";
+
 // How much of the beginning of each connection is searched for what should not be readable there.
 constexpr std::uint64_t kTapped = 4096;
 
@@ -130,6 +133,7 @@ void Scenario::set_up() {
       world_, world_.add_host("outside", {ip("192.168.99.1"), ip("fd00:99::1")}), traffic_,
       kOutside);
   outside_->serve();
+  if (below(2) == 0) set_up_waypoint();
   Response first;
   for (int i = 0; i < kPods + kSpares; ++i) {
     first.begins[i] = pods_[i].rule;
@@ -147,6 +151,32 @@ void Scenario::set_up() {
   run_for(310ms);
 }
 
+void Scenario::set_up_waypoint() {
+  note("a waypoint before pod " + std::to_string(kBehindWaypoint));
+  io::sim::Host& host = world_.add_host("waypoint", {ip(kWaypointIp), ip(kWaypointIp6)});
+  const std::string number = std::to_string(kBehindWaypoint);
+  const auto resolve = [this, number](const std::string& authority) {
+    std::optional<Waypoint::Endpoint> found;
+    for (const bool v6 : {false, true}) {
+      const net::SocketAddress service{virtual_ip(kBehindWaypoint, v6), kServicePort};
+      if (authority != service.to_string() || !pods_[kBehindWaypoint].alive) continue;
+      found = {.address = {pod_ip(kBehindWaypoint, v6), kAppPort},
+               .uid = "K//Pod/ns" + number + "/pod" + number,
+               .id = *net::SpiffeId::make("cluster.local", "ns" + number, "sa" + number)};
+    }
+    return found;
+  };
+  const std::string name = std::to_string(kWaypoint);
+  waypoint_ = std::make_unique<Waypoint>(
+      world_, host, ca_, *net::SpiffeId::make("cluster.local", "ns" + name, "sa" + name), resolve);
+  waypoint_->serve();
+}
+
+bool Scenario::goes_through_waypoint(const StreamSpec& spec) const {
+  const net::IpAddress service = virtual_ip(kBehindWaypoint, spec.to.ip.is_v6());
+  return waypoint_ != nullptr && spec.from != kOutside && spec.to.ip == service;
+}
+
 Rule Scenario::random_rule() {
   static constexpr Rule::Kind kKinds[] = {
       Rule::Kind::kOpen,   Rule::Kind::kOpen,   Rule::Kind::kOpen,
@@ -159,6 +189,7 @@ Rule Scenario::random_rule() {
     for (int i = 0; i < kPods + kSpares; ++i) {
       if (below(2) == 0) rule.pods.insert(i);
     }
+    if (below(2) == 0) rule.pods.insert(kWaypoint);
   }
   return rule;
 }
@@ -170,8 +201,16 @@ workload::Delta Scenario::everything() const {
   for (int i = 0; i < kPods + kSpares; ++i) {
     const std::string number = std::to_string(i);
     resources += "service ns" + number + "/svc" + number + ".example " + virtual_ip(i).to_string() +
-                 "," + virtual_ip(i, true).to_string() + " ports=80>8080\n";
+                 "," + virtual_ip(i, true).to_string() + " ports=80>8080" +
+                 (waypoint_ != nullptr && i == kBehindWaypoint
+                      ? std::string(" waypoint=") + kWaypointIp + "\n"
+                      : "\n");
     if (pods_[i].alive) resources += pod_line(i);
+  }
+  if (waypoint_ != nullptr) {
+    const std::string name = std::to_string(kWaypoint);
+    resources += "pod ns" + name + "/waypoint " + kWaypointIp + "," + kWaypointIp6 + " sa=sa" +
+                 name + " hbone native\n";
   }
   all = workload::test::delta(resources);
   for (int i = 0; i < kPods + kSpares; ++i) {
@@ -271,6 +310,11 @@ Stream& Scenario::open_stream(StreamSpec spec) {
   one.spec = std::move(spec);
   const bool v6 = one.spec.to.ip.is_v6();
   one.from_ip = from == kOutside ? ip(v6 ? "fd00:99::1" : "192.168.99.1") : pod_ip(from, v6);
+  one.through = from;
+  if (goes_through_waypoint(one.spec)) {
+    one.from_ip = ip(v6 ? kWaypointIp6 : kWaypointIp);
+    one.through = kWaypoint;
+  }
   (from == kOutside ? *outside_ : *pods_[from].app).open(one);
   return one;
 }
@@ -296,6 +340,7 @@ void Scenario::shut_down() {
   });
   for (Pod& pod : pods_) pod.app->kill();
   outside_->kill();
+  if (waypoint_ != nullptr) waypoint_->stop();
   if (!stopped) find("leak: a node does not end");
   world_.run_until_idle(10s);
   for (const auto& node : nodes_) {
@@ -310,6 +355,7 @@ void Scenario::shut_down() {
   for (const auto& node : nodes_) check_ring(node->ring());
   for (const Pod& pod : pods_) check_ring(pod.app->ring());
   check_ring(outside_->ring());
+  if (waypoint_ != nullptr) check_ring(waypoint_->ring());
   if (world_.open_sockets() != 0) find("leak: sockets at the end");
 }
 

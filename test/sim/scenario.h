@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "test/sim/traffic.h"
+#include "test/sim/waypoint.h"
 #include "test/sim/ztunnel_node.h"
 
 namespace mesh::sim {
@@ -40,6 +41,8 @@ class Scenario {
   };
 
   // Spares have no address at first: they get that of a pod that went.
+  // To this one's service a waypoint leads, in some seeds.
+  static constexpr int kBehindWaypoint = 3;
   static constexpr int kPods = 6, kSpares = 2, kNodes = 2;
   static io::sim::Options options(std::uint64_t seed);
 
@@ -76,6 +79,7 @@ class Scenario {
 
   // scenario.cc
   void set_up();
+  void set_up_waypoint();
   void at(io::Duration after, std::function<void()> action);
   void run_for(io::Duration time);
   bool run_until(io::Duration limit, const std::function<bool()>& condition);
@@ -90,6 +94,7 @@ class Scenario {
   void set_mesh_strict(bool strict);
   workload::Delta everything() const;
   static policy::PolicyPtr mesh_strict_policy();
+  bool goes_through_waypoint(const StreamSpec& spec) const;
   Stream& open_stream(StreamSpec spec);
   std::string pod_line(int pod) const;
   Rule random_rule();
@@ -109,6 +114,7 @@ class Scenario {
   Traffic traffic_;
   std::vector<Pod> pods_;
   std::unique_ptr<App> outside_;
+  std::unique_ptr<Waypoint> waypoint_;
   std::vector<io::sim::Host*> node_hosts_;
   std::vector<std::unique_ptr<ZtunnelNode>> nodes_;
   std::multimap<io::TimePoint, std::function<void()>> actions_;
