@@ -26,8 +26,7 @@ std::optional<LocalReply> Exchange::ask(const config::HttpFilter& named,
   const auto none = [](std::string_view) { return jwt::KeysPtr(); };
   jwt::Authentication result = authenticator->authenticate(request_, now, none, context_.dice);
   if (result.ok) {
-    metadata_ =
-        http::Value::object({{std::string(jwt::kMetadataFilter), std::move(result.metadata)}});
+    note(jwt::kMetadataFilter, std::move(result.metadata));
     // Claims that have become headers may lead elsewhere.
     return result.clear_route_cache ? route() : std::nullopt;
   }

@@ -211,7 +211,11 @@ class LineStream final : public GrpcStream {
     if (!headed_) {
       CO_TRY(const wire::Response head, co_await final_head(stream));
       headed_ = true;
-      take(head.headers, std::to_string(head.status), stream.ended());
+      // All of it may be here: a head that is everything, or one with trailers and nothing between.
+      const bool over = stream.ended();
+      const h2::Headers trailers = over ? stream.take_trailers() : h2::Headers();
+      take(head.headers, std::to_string(head.status), over && trailers.empty());
+      if (!trailers.empty()) take(trailers, {}, true);
     }
     for (;;) {
       while (!rest_.empty()) {
@@ -304,9 +308,9 @@ io::Task<Result<HttpAnswer>> call_http(RingContext& context, config::SnapshotPtr
   const config::Cluster* cluster = cluster_of(snapshot, call.cluster);
   if (cluster == nullptr) co_return failed(Reason::kNoEndpoint, "callout: no such cluster");
   if (call.request.authority.empty()) call.request.authority = call.cluster;
-  http::remove_header(call.request.headers, "content-length");
-  if (!call.body.empty() || call.request.method == "POST") {
-    http::add_header(call.request.headers, "content-length", std::to_string(call.body.size()));
+  const bool framed = h2::find_header(call.request.headers, "content-length").has_value();
+  if (framed || !call.body.empty()) {
+    http::set_header(call.request.headers, "content-length", std::to_string(call.body.size()));
   }
   const auto version = cluster->http.version == config::Http::Version::kHttp2
                            ? wire::Version::kHttp2

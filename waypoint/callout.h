@@ -22,13 +22,13 @@
 namespace mesh::waypoint {
 
 // No callout lasts longer, but for streams; a timeout of zero is this.
-inline constexpr io::Duration kCalloutMax = std::chrono::seconds(60);
+inline constexpr io::Duration kCalloutMax = std::chrono::seconds(600);
 inline constexpr int kCalloutInterimsMax = 16;
 
 struct HttpCall {
   std::string cluster = {};
   http::Request request = {};  // without an authority: the cluster's name
-  std::string body = {};
+  std::string body = {};       // content-length is set for one, and where there is a wrong one
   io::Duration timeout = std::chrono::seconds(5);  // to the answer's last byte
   std::size_t response_max = 64 * 1024;            // of its body; beyond it: kTooLarge
 };

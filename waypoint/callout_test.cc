@@ -238,6 +238,7 @@ struct Served {
   std::vector<std::string> messages = {};
   h2::Headers trailers = {{"grpc-status", "0"}};
   std::string raw = {};
+  bool parted = false;  // head and trailers, with nothing between
   http::Request* seen = nullptr;
 };
 io::Task<void> serve_grpc(wire::ServerStream& stream, const Served& served) {
@@ -245,7 +246,7 @@ io::Task<void> serve_grpc(wire::ServerStream& stream, const Served& served) {
   if (served.seen != nullptr) *served.seen = request;
   (void)co_await wire::test::read_all(stream);
   wire::Response head{.status = served.status, .headers = {{"content-type", served.type}}};
-  if (served.messages.empty() && served.raw.empty()) {  // trailers only
+  if (served.messages.empty() && served.raw.empty() && !served.parted) {  // trailers only
     for (const h2::Header& header : served.trailers) head.headers.push_back(header);
     (void)co_await stream.respond(std::move(head), true);
     co_return;
@@ -253,7 +254,7 @@ io::Task<void> serve_grpc(wire::ServerStream& stream, const Served& served) {
   (void)co_await stream.respond(std::move(head), false);
   std::string all = served.raw;
   for (const std::string& message : served.messages) all += grpc::frame_message(message);
-  (void)co_await stream.write(bytes(all));
+  if (!all.empty()) (void)co_await stream.write(bytes(all));
   (void)co_await stream.finish(served.trailers);
 }
 
@@ -287,6 +288,9 @@ TEST_CASE("a gRPC callout that ends with a status says which") {
   const auto answer = grpc_served({.trailers = {{"grpc-status", "14"}, {"grpc-message", "gone"}}});
   REQUIRE(answer.has_value());
   CHECK(answer->status == grpc::Status{grpc::StatusCode::kUnavailable, "gone"});
+  const auto parted = grpc_served({.trailers = {{"grpc-status", "5"}}, .parted = true});
+  REQUIRE(parted.has_value());
+  CHECK(parted->status.code == grpc::StatusCode::kNotFound);
   const auto web = grpc_served({.status = 503, .type = "text/plain", .raw = "sorry"});
   REQUIRE(web.has_value());
   CHECK(web->status.code == grpc::StatusCode::kUnavailable);

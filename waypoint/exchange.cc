@@ -50,6 +50,12 @@ std::string new_request_id(http::Dice& dice) {
   return text;
 }
 
+// "waypoint.shop" of "spiffe://cluster.local/ns/shop/sa/waypoint".
+std::string workload_name(std::string_view principal) {
+  const auto id = net::SpiffeId::parse(principal);
+  return id ? id->service_account() + "." + id->ns() : std::string();
+}
+
 // Backends that make variables of headers read '_' as '-'.
 bool is_client_cert(std::string_view name) {
   constexpr std::string_view kName = "x-forwarded-client-cert";
@@ -65,7 +71,7 @@ Exchange::Exchange(RingContext& context, const Caller& caller, config::SnapshotP
       snapshot_(std::move(snapshot)),
       chain_(std::move(chain)),
       http_(*chain_->http),
-      stream_(stream) {}
+      passage_(stream) {}
 
 io::Task<void> Exchange::run() {
   StreamClock clock(context_.ring, co_await io::current_cancel());
@@ -159,6 +165,7 @@ rbac::Subject Exchange::subject() const {
 
 std::optional<LocalReply> Exchange::ask(const config::RbacFilter& filter) {
   const rbac::Outcome outcome = rbac::decide(filter, subject());
+  if (outcome.shadow) note_shadow(filter, *outcome.shadow);
   if (outcome.enforced.allowed()) return std::nullopt;
   record_.policy = outcome.enforced.policy();
   return LocalReply{
@@ -188,6 +195,12 @@ io::Task<std::optional<LocalReply>> Exchange::ask_filters() {
       reply = ask(setting(*limit, &Overrides::local_rate_limit));
     } else if (const auto* fault = std::get_if<config::Fault>(&filter.settings)) {
       reply = co_await ask(setting(*fault, &Overrides::fault));
+    } else if (const auto* authorizer = std::get_if<config::ExtAuthz>(&filter.settings)) {
+      reply = co_await ask(*authorizer);
+    } else if (const auto* counted = std::get_if<config::RateLimitService>(&filter.settings)) {
+      reply = co_await ask(*counted);
+    } else if (const auto* processor = std::get_if<config::ExtProc>(&filter.settings)) {
+      reply = co_await ask(*processor);
     } else {
       reply = refuse_unavailable(filter);
     }
@@ -205,16 +218,25 @@ std::optional<LocalReply> Exchange::refuse_unavailable(const config::HttpFilter&
                             (missing != nullptr ? ": " + missing->problem : "")};
 }
 
-std::optional<LocalReply> Exchange::ask(const config::LocalRateLimit& limit) {
-  const limits::DescriptorContext about{.request = &request_, .remote = caller_.address.ip};
+std::vector<limits::Descriptor> Exchange::descriptors(std::uint32_t stage) const {
+  limits::DescriptorContext about{
+      .request = &request_, .remote = caller_.address.ip, .metadata = &metadata_};
+  const std::string own_name = workload_name(caller_.own_principal);
+  about.source_cluster = own_name;
+  if (decision_.target != nullptr) about.destination_cluster = decision_.target->cluster;
   std::vector<limits::Descriptor> asked;
   const config::Forward* forward = decision_.forward();
-  if (forward != nullptr) asked = limits::descriptors(forward->rate_limits, limit.stage, about);
+  if (forward != nullptr) asked = limits::descriptors(forward->rate_limits, stage, about);
   if (decision_.host != nullptr && (forward == nullptr || forward->rate_limits.empty() ||
                                     forward->include_virtual_host_rate_limits)) {
-    auto of_host = limits::descriptors(decision_.host->rate_limits, limit.stage, about);
+    auto of_host = limits::descriptors(decision_.host->rate_limits, stage, about);
     asked.insert(asked.end(), of_host.begin(), of_host.end());
   }
+  return asked;
+}
+
+std::optional<LocalReply> Exchange::ask(const config::LocalRateLimit& limit) {
+  const std::vector<limits::Descriptor> asked = descriptors(limit.stage);
   const bool own = route::override_of(*http_.routes, decision_,
                                       &config::FilterOverrides::local_rate_limit) != nullptr;
   const std::string owner = chain_->name + "|" + limit.stat_prefix + "|" +
@@ -310,6 +332,7 @@ LocalReply Exchange::over_reply() const {
 io::Task<void> Exchange::give_up() {
   LocalReply reply = over_reply();
   clock_ = nullptr;  // our own answer is not given up with the rest
+  passage_.stand_aside();
   if (stream_.answered()) {
     record_.flags.add(reply.flags);
     record_.details = std::move(reply.details);
@@ -343,7 +366,7 @@ io::Task<void> Exchange::answer(LocalReply reply) {
     record_.response_bytes = formed.body.size();
     if (done) done = co_await stream_.finish({});
   }
-  if (!done) record_.flags.add(Flag::kDC);
+  if (!done && !passage_.settled()) record_.flags.add(Flag::kDC);
 }
 
 void Exchange::dress_response(wire::Response& response) {
@@ -357,6 +380,7 @@ void Exchange::dress_response(wire::Response& response) {
   }
   if (cors_.kind == route::Cors::Kind::kForward) route::apply_cors(cors_, response.headers);
   if (!set_cookie_.empty()) http::add_header(response.headers, "set-cookie", set_cookie_);
+  extensions::apply(response_edits_, response.headers);
   http::set_header(response.headers, "server", http_.server_name);
   if (!http_.access_logs.empty()) record_.response_headers = response.headers;
 }
@@ -374,6 +398,10 @@ route::FormatContext Exchange::format_context() const {
 
 void Exchange::finish() {
   if (body_) record_.request_bytes = body_->bytes();
+  if (const LocalReply* instead = passage_.replaced()) {
+    record_.status = instead->status;
+    record_.details = instead->details;
+  }
   const io::Duration lasted = context_.ring.now() - record_.begun;
   record_.logs = &http_.access_logs;
   record_.request = &request_;

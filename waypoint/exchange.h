@@ -10,6 +10,8 @@
 
 #include "waypoint/balance/retry.h"
 #include "waypoint/context.h"
+#include "waypoint/extensions/edits.h"
+#include "waypoint/extensions/passage.h"
 #include "waypoint/http/value.h"
 #include "waypoint/local_reply.h"
 #include "waypoint/rbac/rbac.h"
@@ -49,6 +51,18 @@ class Exchange {
   std::optional<LocalReply> ask(const config::LocalRateLimit& limit);
   io::Task<std::optional<LocalReply>> ask(const config::Fault& fault);
   std::optional<LocalReply> ask(const config::HttpFilter& named, const config::JwtFilter& filter);
+  io::Task<std::optional<LocalReply>> ask(const config::ExtAuthz& filter);
+  bool is_asked(const config::ExtAuthz& filter);
+  io::Task<std::optional<LocalReply>> ask(const config::RateLimitService& filter);
+  io::Task<std::optional<LocalReply>> ask(const config::ExtProc& filter);
+  io::Task<std::optional<LocalReply>> process_body();
+  std::vector<limits::Descriptor> descriptors(std::uint32_t stage) const;
+  config::ExtAuthzOverride authz_override() const;
+  io::Task<std::optional<LocalReply>> read_ahead(std::size_t most, bool& whole);
+  void note_unsent(const Error& error);  // a response did not reach the client
+  // Metadata of a filter: what it said before stays, as far as it is not said anew.
+  void note(std::string_view filter, http::Value metadata);
+  void note_shadow(const config::RbacFilter& filter, const rbac::Verdict& verdict);
   std::optional<LocalReply> refuse_unavailable(const config::HttpFilter& filter) const;
   template <class T>
   const T& setting(const T& of_chain, std::optional<T> config::FilterOverrides::* which) const {
@@ -101,11 +115,13 @@ class Exchange {
   config::SnapshotPtr snapshot_;
   config::ChainPtr chain_;
   const config::HttpChain& http_;
-  wire::ServerStream& stream_;
+  extensions::Passage passage_;
+  wire::ServerStream& stream_ = passage_;
   http::Request request_;
   route::Decision decision_;
   route::Cors cors_;
-  http::Value metadata_;  // by filter: the claims of good tokens
+  http::Value metadata_;  // by filter: claims of good tokens, what rules and services said
+  std::vector<extensions::HeaderEdit> response_edits_;
   Record record_;
   std::unique_ptr<RequestBody> body_;
   std::vector<const config::Mirror*> mirrors_;

@@ -147,6 +147,9 @@ io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
 
 io::Task<void> Exchange::answer_failure(std::optional<Failure> failure, bool timed_out) {
   if (is_over()) co_return;
+  if (passage_.refusal() != nullptr && !timed_out) {
+    co_return co_await answer(LocalReply(*passage_.refusal()));
+  }
   if (body_->client_failure() || (!failure && !timed_out)) {
     record_.flags.add(Flag::kDC);
     record_.details = "downstream_remote_disconnect";
@@ -400,8 +403,7 @@ io::Task<Result<Done>> Exchange::relay_response(wire::ClientStream& upstream, wi
   const bool end = upstream.ended();
   const auto answered = co_await stream_.respond(std::move(head), end);
   if (!answered) {
-    const bool theirs = answered.error().reason == Reason::kMalformed;
-    record_.flags.add(theirs ? Flag::kUPE : Flag::kDC);
+    note_unsent(answered.error());
     co_return answered;
   }
   if (end) co_return Done{};
@@ -424,7 +426,7 @@ io::Task<Result<Done>> Exchange::relay_body(wire::ClientStream& upstream) {
     clock_->touch();
     if (!wrote && timed_out()) co_return wrote;
     if (!wrote) {
-      record_.flags.add(wrote.error().reason == Reason::kMalformed ? Flag::kUPE : Flag::kDC);
+      note_unsent(wrote.error());
       co_return wrote;
     }
   }
@@ -432,7 +434,7 @@ io::Task<Result<Done>> Exchange::relay_body(wire::ClientStream& upstream) {
   if (is_grpc_ && !trailers.empty()) record_.grpc_status = grpc_status_in(trailers);
   if (!http_.access_logs.empty()) record_.response_trailers = trailers;
   const auto done = co_await stream_.finish(trailers);
-  if (!done) record_.flags.add(Flag::kDC);
+  if (!done && !passage_.settled()) record_.flags.add(Flag::kDC);
   co_return done;
 }
 

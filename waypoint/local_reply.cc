@@ -42,6 +42,7 @@ FormedReply form(const LocalReply& reply, bool grpc) {
   formed.response.headers = reply.headers;
   if (h2::find_header(reply.headers, "grpc-status")) return formed;  // it is in gRPC's words
   if (grpc) {
+    http::remove_header(formed.response.headers, "content-type");
     formed.grpc_status = grpc_status_of(reply.status);
     if (reply.status == 429 && reply.grpc_resource_exhausted) formed.grpc_status = 8;
     if (reply.grpc_deadline) formed.grpc_status = 4;
@@ -54,7 +55,7 @@ FormedReply form(const LocalReply& reply, bool grpc) {
     return formed;
   }
   formed.body = reply.body;
-  if (!reply.body.empty()) {
+  if (!reply.body.empty() && !h2::find_header(reply.headers, "content-type")) {
     formed.response.headers.push_back({"content-type", "text/plain"});
   }
   formed.response.headers.push_back({"content-length", std::to_string(reply.body.size())});

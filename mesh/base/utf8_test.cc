@@ -20,4 +20,10 @@ TEST_CASE("text is UTF-8 of RFC 3629") {
   CHECK_FALSE(is_utf8("\xf8\x88\x80\x80\x80"));
 }
 
+TEST_CASE("what is no UTF-8 is made so, byte by byte") {
+  CHECK(clean_utf8("plain \xc3\xa9") == "plain \xc3\xa9");
+  CHECK(clean_utf8("a\xff\xc3(b\xe2\x82") == "a!!(b!!");
+  CHECK(clean_utf8("\xc3") == "!");
+}
+
 }  // namespace mesh

@@ -35,6 +35,11 @@ JwtFilter jwt_filter(Input& in, const Tree& at);
 CorsPolicy cors_policy(Input& in, const Tree& at);
 Fault fault(Input& in, const Tree& at);
 LocalRateLimit local_rate_limit(Input& in, const Tree& at);
+ExtAuthz ext_authz(Input& in, const Tree& at);
+ExtAuthzOverride ext_authz_override(Input& in, const Tree& at);
+ExtProc ext_proc(Input& in, const Tree& at);
+ExtProcOverride ext_proc_override(Input& in, const Tree& at);
+RateLimitService rate_limit_service(Input& in, const Tree& at);
 // An HTTP status by its number, or as the name that envoy.type.v3.StatusCode has for it.
 std::uint16_t http_status(Input& in, const Tree& at, std::string_view name,
                           std::uint16_t otherwise);

@@ -36,11 +36,28 @@ bool set_condition(std::string_view name, RetryPolicy& policy) {
   return name.empty() || name == "http3-post-connect-failure";
 }
 
+void metadata_action(Input& in, const Tree& at, RateLimitAction& action) {
+  action.kind = RateLimitAction::Kind::kMetadata;
+  action.key = in.text(at, "descriptorKey");
+  action.value = in.text(at, "defaultValue");
+  action.skip_if_absent = in.flag(at, "skipIfAbsent");
+  if (in.choice(at, "source", {"DYNAMIC", "ROUTE_ENTRY"}) != 0) {
+    in.refuse(at, "metadata of routes is not supported");
+  }
+  const Tree* key = in.object(at, "metadataKey");
+  if (key == nullptr) return in.refuse(at, "metadata without a key");
+  action.metadata.push_back(in.text(*key, "key"));
+  for (const Tree* step : in.list(*key, "path")) {
+    action.metadata.push_back(in.text(*step, "key"));
+  }
+}
+
 RateLimitAction rate_limit_action(Input& in, const Tree& at) {
   using Kind = RateLimitAction::Kind;
   RateLimitAction action;
-  const auto which = in.one_of(at, {"sourceCluster", "destinationCluster", "requestHeaders",
-                                    "remoteAddress", "genericKey", "headerValueMatch"});
+  const auto which =
+      in.one_of(at, {"sourceCluster", "destinationCluster", "requestHeaders", "remoteAddress",
+                     "genericKey", "headerValueMatch", "maskedRemoteAddress", "metadata"});
   const Tree* settings = which.empty() ? nullptr : in.object(at, which);
   if (settings == nullptr) {
     in.refuse(at, "an action that is not supported");
@@ -58,6 +75,14 @@ RateLimitAction rate_limit_action(Input& in, const Tree& at) {
   } else if (which == "genericKey") {
     action.key = in.text(*settings, "descriptorKey");
     action.value = in.text(*settings, "descriptorValue");
+  } else if (which == "maskedRemoteAddress") {
+    action.kind = Kind::kMaskedRemoteAddress;
+    action.mask_v4 =
+        static_cast<std::uint32_t>(in.number(*settings, "v4PrefixMaskLen", action.mask_v4, 32));
+    action.mask_v6 =
+        static_cast<std::uint32_t>(in.number(*settings, "v6PrefixMaskLen", action.mask_v6, 128));
+  } else if (which == "metadata") {
+    metadata_action(in, *settings, action);
   } else {
     action.kind = Kind::kHeaderValueMatch;
     action.key = in.text(*settings, "descriptorKey");

@@ -159,9 +159,9 @@ TEST_CASE("other filters: known ones are read, ignorable ones left, unknown ones
   CHECK(authz(R"("grpcService":{"envoyGrpc":{"clusterName":"k"}})") == "");
   CHECK(authz("").contains("no service to ask"));
   CHECK(authz(R"("grpcService":{"googleGrpc":{}})").contains("not a cluster"));
-  CHECK(
-      authz(R"("grpcService":{"envoyGrpc":{"clusterName":"k"}},"metadataContextNamespaces":["x"])")
-          .contains("metadataContextNamespaces: not supported"));
+  CHECK(authz(R"("grpcService":{"envoyGrpc":{"clusterName":"k"}},)"
+              R"("typedMetadataContextNamespaces":["x"])")
+            .contains("typedMetadataContextNamespaces: not supported"));
   CHECK(authz(R"("grpcService":{"envoyGrpc":{"clusterName":"k"}},"filterEnabledMetadata":{)"
               R"("filter":"x","path":[{"key":"y"}],"value":{"stringMatch":{"exact":"z"}}})")
             .contains("not a policy's name"));

@@ -82,6 +82,9 @@ struct RateLimitService {  // the global rate limit
   bool grpc_resource_exhausted = false;
   std::uint32_t stage = 0;
   bool disable_x_envoy_ratelimited = false;
+  bool ratelimit_headers = false;  // x-ratelimit-limit, -remaining, -reset
+  std::uint16_t status_on_error = 500;
+  std::vector<std::pair<std::string, std::string>> response_headers = {};  // when over
 };
 
 // ext_authz: asks a service whether a request may pass.
@@ -97,23 +100,44 @@ struct ExtAuthz {
   bool allow_partial_message = false;
   bool pack_as_bytes = false;
   bool clear_route_cache = false;
-  bool include_peer_certificate = false;
-  std::vector<StringMatch> allowed_headers =
-      {};  // of the request, to the service; none: HTTP few, gRPC all
+  // Of the request, to the service; none: HTTP few, gRPC all.
+  std::vector<StringMatch> allowed_headers = {};
   std::vector<StringMatch> disallowed_headers = {};
   std::vector<std::pair<std::string, std::string>> headers_to_add = {};  // to the check request
-  std::vector<std::pair<std::string, std::string>> context_extensions = {};
+  std::vector<std::string> metadata_namespaces = {};                     // told to the service
   std::vector<StringMatch> allowed_upstream_headers = {};  // HTTP: of the answer, to the request
   std::vector<StringMatch> allowed_upstream_headers_to_append = {};
   std::vector<StringMatch> allowed_client_headers = {};  // HTTP: of a refusal, to the client
   std::vector<StringMatch> allowed_client_headers_on_success = {};
+  std::vector<StringMatch> metadata_from_headers = {};  // HTTP: of the answer
+  bool failure_mode_allow_header = false;               // says so to the endpoint
+  Fraction enabled = {.numerator = 100, .denominator = 100};
+  bool deny_at_disable = false;
   // Asked only if the shadow rules of an RBAC filter before it matched a policy of this name.
   std::optional<StringMatch> enabled_by_policy = {};
   std::string enabled_by_prefix = {};  // RbacFilter::shadow_prefix of that filter
 };
 struct ExtAuthzOverride {
+  struct Body {  // instead of the filter's
+    std::size_t max_request_bytes = 0;
+    bool allow_partial_message = false;
+    bool pack_as_bytes = false;
+  };
   bool disabled = false;
+  // Added to those of wider scopes.
   std::vector<std::pair<std::string, std::string>> context_extensions = {};
+  std::optional<Body> body = {};  // of 0 bytes: none
+};
+
+// Which headers a service may change; Envoy's defaults.
+struct MutationRules {
+  bool allow_routing = false;  // host, :authority, :scheme, :method
+  bool allow_envoy = false;    // x-envoy…
+  bool disallow_system = false;
+  bool disallow_all = false;
+  bool disallow_is_error = false;  // else it is left out
+  RegexPtr allow_expression = {};
+  RegexPtr disallow_expression = {};
 };
 
 // ext_proc: lets a service see and change a request and its response.
@@ -130,7 +154,19 @@ struct ExtProc {
   Send request_trailer = Send::kDefault;
   Send response_trailer = Send::kDefault;
   std::chrono::milliseconds message_timeout{200};
+  std::chrono::milliseconds max_message_timeout{0};  // that it may ask for; 0: none
   bool allow_mode_override = false;
+  bool disable_immediate_response = false;
+  enum class RouteCache : std::uint8_t { kDefault, kClear, kRetain };
+  RouteCache route_cache = RouteCache::kDefault;  // kDefault: as each answer says
+  MutationRules rules = {};
+  std::vector<StringMatch> allowed_headers = {};  // told to the service; none: all
+  std::vector<StringMatch> disallowed_headers = {};
+};
+struct ExtProcOverride {
+  bool disabled = false;
+  std::optional<bool> failure_mode_allow = {};
+  std::optional<ExtProc> mode = {};  // of it, what to send and bodies
 };
 
 // The chain's own settings are empty: routes bring them.

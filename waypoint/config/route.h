@@ -47,6 +47,7 @@ struct FilterOverrides {
   std::optional<LocalRateLimit> local_rate_limit = {};
   std::optional<RbacFilter> rbac = {};
   std::optional<ExtAuthzOverride> ext_authz = {};
+  std::optional<ExtProcOverride> ext_proc = {};
   std::optional<std::string> jwt_requirement = {};
   bool jwt_disabled = false;
 };
@@ -127,10 +128,15 @@ struct RateLimitAction {
     kRemoteAddress,
     kGenericKey,
     kHeaderValueMatch,
+    kMaskedRemoteAddress,
+    kMetadata,
   };
   Kind kind = Kind::kGenericKey;
   std::string key = {};
-  std::string value = {};
+  std::string value = {};                  // kMetadata: when there is none
+  std::vector<std::string> metadata = {};  // kMetadata: the filter, then the way in it
+  std::uint32_t mask_v4 = 32;
+  std::uint32_t mask_v6 = 128;
   std::string header = {};
   bool skip_if_absent = false;
   bool expect_match = true;

@@ -36,6 +36,20 @@ std::optional<std::pair<std::string, std::string>> entry(const RateLimitAction& 
       if (all != action.expect_match) return std::nullopt;
       return pair(action.key.empty() ? "header_match" : action.key, action.value);
     }
+    case RateLimitAction::Kind::kMaskedRemoteAddress: {
+      const unsigned mask = context.remote.is_v4() ? action.mask_v4 : action.mask_v6;
+      const auto block = net::Cidr::make(context.remote, mask);
+      if (!block) return std::nullopt;
+      return pair("masked_remote_address", block->to_string());
+    }
+    case RateLimitAction::Kind::kMetadata: {
+      const http::Value* found =
+          context.metadata == nullptr ? nullptr : context.metadata->at(action.metadata);
+      const bool text = found != nullptr && found->kind == http::Value::Kind::kString;
+      if (text && !found->text.empty()) return pair(action.key, found->text);
+      if (!action.value.empty()) return pair(action.key, action.value);
+      return action.skip_if_absent ? std::optional(pair("", "")) : std::nullopt;
+    }
   }
   return std::nullopt;
 }

@@ -16,6 +16,7 @@
 #include "waypoint/config/route.h"
 #include "waypoint/http/dice.h"
 #include "waypoint/http/request.h"
+#include "waypoint/http/value.h"
 
 namespace mesh::waypoint::limits {
 
@@ -47,6 +48,7 @@ struct DescriptorContext {
   net::IpAddress remote = {};
   std::string_view source_cluster = {};
   std::string_view destination_cluster = {};
+  const http::Value* metadata = nullptr;  // by filter; null: none
 };
 
 // One descriptor for each rule of `stage` whose every action yields something.

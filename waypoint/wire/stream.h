@@ -46,8 +46,8 @@ class ServerStream {
   virtual io::Task<Result<Done>> respond(Response response, bool end) = 0;
   virtual io::Task<Result<Done>> write(std::span<const std::byte> bytes) = 0;
   virtual io::Task<Result<Done>> finish(const h2::Headers& trailers) = 0;
-  bool answered() const { return answered_; }  // respond() was called
-  bool finished() const { return finished_; }
+  virtual bool answered() const { return answered_; }  // respond() was called
+  virtual bool finished() const { return finished_; }
   // Tells the client that what it got is not all.
   virtual void reset(h2::ErrorCode code) = 0;
 
