@@ -83,7 +83,7 @@ class Lane final : wire::ServerHandler {
       : ring_(ring),
         tunnels_(ring, {}),
         upstreams_(ring, tunnels_, [] { return nullptr; }, "front", {}),
-        fleet_(ring, dice_),
+        fleet_(ring, dice_, breakers_),
         context_{.ring = ring,
                  .upstreams = upstreams_,
                  .fleet = fleet_,
@@ -147,6 +147,7 @@ class Lane final : wire::ServerHandler {
   http::Dice dice_{1};
   hbone::TunnelPool tunnels_;
   Upstreams upstreams_;
+  Breakers breakers_;
   Fleet fleet_;
   Limiters limiters_;
   RingContext context_;
