@@ -331,6 +331,12 @@ void Impl::offer_data(StreamData& stream) {
     nghttp2_session_resume_data(session.get(), stream.id);
     return;
   }
+  if (options.role == Role::kServer) {
+    // Of streams that are not incremental the oldest that has anything goes first, always: of a
+    // hundred tunnels on one connection the youngest would wait for all others.
+    const nghttp2_extpri shared{.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+    nghttp2_session_change_extpri_stream_priority(session.get(), stream.id, &shared, 1);
+  }
   const nghttp2_data_provider2 provider = provider_of(stream);
   stream.submitted =
       nghttp2_submit_data2(session.get(), NGHTTP2_FLAG_END_STREAM, stream.id, &provider) == 0;

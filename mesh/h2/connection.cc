@@ -70,6 +70,8 @@ Connection::Impl::Impl(const Options& options_in, Events& events_in, io::TimePoi
         *options.max_concurrent_streams + kStreamsBeyondLimit);
   }
   if (options.extended_connect) set(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1);
+  // Without it streams are sent by their age: see offer_data().
+  if (options.role == Role::kServer) set(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1);
   set(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.initial_window);
   set(NGHTTP2_SETTINGS_MAX_FRAME_SIZE, options.max_frame_size);
   set(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options.max_header_list);

@@ -251,6 +251,21 @@ TEST_CASE("a PING every 10 seconds, and 20 seconds of patience") {
   CHECK(pair.server.finished());
 }
 
+TEST_CASE("streams of a server share what there is room for") {
+  Pair pair;
+  const StreamId older = pair.open();
+  const StreamId younger = pair.open();
+  for (const StreamId id : {older, younger}) {
+    pair.server.send(id, piece(std::string(200'000, 'd')));
+  }
+  for (int i = 0; i < 10; ++i) pair.carry(pair.server, pair.client, 16'384);
+  const std::size_t first = pair.client_events.data[older].size();
+  const std::size_t second = pair.client_events.data[younger].size();
+  CHECK(first > 0);
+  CHECK(second + 2 * 16'384 >= first);
+  CHECK(first + 2 * 16'384 >= second);
+}
+
 TEST_CASE("a stream whose reader stalls holds 256 KiB, and its neighbour does not notice") {
   Pair pair;
   const StreamId stalled = pair.open();
