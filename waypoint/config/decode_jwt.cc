@@ -23,10 +23,14 @@ void remote_jwks(Input& in, const Tree& at, RemoteJwks& remote) {
     remote.timeout = in.duration(*uri, "timeout", remote.timeout);
   }
   if (remote.uri.empty()) in.refuse(at, "keys without a place to fetch them from");
+  if (!remote.uri.starts_with("http://") && !remote.uri.starts_with("https://")) {
+    in.refuse(at, "keys from a place that is no URL of HTTP");
+  }
   remote.cache_for = in.duration(at, "cacheDuration", remote.cache_for);
   if (const Tree* async = in.object(at, "asyncFetch")) {
-    remote.fetch_before_use = !in.flag(*async, "fastListener");
-    Input::overlook(*async, {"failedRefetchDuration"});
+    remote.fetch_ahead = true;
+    // Requests wait for the first keys here, not the listener; failures are repeated from 1 s on.
+    Input::overlook(*async, {"fastListener", "failedRefetchDuration"});
   }
   Input::overlook(at, {"retryPolicy"});
 }
@@ -129,9 +133,9 @@ JwtFilter jwt_filter(Input& in, const Tree& at) {
   JwtFilter filter;
   for (const Tree* entry : in.map(at, "providers"))
     filter.providers.push_back(provider(in, *entry));
-  std::vector<std::pair<std::string, JwtRequirement>> named;
   for (const Tree* entry : in.map(at, "requirementMap")) {
-    named.emplace_back(entry->label, requirement(in, *entry, 0));
+    const auto made = filter.named.emplace(entry->label, requirement(in, *entry, 0)).first;
+    check_providers(in, *entry, made->second, filter.providers);
   }
   for (const Tree* one : in.list(at, "rules")) {
     JwtRule rule;
@@ -148,10 +152,9 @@ JwtFilter jwt_filter(Input& in, const Tree& at) {
         rule.required = requirement(in, *required, 0);
     } else if (which == "requirementName") {
       const auto name = in.text(*one, which);
-      const auto found =
-          std::ranges::find(named, name, [](const auto& entry) { return entry.first; });
-      if (found == named.end()) in.refuse(*one, "the requirement " + name + " is not there");
-      if (found != named.end()) rule.required = found->second;
+      const auto found = filter.named.find(name);
+      if (found == filter.named.end()) in.refuse(*one, "the requirement " + name + " is not there");
+      if (found != filter.named.end()) rule.required = found->second;
     }
     check_providers(in, *one, rule.required, filter.providers);
     filter.rules.push_back(std::move(rule));

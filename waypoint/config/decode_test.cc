@@ -179,6 +179,10 @@ TEST_CASE("tokens: a provider that is not there, keys from nowhere") {
   CHECK(jwt(R"("rules":[{"match":{"prefix":"/"},"requires":{"providerName":"b"}}])")
             .contains("the provider b is not there"));
   CHECK(jwt(R"("providers":{"a":{"issuer":"i"}})").contains("no inline keys"));
+  CHECK(
+      jwt(R"("providers":{"a":{"issuer":"i","remoteJwks":{"httpUri":{"uri":"x","cluster":"c"}}}})")
+          .contains("no URL of HTTP"));
+  CHECK(jwt(R"("requirementMap":{"a":{"providerName":"b"}})").contains("the provider b is not"));
   CHECK(jwt(R"("providers":{"a":{"issuer":"i","localJwks":{"filename":"/x"}}})")
             .contains("no inline keys"));
   CHECK(jwt(R"("filterStateRules":{"name":"x"})").contains("filterStateRules: not supported"));

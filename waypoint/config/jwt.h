@@ -30,7 +30,7 @@ struct RemoteJwks {
   std::string uri = {};
   std::chrono::milliseconds timeout{5'000};
   std::chrono::milliseconds cache_for{600'000};
-  bool fetch_before_use = false;  // async_fetch: fetched before the listener is used
+  bool fetch_ahead = false;  // as soon as it is configured; else when first needed
 };
 
 struct JwtProvider {
@@ -78,6 +78,7 @@ struct JwtRule {
 struct JwtFilter {
   std::vector<JwtProvider> providers = {};
   std::vector<JwtRule> rules = {};  // the first that matches; none matches: nothing is required
+  std::map<std::string, JwtRequirement, std::less<>> named = {};  // for routes to ask for
   bool bypass_cors_preflight = false;
 };
 

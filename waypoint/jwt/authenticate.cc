@@ -155,6 +155,7 @@ struct Authenticator::Session {
   const http::Request& request;
   std::chrono::sys_seconds now;
   const FetchedKeys& fetched;
+  TokenCache* cache = nullptr;
   std::map<std::size_t, Found> found = {};
   std::vector<std::size_t> order = {};  // as the rule names them
   bool allow_failed = false;
@@ -172,12 +173,17 @@ Authenticator::Authenticator(config::JwtFilter filter) : filter_(std::move(filte
   }
 }
 
-const config::JwtRule* Authenticator::rule_for(const http::Request& request,
-                                               http::Dice& dice) const {
-  for (const config::JwtRule& rule : filter_.rules) {
-    if (route::matches(rule.match, request, dice)) return &rule;
+const JwtRequirement* Authenticator::required_of(const http::Request& request, const Asked& asked,
+                                                 http::Dice& dice) const {
+  if (asked.requirement != nullptr) {
+    const auto found = filter_.named.find(*asked.requirement);
+    return found == filter_.named.end() ? nullptr : &found->second;
   }
-  return nullptr;
+  for (const config::JwtRule& rule : filter_.rules) {
+    if (route::matches(rule.match, request, dice)) return &rule.required;
+  }
+  static const JwtRequirement kNothing{.kind = JwtRequirement::Kind::kNone};
+  return &kNothing;
 }
 
 std::vector<std::string> Authenticator::tokens_of(const JwtProvider& provider,
@@ -204,27 +210,41 @@ std::vector<std::string> Authenticator::tokens_of(const JwtProvider& provider,
 
 Authenticator::Found Authenticator::judge(std::size_t index,
                                           const std::vector<std::string>& audiences,
-                                          const http::Request& request,
-                                          std::chrono::sys_seconds now,
-                                          const FetchedKeys& fetched) const {
-  const JwtProvider& provider = filter_.providers[index];
-  Found found{.texts = tokens_of(provider, request)};
-  if (found.texts.empty()) return found;
-  if (found.texts.size() > 1) {
-    found.status = Status::kSeveral;
-    return found;
-  }
-  auto token = parse_token(found.texts[0], found.status);
-  if (!token) return found;
-  found.status =
-      judge_claims(*token, provider, audiences.empty() ? provider.audiences : audiences, now);
-  if (found.status != Status::kOk) return found;
-  const bool remote = provider.inline_jwks.empty();
-  const KeysPtr keys = remote ? fetched(provider.name) : inline_keys_[index];
-  found.status = keys == nullptr ? Status::kNoKeys : judge_signature(*token, *keys);
-  found.outdated_keys = remote && found.status == Status::kUnknownKey;
-  if (found.status == Status::kOk) found.token = std::make_shared<const Token>(*std::move(token));
+                                          const Session& session) const {
+  Found found{.texts = tokens_of(filter_.providers[index], session.request)};
+  if (found.texts.size() > 1) found.status = Status::kSeveral;
+  if (found.texts.size() == 1) found.status = judge_one(index, audiences, session, found);
+  if (found.status != Status::kOk) found.token.reset();
   return found;
+}
+
+Status Authenticator::judge_one(std::size_t index, const std::vector<std::string>& audiences,
+                                const Session& session, Found& found) const {
+  const JwtProvider& provider = filter_.providers[index];
+  const std::string& text = found.texts[0];
+  const auto known = session.cache != nullptr ? session.cache->find(text) : TokenCache::Known();
+  found.token = known.token;
+  if (found.token == nullptr) {
+    Status status = Status::kMalformed;
+    auto token = parse_token(text, status);
+    if (!token) return status;
+    found.token = std::make_shared<const Token>(*std::move(token));
+  }
+  const Token& token = *found.token;
+  const Status claimed = judge_claims(
+      token, provider, audiences.empty() ? provider.audiences : audiences, session.now);
+  if (claimed == Status::kExpired && known.token) session.cache->forget(text);
+  if (claimed != Status::kOk) return claimed;
+  const bool remote = provider.inline_jwks.empty();
+  const KeysPtr keys = remote ? session.fetched(provider.name) : inline_keys_[index];
+  if (keys == nullptr) return Status::kNoKeys;
+  if (known.token && known.keys == keys) return Status::kOk;
+  const Status status = judge_signature(token, *keys);
+  found.outdated_keys = remote && status == Status::kUnknownKey;
+  if (status == Status::kOk && session.cache != nullptr) {
+    session.cache->remember(text, {.token = found.token, .keys = keys});
+  }
+  return status;
 }
 
 Status Authenticator::eval(const JwtRequirement& required, Session& session) const {
@@ -244,8 +264,7 @@ Status Authenticator::eval(const JwtRequirement& required, Session& session) con
       const auto index = static_cast<std::size_t>(provider - filter_.providers.begin());
       if (!session.found.contains(index)) {
         session.order.push_back(index);
-        session.found[index] =
-            judge(index, required.audiences, session.request, session.now, session.fetched);
+        session.found[index] = judge(index, required.audiences, session);
       }
       return session.found[index].status;
     }
@@ -297,7 +316,7 @@ Status Authenticator::eval_missing(const std::vector<std::size_t>& providers,
     if (index >= filter_.providers.size()) return Status::kUnknownIssuer;
     if (!session.found.contains(index)) {
       session.order.push_back(index);
-      session.found[index] = judge(index, {}, session.request, session.now, session.fetched);
+      session.found[index] = judge(index, {}, session);
     }
   }
   return check_strays(session);
@@ -367,7 +386,8 @@ void Authenticator::accept(const Session& session, http::Request& request,
 }
 
 Authentication Authenticator::authenticate(http::Request& request, std::chrono::sys_seconds now,
-                                           const FetchedKeys& fetched, http::Dice& dice) const {
+                                           const FetchedKeys& fetched, http::Dice& dice,
+                                           const Asked& how) const {
   Authentication result;
   // What we put there must not come from a client, whatever the rule says.
   for (const JwtProvider& provider : filter_.providers) {
@@ -376,12 +396,14 @@ Authentication Authenticator::authenticate(http::Request& request, std::chrono::
       remove_spellings(request.headers, claim.header);
     }
   }
-  Session session{.request = request, .now = now, .fetched = fetched};
-  const config::JwtRule* rule = rule_for(request, dice);
-  const bool asked = rule != nullptr && !(filter_.bypass_cors_preflight && is_preflight(request));
+  Session session{.request = request, .now = now, .fetched = fetched, .cache = how.cache};
+  const JwtRequirement* required = required_of(request, how, dice);
+  const bool asked = !(filter_.bypass_cors_preflight && is_preflight(request));
   Status status = Status::kOk;
-  if (asked) {
-    status = eval(rule->required, session);
+  if (required == nullptr) {
+    status = Status::kUnknownRequirement;
+  } else if (asked) {
+    status = eval(*required, session);
     if (status == Status::kOk && !session.allow_failed) status = check_strays(session);
   }
   for (const auto& [index, found] : session.found) {

@@ -15,6 +15,7 @@
 #include "waypoint/http/value.h"
 #include "waypoint/jwt/keys.h"
 #include "waypoint/jwt/token.h"
+#include "waypoint/jwt/token_cache.h"
 
 namespace mesh::waypoint::jwt {
 
@@ -41,6 +42,13 @@ class Authenticator {
   // Inline keys that cannot be used make every token of their provider fail, by name in problems().
   explicit Authenticator(config::JwtFilter filter);
 
+  // What is not the request's own. `requirement`: one of JwtFilter::named, asked for by the route,
+  // instead of the rules'. Without a cache every signature is checked again.
+  struct Asked {
+    TokenCache* cache = nullptr;
+    const std::string* requirement = nullptr;
+  };
+
   // Judges, and changes the request: headers that only we may set are taken out whatever they say,
   // tokens that are not to be forwarded are taken out when they are good, and claims are put into
   // headers.
@@ -49,7 +57,12 @@ class Authenticator {
   // unless the rule allows failed ones; more than one for a provider is refused. (Envoy stops at
   // the first that is good, and forwards the others unseen.)
   Authentication authenticate(http::Request& request, std::chrono::sys_seconds now,
-                              const FetchedKeys& fetched, http::Dice& dice) const;
+                              const FetchedKeys& fetched, http::Dice& dice,
+                              const Asked& asked) const;
+  Authentication authenticate(http::Request& request, std::chrono::sys_seconds now,
+                              const FetchedKeys& fetched, http::Dice& dice) const {
+    return authenticate(request, now, fetched, dice, {});
+  }
 
   const config::JwtFilter& filter() const { return filter_; }
   const std::vector<std::string>& problems() const { return problems_; }
@@ -62,13 +75,15 @@ class Authenticator {
     bool outdated_keys = false;
   };
 
-  const config::JwtRule* rule_for(const http::Request& request, http::Dice& dice) const;
   std::vector<std::string> tokens_of(const config::JwtProvider& provider,
                                      const http::Request& request) const;
-  Found judge(std::size_t provider, const std::vector<std::string>& audiences,
-              const http::Request& request, std::chrono::sys_seconds now,
-              const FetchedKeys& fetched) const;
   struct Session;
+  Found judge(std::size_t provider, const std::vector<std::string>& audiences,
+              const Session& session) const;
+  Status judge_one(std::size_t provider, const std::vector<std::string>& audiences,
+                   const Session& session, Found& found) const;
+  const config::JwtRequirement* required_of(const http::Request& request, const Asked& asked,
+                                            http::Dice& dice) const;
   Status eval(const config::JwtRequirement& required, Session& session) const;
   Status eval_missing(const std::vector<std::size_t>& providers, Session& session) const;
   Status check_strays(const Session& session) const;

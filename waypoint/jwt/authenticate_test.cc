@@ -206,6 +206,52 @@ TEST_CASE("fetched keys count like inline ones, and none is a no") {
   CHECK(run(broken, request).status == Status::kMissing);  // taken out by the good run above
 }
 
+TEST_CASE("a good token is remembered with its keys, and still judged") {
+  TokenCache cache;
+  http::Dice dice(1);
+  const Authenticator authenticator(filter(needs("a")));
+  const Authenticator other_keys([] {
+    auto changed = filter(needs("a"));
+    changed.providers[0].inline_jwks = JwtSigner(JwtSigner::Kind::kP256).jwks();
+    return changed;
+  }());
+  const auto run_at = [&](const Authenticator& by, std::string token, std::chrono::seconds later) {
+    auto request = get({{"authorization", "Bearer " + std::move(token)}});
+    return by
+        .authenticate(request, kNow + later, [](std::string_view) { return KeysPtr(); }, dice,
+                      {.cache = &cache})
+        .status;
+  };
+  const std::string token = token_of("first", R"(,"exp":1800000010)");
+  CHECK(run_at(authenticator, token, {}) == Status::kOk);
+  CHECK(cache.size() == 1);
+  CHECK(run_at(authenticator, token, {}) == Status::kOk);
+  // One bit of the signature, another's keys, later than its end.
+  std::string forged = token;
+  forged[forged.size() - 5] = forged[forged.size() - 5] == 'A' ? 'B' : 'A';
+  CHECK(run_at(authenticator, forged, {}) == Status::kBadSignature);
+  CHECK(run_at(other_keys, token, {}) == Status::kBadSignature);
+  CHECK(cache.size() == 1);
+  CHECK(run_at(authenticator, token, std::chrono::seconds(71)) == Status::kExpired);
+  CHECK(cache.size() == 0);
+}
+
+TEST_CASE("the cache of tokens is bounded") {
+  TokenCache cache;
+  const auto token = std::make_shared<const Token>();
+  for (std::size_t i = 0; i < 2 * TokenCache::kMaxTokens; ++i) {
+    cache.remember(std::to_string(i), {.token = token});
+    CHECK(cache.find("0").token == token);  // in use: it stays
+  }
+  CHECK(cache.size() == TokenCache::kMaxTokens);
+  CHECK(cache.find("1").token == nullptr);
+  for (int i = 0; i < 200; ++i) {
+    cache.remember(std::string(16'000, 'x') + std::to_string(i), {.token = token});
+  }
+  CHECK(cache.bytes() <= TokenCache::kMaxBytes);
+  CHECK(cache.size() <= TokenCache::kMaxBytes / 16'000 + 1);
+}
+
 TEST_CASE("a refusal says what is wrong to who asks") {
   auto request = get({}, "/a\"b");
   const Authentication missing = run(filter(needs("a")), request);

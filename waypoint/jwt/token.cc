@@ -140,12 +140,17 @@ std::string_view status_text(Status status) {
       return "Audiences in Jwt are not allowed";
     case Status::kSubjectNotAllowed:
       return "Subject in Jwt is not allowed";
+    case Status::kUnknownRequirement:
+      return "Wrong requirement_name";
   }
   return "Jwt verification fails";
 }
 
 int http_status(Status status) {
-  return status == Status::kAudienceNotAllowed || status == Status::kSubjectNotAllowed ? 403 : 401;
+  return status == Status::kAudienceNotAllowed || status == Status::kSubjectNotAllowed ||
+                 status == Status::kUnknownRequirement
+             ? 403
+             : 401;
 }
 
 std::optional<Token> parse_token(std::string_view text, Status& status) {

@@ -35,6 +35,7 @@ enum class Status : std::uint8_t {
   kLifetimeTooLong,
   kAudienceNotAllowed,
   kSubjectNotAllowed,
+  kUnknownRequirement,  // the route names one that is not there
 };
 std::string_view status_text(Status status);  // "Jwt is expired"
 // What a client is told: 401, or 403 for an audience or a subject that is not allowed.
