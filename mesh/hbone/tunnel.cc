@@ -319,7 +319,7 @@ void Tunnel::on_time() noexcept {
 
 // ---- what HTTP/2 says ----
 
-void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool) {
+void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool end) {
   const auto found = states_.find(id);
   if (!is_server()) {
     if (found == states_.end() || found->second->has_response) return;  // trailers
@@ -333,7 +333,7 @@ void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool) {
   opened_at_ = ring_.now();
   if (h2::method_of(headers) != "CONNECT" || !h2::find_header(headers, ":authority")) {
     if (h2_->respond(id, {{":status", "400"}}, true)) listener_.on_refused(headers);
-    h2_->reset(id, h2::ErrorCode::kNoError);  // the rest of it, trailers too, is nobody's
+    if (!end) h2_->reset(id, h2::ErrorCode::kNoError);  // the rest, trailers too, is nobody's
     return;
   }
   auto state = std::make_shared<StreamState>(ring_, *this, id);
