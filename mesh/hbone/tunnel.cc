@@ -319,7 +319,7 @@ void Tunnel::on_time() noexcept {
 
 // ---- what HTTP/2 says ----
 
-void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool end) {
+void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool) {
   const auto found = states_.find(id);
   if (!is_server()) {
     if (found == states_.end() || found->second->has_response) return;  // trailers
@@ -332,8 +332,11 @@ void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool end) {
   idle_at_.reset();
   opened_at_ = ring_.now();
   if (h2::method_of(headers) != "CONNECT" || !h2::find_header(headers, ":authority")) {
-    if (h2_->respond(id, {{":status", "400"}}, true)) listener_.on_refused(headers);
-    if (!end) h2_->reset(id, h2::ErrorCode::kNoError);  // the rest, trailers too, is nobody's
+    if (h2_->respond(id, {{":status", "400"}}, true)) {
+      listener_.on_refused(headers);
+    } else {
+      drop_rest_of_refused(id);  // its trailers
+    }
     return;
   }
   auto state = std::make_shared<StreamState>(ring_, *this, id);
@@ -341,10 +344,16 @@ void Tunnel::on_headers(h2::StreamId id, h2::Headers headers, bool end) {
   requests_.push_back({.state = std::move(state), .headers = std::move(headers)});
 }
 
+// RFC 9113 section 8.1: an answered request whose rest nobody reads. Its end alone is no rest.
+void Tunnel::drop_rest_of_refused(h2::StreamId id) {
+  if (is_server()) h2_->reset(id, h2::ErrorCode::kNoError);
+}
+
 void Tunnel::on_data(h2::StreamId id, tls::Slice bytes) {
   const auto found = states_.find(id);
   if (found == states_.end()) {
-    h2_->consumed(id, bytes.size());  // of a request that was refused here
+    h2_->consumed(id, bytes.size());
+    if (!bytes.empty()) drop_rest_of_refused(id);
     return;
   }
   found->second->push(std::move(bytes));

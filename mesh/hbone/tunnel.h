@@ -98,6 +98,7 @@ class Tunnel final : h2::Events, io::Timer, io::Patience {
   io::Task<Result<Done>> write();
   void begin_close(const Error& error);
   void fail_streams(const Error& error);
+  void drop_rest_of_refused(h2::StreamId id);
   void forget(h2::StreamId id);
   void stream_over();
   void rearm();
