@@ -19,6 +19,8 @@ class Authenticators {
   // `filter` is one of `chain`'s. The answer stays while the caller keeps it.
   std::shared_ptr<const jwt::Authenticator> of(const config::ChainPtr& chain,
                                                const config::JwtFilter& filter);
+  // Good tokens of all of them.
+  jwt::TokenCache& tokens() { return tokens_; }
 
  private:
   struct Entry {
@@ -27,6 +29,7 @@ class Authenticators {
   };
   // By address; the chain says whether it is still the same filter.
   std::map<const config::JwtFilter*, Entry> entries_;
+  jwt::TokenCache tokens_;
 };
 
 }  // namespace mesh::waypoint

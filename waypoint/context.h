@@ -18,6 +18,8 @@
 
 namespace mesh::waypoint {
 
+class RemoteKeys;
+
 struct ProxyLimits {
   std::size_t connects_max = 16384;        // CONNECTs at once, of a ring
   std::size_t retry_body_max = 64 * 1024;  // of a request that may be tried again
@@ -44,6 +46,7 @@ struct RingContext {
   Authenticators authenticators{};
   Mirrors* mirrors = nullptr;  // null: nothing is copied
   Tracer* tracer = nullptr;    // null: nothing is traced
+  RemoteKeys* remote_keys = nullptr;  // none: tokens that need fetched keys are refused
 };
 
 }  // namespace mesh::waypoint

@@ -188,7 +188,7 @@ io::Task<std::optional<LocalReply>> Exchange::ask_filters() {
     if (const auto* rules = std::get_if<config::RbacFilter>(&filter.settings)) {
       reply = ask(setting(*rules, &Overrides::rbac));
     } else if (const auto* tokens = std::get_if<config::JwtFilter>(&filter.settings)) {
-      reply = ask(filter, *tokens);
+      reply = co_await ask(*tokens);
     } else if (std::holds_alternative<config::CorsFilter>(filter.settings)) {
       reply = ask_cors();
     } else if (const auto* limit = std::get_if<config::LocalRateLimit>(&filter.settings)) {

@@ -50,7 +50,9 @@ class Exchange {
   std::optional<LocalReply> ask(const config::RbacFilter& filter);
   std::optional<LocalReply> ask(const config::LocalRateLimit& limit);
   io::Task<std::optional<LocalReply>> ask(const config::Fault& fault);
-  std::optional<LocalReply> ask(const config::HttpFilter& named, const config::JwtFilter& filter);
+  io::Task<std::optional<LocalReply>> ask(const config::JwtFilter& filter);
+  io::Task<jwt::Authentication> authenticate(const jwt::Authenticator& by,
+                                             const jwt::Authenticator::Asked& asked);
   io::Task<std::optional<LocalReply>> ask(const config::ExtAuthz& filter);
   bool is_asked(const config::ExtAuthz& filter);
   io::Task<std::optional<LocalReply>> ask(const config::RateLimitService& filter);

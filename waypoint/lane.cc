@@ -37,9 +37,11 @@ Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiter
                .snapshot = std::make_shared<config::Snapshot>(),
                .snapshot_changed = &snapshot_changed_,
                .mirrors = &mirrors_,
-               .tracer = &tracer_},
+               .tracer = &tracer_,
+               .remote_keys = &remote_keys_},
       mirrors_(context_),
       tracer_(context_, settings.pod_name + "." + settings.pod_namespace),
+      remote_keys_(context_),
       gate_(context_, [this] { return own(); }),
       server_(ring, server_options(), gate_),
       stop_(ring),
@@ -81,6 +83,7 @@ io::Task<void> Lane::run() {
   co_await serving_.join();
   co_await mirrors_.close();
   co_await tracer_.flush(kLastSpans);
+  co_await remote_keys_.close();
   co_await upstreams_.close();
   co_await tunnels_.close(io::Duration::zero());
 }
@@ -126,6 +129,7 @@ void Lane::use(config::SnapshotPtr snapshot) {
     upstreams_.accept_only(context_.snapshot->originate.server_names);
   }
   fleet_.forget_others(*context_.snapshot);
+  remote_keys_.prepare(*context_.snapshot);
   snapshot_changed_.set();
   snapshot_changed_.reset();
 }

@@ -9,6 +9,7 @@
 #include "waypoint/clusters_page.h"
 #include "waypoint/gate.h"
 #include "waypoint/mirrors.h"
+#include "waypoint/remote_keys.h"
 #include "waypoint/settings.h"
 #include "waypoint/stats.h"
 #include "waypoint/tracer.h"
@@ -60,6 +61,7 @@ class Lane {
   RingContext context_;
   Mirrors mirrors_;
   Tracer tracer_;
+  RemoteKeys remote_keys_;
   Gate gate_;
   hbone::TunnelServer server_;
   std::optional<io::Listener> listener_;

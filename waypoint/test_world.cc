@@ -63,6 +63,7 @@ World::World()
   cluster.inline_endpoints = std::move(endpoints);
   tcp.targets = {{.cluster = "cart"}};
   tcp.total_weight = 1;
+  context.remote_keys = &remote_keys;
   use();
 }
 
@@ -108,6 +109,7 @@ io::Task<void> World::tell(io::Task<void> story) {
   front.server.end();
   co_await mirrors.close();
   co_await tracer.flush(std::chrono::seconds(1));
+  co_await remote_keys.close();
   co_await upstreams.close();
   co_await upstream_tunnels.close(std::chrono::milliseconds(500));
   endpoint.server.end();

@@ -10,6 +10,7 @@
 #include "mesh/hbone/test_world.h"
 #include "waypoint/gate.h"
 #include "waypoint/mirrors.h"
+#include "waypoint/remote_keys.h"
 #include "waypoint/tracer.h"
 #include "waypoint/wire/h1_client.h"
 #include "waypoint/wire/test_world.h"
@@ -109,6 +110,7 @@ struct World {
   RingContext context;
   Mirrors mirrors{context};
   Tracer tracer{context, "waypoint-1"};
+  RemoteKeys remote_keys{context};
   Gate gate;
   Tunnels front;
   // The client.
