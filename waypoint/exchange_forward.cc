@@ -85,7 +85,7 @@ io::Task<std::optional<LocalReply>> Exchange::meet_expectation() {
   const auto expected = http::header_text(request_.headers, "expect");
   if (!expected.present()) co_return std::nullopt;
   if (!config::equals_ignoring_case(expected.text(), "100-continue")) {
-    co_return LocalReply{.status = 417, .details = "expectation_failed"};
+    co_return LocalReply{.status = 417, .flags = Flag::kDPE, .details = "expectation_failed"};
   }
   if (http_.proxy_100_continue) co_return std::nullopt;
   http::remove_header(request_.headers, "expect");

@@ -128,9 +128,8 @@ Fault read_target(RequestHead& head, std::string_view target, std::string_view h
   const std::size_t scheme = target.find("://");
   if (scheme == std::string_view::npos) return Fault::kTarget;
   const std::string_view name = target.substr(0, scheme);
-  if (!equal_ignoring_case(name, "http") && !equal_ignoring_case(name, "https")) {
-    return Fault::kTarget;
-  }
+  if (equal_ignoring_case(name, "https")) return Fault::kMisdirected;  // RFC 9110 section 7.4
+  if (!equal_ignoring_case(name, "http")) return Fault::kTarget;
   target.remove_prefix(scheme + 3);
   const std::size_t end = std::min(target.find_first_of("/?"), target.size());
   if (!equal_ignoring_case(target.substr(0, end), host)) return Fault::kHost;

@@ -27,6 +27,8 @@ std::string_view fault_name(Fault fault) {
       return "chunk_extension_too_long";
     case Fault::kVersion:
       return "http_1_0";
+    case Fault::kMisdirected:
+      return "misdirected";
     case Fault::kTruncated:
       return "truncated";
   }
@@ -41,6 +43,8 @@ int status_of(Fault fault) {
       return 431;
     case Fault::kVersion:
       return 426;
+    case Fault::kMisdirected:
+      return 421;
     default:
       return 400;
   }

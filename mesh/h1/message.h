@@ -60,10 +60,11 @@ enum class Fault : std::uint8_t {
   kHeadersTooLarge,  // 431
   kExtensionTooLong,  // of a chunk
   kVersion,           // HTTP/1.0: 426
+  kMisdirected,       // an absolute target that is to be asked over TLS: 421
   kTruncated,         // the connection ended inside a message
 };
 std::string_view fault_name(Fault fault);
-// What a client is told: 400, 414, 426 or 431.
+// What a client is told: 400, 414, 421, 426 or 431.
 int status_of(Fault fault);
 
 // Appends a request or response head with its empty line. `chunked` adds transfer-encoding,
