@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <fstream>
 
 #include <CLI/CLI.hpp>
 
@@ -27,6 +28,7 @@ struct Flags {
   std::string log_level = "info";
   std::string log_format = "text";
   std::vector<std::string> names;
+  std::string mesh_config;
   Settings settings;
 };
 
@@ -78,6 +80,8 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option("--root-namespace", flags.settings.root_namespace,
                  "Namespace whose policies are for the whole mesh")
       ->capture_default_str();
+  app.add_option("--mesh-config", flags.mesh_config,
+                 "A file with the mesh's configuration, or its ConfigMap: extensionProviders");
   app.add_option("--certificate-lifetime", flags.lifetime,
                  "Longest life of a certificate: 30s, 5m, 24h")
       ->capture_default_str();
@@ -93,6 +97,20 @@ void declare(CLI::App& app, Flags& flags) {
 
 std::unexpected<Leave> mistake(std::string text) {
   return std::unexpected(Leave{1, "weft-control: " + std::move(text) + "\n"});
+}
+
+std::expected<manifest::MeshConfig, Leave> read_mesh_config(const std::string& path) {
+  if (path.empty()) return manifest::MeshConfig();
+  std::ifstream file(path, std::ios::binary);
+  std::string text(manifest::kMaxFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!file.eof()) return mistake("--mesh-config: " + path + " cannot be read");
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  manifest::ParsedMeshConfig parsed = manifest::parse_mesh_config(path, text);
+  if (!parsed.problems.empty()) {
+    return mistake("--mesh-config: " + parsed.problems[0].to_string());
+  }
+  return std::move(parsed.config);
 }
 
 std::expected<Config, Leave> check(Flags flags) {
@@ -200,6 +218,9 @@ std::expected<Config, Leave> read_config(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return mistake(std::string(error.what()) + " (see --help)");
   }
+  auto mesh = read_mesh_config(flags.mesh_config);
+  if (!mesh) return std::unexpected(std::move(mesh.error()));
+  flags.settings.mesh = *std::move(mesh);
   return check(std::move(flags));
 }
 

@@ -128,7 +128,8 @@ StatusCondition attachment_status(const World& world, const Settings& settings,
       first_bad = attachment;
     }
   }
-  if (good > 0 && policy.action == AuthorizationAction::kCustom) {
+  if (good > 0 && policy.action == AuthorizationAction::kCustom &&
+      settings.mesh.authorizer(policy.provider) == nullptr) {
     return {"WaypointAccepted", false, "UnsupportedValue",
             "provider " + policy.provider + " is not known: what it would be asked is denied"};
   }

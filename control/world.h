@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "control/ordered_map.h"
+#include "mesh/manifest/mesh_config.h"
 #include "mesh/manifest/objects.h"
 
 namespace mesh::control {
@@ -20,6 +21,7 @@ struct Settings {
   std::string cluster_id = "Kubernetes";
   std::string cluster_domain = "cluster.local";
   std::string root_namespace = "istio-system";
+  manifest::MeshConfig mesh = {};
 };
 
 using Objects = OrderedMap<manifest::ObjectKey, std::shared_ptr<const manifest::Object>>;

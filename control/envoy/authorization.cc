@@ -17,11 +17,6 @@ using manifest::AuthorizationPolicy;
 
 bool is_core(const std::string& group) { return group.empty() || group == "core"; }
 
-std::string rule_name(const AuthorizationPolicy& policy, std::size_t index) {
-  return "ns[" + policy.metadata.ns + "]-policy[" + policy.metadata.name + "]-rule[" +
-         std::to_string(index) + "]";
-}
-
 void add_rules(const AuthorizationPolicy& policy, RbacSight sight, RBAC& into) {
   auto& policies = *into.mutable_policies();
   if (policy.rules.empty()) {
@@ -37,18 +32,6 @@ void add_rules(const AuthorizationPolicy& policy, RbacSight sight, RBAC& into) {
   }
 }
 
-// What a CUSTOM policy would ask about, denied.
-void add_denied(const AuthorizationPolicy& policy, RbacSight sight, RBAC& into) {
-  into.set_action(RBAC::DENY);
-  for (std::size_t i = 0; i < policy.rules.size(); ++i) {
-    Policy to;
-    fill_rule(policy.rules[i], policy.metadata.ns, sight, false, &to);
-    const std::string name = "istio-ext-authz-" + policy.provider + "-" + rule_name(policy, i) +
-                             "-deny-due-to-bad-CUSTOM-action";
-    (*into.mutable_policies())[name] = std::move(to);
-  }
-}
-
 RBAC::Action action_of(AuthorizationAction action) {
   if (action == AuthorizationAction::kAllow) return RBAC::ALLOW;
   return action == AuthorizationAction::kAudit ? RBAC::LOG : RBAC::DENY;
@@ -59,6 +42,22 @@ struct Halves {
 };
 
 }  // namespace
+
+std::string rule_name(const AuthorizationPolicy& policy, std::size_t index) {
+  return "ns[" + policy.metadata.ns + "]-policy[" + policy.metadata.name + "]-rule[" +
+         std::to_string(index) + "]";
+}
+
+void add_denied(const AuthorizationPolicy& policy, RbacSight sight, RBAC& into) {
+  into.set_action(RBAC::DENY);
+  for (std::size_t i = 0; i < policy.rules.size(); ++i) {
+    Policy to;
+    fill_rule(policy.rules[i], policy.metadata.ns, sight, false, &to);
+    const std::string name = "istio-ext-authz-" + policy.provider + "-" + rule_name(policy, i) +
+                             "-deny-due-to-bad-CUSTOM-action";
+    (*into.mutable_policies())[name] = std::move(to);
+  }
+}
 
 bool targets_chain(const std::vector<manifest::TargetRef>& targets, const std::string& ns,
                    const Settings& settings, const manifest::Gateway& gateway,
@@ -90,7 +89,7 @@ std::vector<RbacFilter> authorization_filters(const World& world, const Settings
     const AuthorizationPolicy policy = under_all_names(*written, settings);
     const bool dry = policy.metadata.annotation("istio.io/dry-run") == "true";
     if (policy.action == AuthorizationAction::kCustom) {
-      if (dry) continue;
+      if (dry || sight == RbacSight::kHttp) continue;  // asked about instead: authorizers.h
       add_denied(policy, sight, custom);
       continue;
     }

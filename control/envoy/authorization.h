@@ -1,8 +1,8 @@
 #pragma once
 // The AuthorizationPolicies that a waypoint enforces on a chain, as filters. Pure.
 //
-// CUSTOM asks somebody whom only the incumbent's mesh configuration names: until that is read here,
-// what it would ask about is denied.
+// CUSTOM asks somebody: see authorizers.h. Where nobody can be asked (a TCP chain, a provider that
+// is not known), what it would ask about is denied.
 
 #include <memory>
 #include <string>
@@ -23,13 +23,20 @@ bool targets_chain(const std::vector<manifest::TargetRef>& targets, const std::s
                    const Settings& settings, const manifest::Gateway& gateway,
                    const CatalogService* service);
 
+// "ns[shop]-policy[p]-rule[0]"
+std::string rule_name(const manifest::AuthorizationPolicy& policy, std::size_t index);
+
+// What a CUSTOM policy would ask about, denied.
+void add_denied(const manifest::AuthorizationPolicy& policy, RbacSight sight,
+                envoy::config::rbac::v3::RBAC& into);
+
 // One RBAC filter: what is enforced, and what is only tried (dry-run).
 struct RbacFilter {
   std::shared_ptr<envoy::config::rbac::v3::RBAC> rules, shadow;  // either may be null
   std::string rules_prefix;                                      // shadowRulesStatPrefix
 };
 
-// In the order in which they are asked.
+// In the order in which they are asked; on an HTTP chain without CUSTOM.
 std::vector<RbacFilter> authorization_filters(const World& world, const Settings& settings,
                                               const manifest::Gateway& gateway,
                                               const CatalogService* service, RbacSight sight);

@@ -5,6 +5,7 @@
 
 #include "control/envoy/authentication.h"
 #include "control/envoy/authorization.h"
+#include "control/envoy/authorizers.h"
 #include "control/envoy/build.h"
 #include "control/envoy/gateway_routes.h"
 #include "control/envoy/local_limits.h"
@@ -41,6 +42,7 @@ void add_http_filter(const char* name, const google::protobuf::MessageLite& conf
 }
 
 void add_http_policy(Build& build, const CatalogService* service, HttpConnectionManager* into) {
+  add_authorizers(build, service, into);
   filters::http::jwt_authn::v3::JwtAuthentication authentication;
   if (fill_authentication(build, service, &authentication)) {
     add_http_filter("envoy.filters.http.jwt_authn", authentication, into);

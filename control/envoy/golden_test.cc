@@ -20,6 +20,18 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kMeshConfig = R"(
+extensionProviders:
+- name: ext-authz
+  envoyExtAuthzGrpc: {service: authz.infra.svc.cluster.local, port: 9000}
+- name: ext-authz-http
+  envoyExtAuthzHttp:
+    service: authz.infra.svc.cluster.local
+    port: 8000
+    includeRequestHeadersInCheck: [x-user]
+    headersToUpstreamOnAllow: [x-authz]
+)";
+
 std::string read(const std::filesystem::path& path) {
   const std::ifstream file(path);
   std::ostringstream text;
@@ -52,7 +64,9 @@ Played play(const std::filesystem::path& manifests) {
   for (const manifest::Problem& problem : folder.problems()) {
     played.problems.push_back(problem.object + ": " + problem.field);
   }
-  const Settings settings;
+  Settings settings;
+  // What the incumbent's mesh configuration said when it was recorded.
+  settings.mesh = manifest::parse_mesh_config("mesh.yaml", kMeshConfig).config;
   const Catalog catalog(world, settings);
   WaypointClient client;
   client.gateway = world.find<manifest::Gateway>("shop", "waypoint");

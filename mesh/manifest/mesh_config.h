@@ -1,0 +1,58 @@
+#pragma once
+// MeshConfig: the part of the incumbent's mesh-wide configuration that names whom others refer to:
+// its extension providers. Read from a file of its own, plain or as the ConfigMap that holds it.
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "mesh/manifest/parse.h"
+
+namespace mesh::manifest {
+
+inline constexpr std::size_t kProvidersMax = 256;
+
+// envoyExtAuthzGrpc, envoyExtAuthzHttp: whom AuthorizationPolicies of action CUSTOM ask.
+struct AuthzProvider {
+  struct Body {
+    std::uint32_t max_bytes = 0;
+    bool allow_partial = false;
+    bool pack_as_bytes = false;
+  };
+  std::string name;
+  bool grpc = true;
+  std::string ns = {};  // of the service, when it is said: "infra/authz.example.com"
+  std::string host = {};
+  std::uint16_t port = 0;
+  std::chrono::milliseconds timeout{600'000};
+  bool fail_open = false;
+  std::uint16_t status_on_error = 403;
+  bool clear_route_cache = false;
+  std::optional<Body> body = {};
+  // HTTP. Names of headers: exact, "prefix*", "*suffix" or "*".
+  std::string path_prefix = {};
+  std::vector<std::string> request_headers = {};
+  std::vector<std::pair<std::string, std::string>> added_headers = {};
+  std::vector<std::string> upstream_headers = {};         // on allow, to the request
+  std::vector<std::string> client_headers_on_allow = {};  // to the response
+  std::vector<std::string> client_headers_on_deny = {};
+};
+
+struct MeshConfig {
+  std::vector<AuthzProvider> authorizers = {};
+  // Null: nobody of that name can be asked.
+  const AuthzProvider* authorizer(std::string_view name) const;
+};
+
+struct ParsedMeshConfig {
+  MeshConfig config;
+  std::vector<Problem> problems;  // with an error: the configuration must not be used
+};
+// What of it we do not read (other providers, other settings) is no problem.
+ParsedMeshConfig parse_mesh_config(const std::string& file, std::string_view text);
+
+}  // namespace mesh::manifest
