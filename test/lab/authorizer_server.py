@@ -13,21 +13,8 @@ import struct
 import threading
 import time
 
-
-def varint(number):
-    out = b""
-    while True:
-        low, number = number & 127, number >> 7
-        out += bytes([low | (128 if number else 0)])
-        if not number:
-            return out
-
-
-def field(number, value):
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    value = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(value)) + value
+from false_control import field
+from hbone import frame, literal
 
 
 def fields(data):
@@ -85,14 +72,6 @@ def check(message):
         denied = field(1, field(1, 401)) + field(2, header_option("x-why", "unknown")) + field(3, "who are you?")
         return field(1, field(1, 16)) + field(2, denied)
     return {"garbage": b"\xff\xff\xff", "slow": None, "reset": ""}.get(ask, field(1, field(1, 7)))
-
-
-def literal(name, value):
-    return b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-
-
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
 class Grpc(socketserver.BaseRequestHandler):
