@@ -21,6 +21,7 @@ SHOP = pathlib.Path(__file__).resolve().parent
 WEFT = os.environ.get("WEFT", "weft")
 NAME = f"shop-demo-{os.getpid()}"
 CERTIFICATE_SECONDS = 30
+SLOWNESS = float(os.environ.get("WEFT_TEST_DEADLINE", "10")) / 10  # of sanitized programs: times every limit
 BODY = (SHOP / "www" / "index.html").read_text(encoding="utf-8").strip()
 WEB = "spiffe://cluster.local/ns/shop/sa/web"
 CART = "spiffe://cluster.local/ns/shop/sa/cart"
@@ -122,7 +123,7 @@ def expect(condition, what):
 
 def until(find, seconds, what):
     """What `find` returns once it is true."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * SLOWNESS
     while True:
         found = find()
         if found:
@@ -163,7 +164,7 @@ def apply(file, text):
 
 
 def curl(where, url, *options):
-    return inside(where, "curl", "-sS", "-m", "3", *options, url)
+    return inside(where, "curl", "-sS", "-m", f"{3 * SLOWNESS:g}", *options, url)
 
 
 def spawn(where, code, *arguments):
@@ -299,7 +300,7 @@ class Story:
         before = curl("outsider", f"http://{address}:8000/")
         expect(before.stdout.strip() == BODY, f"refused while PERMISSIVE: {before.stderr.strip()}")
         apply("strict.yaml", STRICT)
-        weft("wait", "-l", NAME, "--timeout", "10s")
+        weft("wait", "-l", NAME, "--timeout", f"{10 * SLOWNESS:g}s")
         after = curl("outsider", f"http://{address}:8000/")
         expect(after.returncode != 0 and BODY not in after.stdout, "let through under STRICT")
         source = pod("outsider")["addresses"][0]
@@ -313,15 +314,15 @@ class Story:
         apply("no-web.yaml", NO_WEB)
         ended = [line.strip() for line in self.redis.stdout][-1]  # until the connection is over
         took = time.monotonic() - written
-        expect(took < 1, f"the open connection ended after {took:.2f} s ({ended})")
-        weft("wait", "-l", NAME, "--timeout", "10s")
-        answer = inside("web", "redis-cli", "-h", "redis", "ping", timeout=10)
+        expect(took < 1 * SLOWNESS, f"the open connection ended after {took:.2f} s ({ended})")
+        weft("wait", "-l", NAME, "--timeout", f"{10 * SLOWNESS:g}s")
+        answer = inside("web", "redis-cli", "-h", "redis", "ping", timeout=10 * SLOWNESS)
         expect("PONG" not in answer.stdout, "a new connection was let through")
         until(lambda: "shop/no-web" in log_of("node-2.ztunnel"), 3, "the log does not name it")
         metric = until(lambda: find(metrics("node-2"), "no-web", r"^(\w+)\{"), 3,
                        "no metric names the policy")
         weft("lab", "delete", "-l", NAME, "authorizationpolicy", "shop/no-web")
-        weft("wait", "-l", NAME, "--timeout", "10s")
+        weft("wait", "-l", NAME, "--timeout", f"{10 * SLOWNESS:g}s")
         return f"after {took * 1000:.0f} ms; a new one refused; log and {metric} name shop/no-web"
 
     def rotation(self):
@@ -346,7 +347,7 @@ class Story:
         fresh = curl("web", "http://cart/")
         expect(fresh.stdout.strip() == BODY, f"a new connection failed: {fresh.stderr.strip()}")
         weft("lab", "start", "-l", NAME, "control")
-        weft("wait", "-l", NAME, "--timeout", "20s")
+        weft("wait", "-l", NAME, "--timeout", f"{20 * SLOWNESS:g}s")
         result = finish(load)
         expect(not result["failures"], f"under load: {result['failures'][:3]}")
         expect(workloads() == before, "something was removed")
@@ -370,10 +371,10 @@ class Story:
         expect(not leaked, f"{len(leaked)} segments left web as plaintext")
         weft("lab", "start", "-l", NAME, "node-1/ztunnel")
         back = time.monotonic()
-        until(lambda: curl("web", "http://cart/", "-4", "-m", "1").stdout.strip() == BODY, 5,
+        until(lambda: curl("web", "http://cart/", "-4", "-m", f"{SLOWNESS:g}").stdout.strip() == BODY, 5,
               "no connection after the restart")
         took = time.monotonic() - back
-        expect(took < 0.5, f"the first connection took {took:.2f} s")
+        expect(took < 0.5 * SLOWNESS, f"the first connection took {took:.2f} s")
         return f"nothing left web meanwhile; a connection {took * 1000:.0f} ms after it was back"
 
     def ipv6(self):
@@ -432,7 +433,7 @@ def finish(load):
 
 
 def metrics(node):
-    return inside(node, "curl", "-sS", "-m", "3", "http://127.0.0.1:15020/metrics", check=True).stdout
+    return inside(node, "curl", "-sS", "-m", f"{3 * SLOWNESS:g}", "http://127.0.0.1:15020/metrics", check=True).stdout
 
 
 def workloads():

@@ -21,6 +21,7 @@ ROOT = HERE.parent.parent
 SHOP = ROOT / "examples" / "shop"
 WEFT = os.environ.get("WEFT", str(ROOT / "build" / "cli" / "weft"))
 DEADLINE = float(os.environ.get("WEFT_TEST_DEADLINE", "10"))  # seconds; sanitizers take longer
+SLOWNESS = DEADLINE / 10  # how much longer: what every limit in seconds is multiplied by
 
 
 class Failed(Exception):
@@ -33,8 +34,8 @@ def expect(condition, what):
 
 
 def until(find, what, seconds=None):
-    """What `find` returns once it is true."""
-    deadline = time.monotonic() + (seconds or DEADLINE)
+    """What `find` returns once it is true, within DEADLINE or `seconds` of a program that is not sanitized."""
+    deadline = time.monotonic() + (seconds * SLOWNESS if seconds else DEADLINE)
     while True:
         found = find()
         if found:
@@ -87,7 +88,7 @@ class Lab:
         return weft("lab", "exec", "-l", self.name, where, "--", *command, check=False, **options)
 
     def python(self, where, code, *arguments, **options):
-        return self.inside(where, sys.executable, "-c", code, *arguments, timeout=60, **options)
+        return self.inside(where, sys.executable, "-c", code, *arguments, timeout=60 * SLOWNESS, **options)
 
     def spawn(self, where, code, *arguments):
         """A Python program inside a pod, after its first line of output, which is returned too."""
@@ -98,7 +99,7 @@ class Lab:
         return child, child.stdout.readline().strip()
 
     def curl(self, where, url, *options):
-        return self.inside(where, "curl", "-sS", "-m", "5", *options, url)
+        return self.inside(where, "curl", "-sS", "-m", f"{5 * SLOWNESS:g}", *options, url)
 
     def apply(self, text, name="test.yaml"):
         path = self.scratch / name
@@ -109,10 +110,10 @@ class Lab:
         weft("lab", "delete", "-l", self.name, kind, name, check=check)
 
     def settled(self):
-        weft("wait", "-l", self.name, "--timeout", "20s")
+        weft("wait", "-l", self.name, "--timeout", f"{20 * SLOWNESS:g}s")
 
     def metrics(self, node):
-        return self.inside(node, "curl", "-sS", "-m", "5", "http://127.0.0.1:15020/metrics").stdout
+        return self.inside(node, "curl", "-sS", "-m", f"{5 * SLOWNESS:g}", "http://127.0.0.1:15020/metrics").stdout
 
     def works(self, what="the mesh still works"):
         """web reaches cart: nothing else noticed."""
