@@ -120,12 +120,13 @@ io::Task<void> World::tell(io::Task<void> story) {
   co_await serving.join();
 }
 
-io::Task<Result<std::unique_ptr<wire::Wire>>> World::call(std::string authority) {
+io::Task<Result<std::unique_ptr<wire::Wire>>> World::call(
+    std::string authority, std::optional<net::SocketAddress> address) {
   hbone::OpenRequest request{.key = {.source_uid = "web-1",
                                      .source = hbone::test::id(kWeb),
                                      .destination_uid = "waypoint-1",
                                      .accepted = {hbone::test::id(kWaypoint)},
-                                     .address = front.listener.local_address()},
+                                     .address = address.value_or(front.listener.local_address())},
                              .context = client_context,
                              .authority = std::move(authority),
                              .headers = {{"baggage", "k8s.namespace.name=shop"}}};

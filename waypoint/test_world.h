@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -129,8 +130,9 @@ struct World {
   io::Task<void> tell(io::Task<void> story);
   void run(io::Task<void> story) { ring->run(tell(std::move(story))); }
 
-  // A connection to `authority` through the waypoint.
-  io::Task<Result<std::unique_ptr<wire::Wire>>> call(std::string authority = kService);
+  // A connection to `authority` through the waypoint, or through the one at `address`.
+  io::Task<Result<std::unique_ptr<wire::Wire>>> call(
+      std::string authority = kService, std::optional<net::SocketAddress> address = {});
   // Sends `text` as HTTP/1.1, ends, and gives what comes back.
   io::Task<std::string> talk(std::string text, std::string authority = kService);
 };
