@@ -145,9 +145,11 @@ std::optional<AccessFormat> parse_access_format(std::string_view text,
       if (!read_operator(inside, piece, unknown)) return std::nullopt;
       format.pieces.push_back(std::move(piece));
     }
-    if (format.pieces.size() > kLogPiecesMax) return std::nullopt;
     text.remove_prefix(end + 1);
+    if (format.pieces.size() > kLogPiecesMax) return std::nullopt;
   }
+  // Also what follows the last operator counts.
+  if (format.pieces.size() > kLogPiecesMax) return std::nullopt;
   return format;
 }
 

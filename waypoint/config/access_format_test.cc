@@ -61,8 +61,10 @@ TEST_CASE("a format is literal text and operators") {
 
 TEST_CASE("a format has an end") {
   std::string text;
-  for (std::size_t i = 0; i <= kLogPiecesMax; ++i) text += "%PROTOCOL%";
-  CHECK(shown(text) == "none");
+  for (std::size_t i = 0; i < kLogPiecesMax; ++i) text += "%PROTOCOL%";
+  CHECK(shown(text) != "none");
+  CHECK(shown(text + "%PROTOCOL%") == "none");
+  CHECK(shown(text + " and so on") == "none");
 }
 
 }  // namespace
