@@ -29,7 +29,7 @@ inline constexpr const char* kServiceV4 = "10.88.0.9";
 inline constexpr const char* kServiceV6 = "fd00:88::9";
 
 // How long something that must happen may take before the test fails.
-inline constexpr std::chrono::seconds kPatience{5};
+inline constexpr std::chrono::seconds kPatience{20};
 // How long something must stay undone before the test believes that it will not happen.
 inline constexpr std::chrono::milliseconds kSilence{300};
 

@@ -1,5 +1,7 @@
 #include "waypoint/jwt/json.h"
 
+#include <functional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,7 +39,7 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool start_array(std::size_t) override { return open(Value::Kind::kList); }
   bool end_array() override { return close(); }
   bool key(string_t& value) override {
-    if (open_.back().member(value) != nullptr) return false;  // twice
+    if (!is_new(value)) return false;
     keys_.back() = std::move(value);
     return true;
   }
@@ -67,17 +69,33 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     }
     open_.push_back({.kind = kind});
     keys_.emplace_back();
+    names_.emplace_back();
     return true;
   }
   bool close() {
     Value whole = std::move(open_.back());
     open_.pop_back();
     keys_.pop_back();
+    names_.pop_back();
     return add(std::move(whole));
+  }
+
+  // The name is none that the object has. A large object's names are kept in order beside it, so
+  // that a stranger's document takes time by its length, not by its square.
+  bool is_new(const std::string& name) {
+    constexpr std::size_t kFew = 16;
+    const auto& members = open_.back().members;
+    if (members.size() < kFew) return open_.back().member(name) == nullptr;
+    auto& names = names_.back();
+    if (names.empty()) {
+      for (const auto& [known, value] : members) names.insert(known);
+    }
+    return names.insert(name).second;
   }
 
   std::vector<Value> open_;
   std::vector<std::string> keys_;
+  std::vector<std::set<std::string, std::less<>>> names_;
   std::size_t count_ = 0;
 };
 

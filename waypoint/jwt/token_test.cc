@@ -132,6 +132,24 @@ TEST_CASE("JSON is bounded and says everything once") {
         Reason::kTooLarge);
 }
 
+TEST_CASE("a large object says every name once too") {
+  const auto object = [](std::size_t members, const std::string& last) {
+    std::string text = "{";
+    for (std::size_t i = 0; i < members; ++i) text += "\"" + std::to_string(i) + "\":0,";
+    return text + "\"" + last + "\":0}";
+  };
+  for (const std::size_t members : {15u, 16u, 17u, 60'000u}) {
+    INFO(members);
+    const auto good = parse_json(object(members, "last"));
+    REQUIRE(good);
+    CHECK(good->members.size() == members + 1);
+    CHECK_FALSE(parse_json(object(members, "0")));
+    CHECK_FALSE(parse_json(object(members, std::to_string(members - 1))));
+    // Names are an object's own.
+    CHECK(parse_json(R"({"a":)" + object(members, "a") + R"(,"b":{"a":1}})"));
+  }
+}
+
 TEST_CASE("fetched keys are asked for when they are due, and kept while others fail") {
   const JwtSigner signer(JwtSigner::Kind::kEd25519);
   FetchedKeys keys(600s);
