@@ -87,11 +87,13 @@ int chunk_header(llhttp_t* parser) {
 }
 int chunk_extension(llhttp_t* parser, const char*, std::size_t size) {
   Parser::Impl& impl = impl_of(parser);
-  impl.extension_bytes += size + 1;
+  impl.extension_bytes += size;
   return impl.extension_bytes > impl.limits.chunk_extension_max
              ? impl.fail(Fault::kExtensionTooLong)
              : 0;
 }
+// Once for each name and value, however many pieces it came in.
+int chunk_extension_mark(llhttp_t* parser) { return chunk_extension(parser, nullptr, 1); }
 int message_complete(llhttp_t* parser) {
   impl_of(parser).ended = true;
   return HPE_PAUSED;
@@ -111,6 +113,8 @@ const llhttp_settings_t& settings() {
     made.on_chunk_header = chunk_header;
     made.on_chunk_extension_name = chunk_extension;
     made.on_chunk_extension_value = chunk_extension;
+    made.on_chunk_extension_name_complete = chunk_extension_mark;
+    made.on_chunk_extension_value_complete = chunk_extension_mark;
     made.on_message_complete = message_complete;
     return made;
   }();

@@ -91,6 +91,24 @@ TEST_CASE("chunks, extensions and trailers") {
   }
 }
 
+TEST_CASE("a chunk's extension is as long in pieces as it is whole") {
+  const std::size_t most = Limits{}.chunk_extension_max;
+  for (const std::size_t step : {1, 4, 1000}) {
+    INFO(step);
+    for (const bool too_long : {false, true}) {
+      Parser parser(Parser::Kind::kRequests, {});
+      const std::string name(too_long ? most : most - 1, 'a');  // and the mark before it
+      const auto reading =
+          read(parser,
+               "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5;" + name +
+                   "\r\nhello\r\n0\r\n\r\n",
+               step);
+      CHECK(reading.fault == (too_long ? Fault::kExtensionTooLong : Fault::kNone));
+      CHECK(reading.body == (too_long ? "" : "hello"));
+    }
+  }
+}
+
 TEST_CASE("several requests in one piece") {
   Parser parser(Parser::Kind::kRequests, {});
   const std::string two =
