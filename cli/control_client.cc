@@ -95,22 +95,37 @@ Outcome<std::vector<std::string>> control_problems(const ControlTarget& target) 
   return sentences;
 }
 
+namespace {
+
+Outcome<std::vector<NodeSync>> read_clients(const Json& list, const char* name) {
+  std::vector<NodeSync> clients;
+  if (!list.is_array()) return clients;
+  for (const Json& one : list) {
+    if (!one.is_object()) return problem("/debug/sync: not what was expected");
+    NodeSync& client = clients.emplace_back();
+    client = {.node = text(one, name),
+              .connected = number(one, "connected") != 0,
+              .acked = number(one, "ackedVersion"),
+              .pending = static_cast<int>(number(one, "pending")),
+              .pods = static_cast<int>(number(one, "pods")),
+              .last_nack = text(one, "lastNack")};
+    const Json& types = member(one, "types");
+    if (!types.is_object()) continue;
+    for (const auto& [type, state] : types.items()) client.types[type] = text_of(state);
+  }
+  return clients;
+}
+
+}  // namespace
+
 Outcome<Sync> parse_sync(const std::string& json) {
   const Json parsed = parse_json(json);
   if (!parsed.is_object() || !parsed.contains("version")) {
     return problem("/debug/sync: not what was expected");
   }
   Sync sync{.version = number(parsed, "version"), .nodes = {}};
-  if (!parsed.contains("nodes") || !parsed["nodes"].is_array()) return sync;
-  for (const Json& one : parsed["nodes"]) {
-    if (!one.is_object()) return problem("/debug/sync: not what was expected");
-    sync.nodes.push_back({.node = text(one, "node"),
-                          .connected = number(one, "connected") != 0,
-                          .acked = number(one, "ackedVersion"),
-                          .pending = static_cast<int>(number(one, "pending")),
-                          .pods = static_cast<int>(number(one, "pods")),
-                          .last_nack = text(one, "lastNack")});
-  }
+  TRY(sync.nodes, read_clients(member(parsed, "nodes"), "node"));
+  TRY(sync.waypoints, read_clients(member(parsed, "waypoints"), "waypoint"));
   return sync;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -37,11 +38,13 @@ struct NodeSync {
   int pending = 0;  // answers outstanding
   int pods = 0;     // enrolled pods there
   std::string last_nack = "";
+  std::map<std::string, std::string> types = {};  // of a waypoint: "CDS" and its state
 };
 
 struct Sync {
   std::uint64_t version = 0;
   std::vector<NodeSync> nodes;
+  std::vector<NodeSync> waypoints = {};  // "NAMESPACE/POD"
 };
 Outcome<Sync> control_sync(const ControlTarget& target);
 Outcome<Sync> parse_sync(const std::string& json);

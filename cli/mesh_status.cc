@@ -40,13 +40,13 @@ const char* name_of(const NodeState& state) {
   return state.has_it() ? "SYNCED" : state.node.connected ? "STALE" : "ABSENT";
 }
 
-}  // namespace
+using Clients = std::vector<NodeSync> Sync::*;
 
-std::vector<NodeState> node_states(const std::vector<ReplicaSync>& replicas) {
+std::vector<NodeState> states_of(const std::vector<ReplicaSync>& replicas, Clients clients) {
   std::map<std::string, NodeState> states;
   for (const ReplicaSync& replica : replicas) {
     if (!replica.sync) continue;
-    for (const NodeSync& node : replica.sync->nodes) {
+    for (const NodeSync& node : (*replica.sync).*clients) {
       NodeState state{
           .node = node, .replica = node.connected ? replica.name : "", .wanted = replica.wanted};
       const auto [there, is_new] = states.try_emplace(node.node, state);
@@ -63,6 +63,69 @@ std::vector<NodeState> node_states(const std::vector<ReplicaSync>& replicas) {
   return list;
 }
 
+std::string lack_of(const NodeState& state) {
+  if (!state.node.connected) return " (not connected)";
+  return " (has version " + std::to_string(state.node.acked) + " of " +
+         std::to_string(state.wanted) +
+         (state.node.last_nack.empty() ? ")" : "; refused: " + state.node.last_nack + ")");
+}
+
+// The types of a waypoint's configuration, as columns.
+constexpr const char* kTypes[] = {"CDS", "LDS", "EDS", "RDS"};
+
+std::string type_state(const NodeSync& waypoint, const char* type) {
+  const auto found = waypoint.types.find(type);
+  return found == waypoint.types.end() ? "-" : found->second;
+}
+
+std::string node_table(const std::vector<NodeState>& states, Json& list) {
+  std::vector<std::vector<std::string>> rows = {
+      {"NODE", "CONTROL", "VERSION", "STATUS", "PODS", "LAST REFUSAL"}};
+  for (const NodeState& state : states) {
+    const NodeSync& node = state.node;
+    rows.push_back({node.node, state.replica, std::to_string(node.acked), name_of(state),
+                    std::to_string(node.pods), node.last_nack});
+    list.push_back({{"node", node.node},
+                    {"connected", node.connected},
+                    {"control", state.replica},
+                    {"version", node.acked},
+                    {"status", name_of(state)},
+                    {"pods", node.pods},
+                    {"lastNack", node.last_nack}});
+  }
+  return table(rows);
+}
+
+// Empty when there is none.
+std::string waypoint_table(const std::vector<NodeState>& states, Json& list) {
+  std::vector<std::vector<std::string>> rows = {
+      {"WAYPOINT", "CONTROL", "VERSION", "STATUS", "CDS", "LDS", "EDS", "RDS", "LAST REFUSAL"}};
+  for (const NodeState& state : states) {
+    const NodeSync& proxy = state.node;
+    rows.push_back({proxy.node, state.replica, std::to_string(proxy.acked), name_of(state)});
+    for (const char* type : kTypes) rows.back().push_back(type_state(proxy, type));
+    rows.back().push_back(proxy.last_nack);
+    list.push_back({{"waypoint", proxy.node},
+                    {"connected", proxy.connected},
+                    {"control", state.replica},
+                    {"version", proxy.acked},
+                    {"status", name_of(state)},
+                    {"types", proxy.types},
+                    {"lastNack", proxy.last_nack}});
+  }
+  return states.empty() ? "" : "\n" + table(rows);
+}
+
+}  // namespace
+
+std::vector<NodeState> node_states(const std::vector<ReplicaSync>& replicas) {
+  return states_of(replicas, &Sync::nodes);
+}
+
+std::vector<NodeState> waypoint_states(const std::vector<ReplicaSync>& replicas) {
+  return states_of(replicas, &Sync::waypoints);
+}
+
 std::string waiting_for(const std::vector<ReplicaSync>& replicas) {
   std::string list;
   const auto add = [&](const std::string& who) { list += (list.empty() ? "" : ", ") + who; };
@@ -70,13 +133,10 @@ std::string waiting_for(const std::vector<ReplicaSync>& replicas) {
     if (!replica.sync) add(replica.sync.error());
   }
   for (const NodeState& state : node_states(replicas)) {
-    const NodeSync& node = state.node;
-    if (node.pods == 0 || state.has_it()) continue;
-    add(!node.connected
-            ? node.node + " (not connected)"
-            : node.node + " (has version " + std::to_string(node.acked) + " of " +
-                  std::to_string(state.wanted) +
-                  (node.last_nack.empty() ? ")" : "; refused: " + node.last_nack + ")"));
+    if (state.node.pods > 0 && !state.has_it()) add(state.node.node + lack_of(state));
+  }
+  for (const NodeState& state : waypoint_states(replicas)) {
+    if (!state.has_it()) add("waypoint " + state.node.node + lack_of(state));
   }
   return list;
 }
@@ -87,34 +147,22 @@ int proxy_status(const Session& session) {
   std::map<std::string, std::uint64_t> wanted;
   const auto replicas = ask_all(*controls, wanted);
   Json versions = Json::array();
-  Json nodes = Json::array();
   std::string heading;
-  bool answered = false;
   for (const ReplicaSync& one : replicas) {
     if (!one.sync) {
       complain(one.sync.error());
       continue;
     }
-    answered = true;
     heading += one.name + " has version " + std::to_string(one.sync->version) + "\n";
     versions.push_back({{"name", one.name}, {"version", one.sync->version}});
   }
-  if (!answered) return kFailed;
-  std::vector<std::vector<std::string>> rows = {
-      {"NODE", "CONTROL", "VERSION", "STATUS", "PODS", "LAST REFUSAL"}};
-  for (const NodeState& state : node_states(replicas)) {
-    const NodeSync& node = state.node;
-    rows.push_back({node.node, state.replica, std::to_string(node.acked), name_of(state),
-                    std::to_string(node.pods), node.last_nack});
-    nodes.push_back({{"node", node.node},
-                     {"connected", node.connected},
-                     {"control", state.replica},
-                     {"version", node.acked},
-                     {"status", name_of(state)},
-                     {"pods", node.pods},
-                     {"lastNack", node.last_nack}});
-  }
-  print(session, {{"replicas", versions}, {"nodes", nodes}}, heading + "\n" + table(rows));
+  if (versions.empty()) return kFailed;
+  Json nodes = Json::array();
+  Json waypoints = Json::array();
+  const std::string tables = node_table(node_states(replicas), nodes) +
+                             waypoint_table(waypoint_states(replicas), waypoints);
+  print(session, {{"replicas", versions}, {"nodes", nodes}, {"waypoints", waypoints}},
+        heading + "\n" + tables);
   return kOk;
 }
 

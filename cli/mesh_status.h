@@ -1,5 +1,6 @@
 #pragma once
-// `weft proxy-status` and `weft wait`: which node has which version of the configuration.
+// `weft proxy-status` and `weft wait`: which node and which waypoint has which version of the
+// configuration.
 
 #include <chrono>
 #include <vector>
@@ -10,8 +11,8 @@ namespace mesh::cli {
 
 int proxy_status(const Session& session);
 
-// Returns when every node with enrolled pods has applied the version that was current at the
-// start, or a later one, on all its workers. kTimedOut, and names the nodes that have not.
+// Returns when every node with enrolled pods and every waypoint has applied the version that was
+// current at the start, or a later one, on all its workers. kTimedOut, and names who has not.
 int wait_for_mesh(const Session& session, std::chrono::milliseconds timeout);
 
 // What a replica of control says, and which of its versions is waited for. Versions are each
@@ -31,9 +32,11 @@ struct NodeState {
   bool has_it() const { return node.connected && node.acked >= wanted; }
 };
 std::vector<NodeState> node_states(const std::vector<ReplicaSync>& replicas);
+// Of waypoints' proxies alike: `node.node` is NAMESPACE/POD.
+std::vector<NodeState> waypoint_states(const std::vector<ReplicaSync>& replicas);
 
-// Empty when every node with enrolled pods has the wanted version; else names those that do not,
-// and the replicas that do not answer.
+// Empty when every node with enrolled pods, and every waypoint, has the wanted version; else names
+// those that do not, and the replicas that do not answer.
 std::string waiting_for(const std::vector<ReplicaSync>& replicas);
 
 // "90s", "2m", "500ms", "30" (seconds). Errors: anything else, or more than a day.

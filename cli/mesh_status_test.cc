@@ -42,6 +42,28 @@ TEST_CASE("who is waited for: nodes with pods that have not applied the version"
   }
 }
 
+TEST_CASE("waypoints are waited for, whether nodes have pods or not") {
+  const auto sync = parse_sync(R"({"version":7,"nodes":[],"waypoints":[
+    {"waypoint":"shop/w-1","connected":true,"ackedVersion":7,"types":{"CDS":"SYNCED"}},
+    {"waypoint":"shop/w-2","connected":true,"ackedVersion":6,"types":{"RDS":"STALE"}},
+    {"waypoint":"shop/w-3","connected":true,"ackedVersion":6,"lastNack":"bad route"},
+    {"waypoint":"shop/w-4","connected":false}]})");
+  REQUIRE(sync);
+  CHECK(waiting_for({{.name = "c", .sync = *sync, .wanted = 7}}) ==
+        "waypoint shop/w-2 (has version 6 of 7), waypoint shop/w-3 (has version 6 of 7; refused: "
+        "bad route), waypoint shop/w-4 (not connected)");
+  CHECK(sync->waypoints[1].types.at("RDS") == "STALE");
+  // Another replica has the stream of the last one.
+  const auto other =
+      parse_sync(R"({"version":3,"waypoints":[{"waypoint":"shop/w-4","connected":true,)"
+                 R"("ackedVersion":3}]})");
+  REQUIRE(other);
+  const auto states = waypoint_states(
+      {{.name = "c", .sync = *sync, .wanted = 7}, {.name = "d", .sync = *other, .wanted = 3}});
+  REQUIRE(states.size() == 4);
+  CHECK((states[3].replica == "d" && states[3].has_it()));
+}
+
 TEST_CASE("of two replicas the one that a node is connected to counts") {
   const auto says = [](const char* name, const char* json, std::uint64_t wanted) {
     return ReplicaSync{.name = name, .sync = parse_sync(json), .wanted = wanted};

@@ -59,7 +59,9 @@ Applied applied(const Hub& hub, const AppliedQuestion& question) {
     list.push_back(node.node);
   }
   for (const NodeStatus& proxy : hub.waypoints()) {
-    (proxy.acked_version >= answer.version ? answer.current : answer.pending).push_back(proxy.node);
+    const bool has_it = proxy.acked_version >= answer.version;
+    auto& list = !proxy.connected ? answer.absent : has_it ? answer.current : answer.pending;
+    list.push_back(proxy.node);
   }
   return answer;
 }

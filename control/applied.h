@@ -19,7 +19,8 @@ struct Applied {
   bool known = false;         // it is in what this replica serves
   std::uint64_t version = 0;  // the snapshot that has it; 0 when not known
   // Nodes and waypoints with a stream here, by whether they have acknowledged it; and nodes with
-  // enrolled pods whose stream, if they have one, is with another replica.
+  // enrolled pods and ready pods of waypoints whose stream, if they have one, is with another
+  // replica.
   std::vector<std::string> current, pending, absent;
   std::string refused;  // why it will not be: our readers refuse it
   bool is_kind = true;  // false: no such kind is read here

@@ -91,6 +91,55 @@ TEST_CASE("who waits for a snapshot does not wait for later ones") {
   CHECK(bench.ask("42").pending == Names{"node-1"});
 }
 
+TEST_CASE("a waypoint that is ready and has no stream is absent, one with a stream is waited for") {
+  struct Waypoints final : Follower {
+    std::vector<Status> all;
+    void follow(std::shared_ptr<const Snapshot>) override {}
+    Status status() const override { return {}; }
+    std::vector<Status> proxies() const override { return all; }
+  };
+  Hub hub{Settings{}, 1, [](std::uint64_t) {}};
+  manifest::Parsed parsed = manifest::parse("x.yaml", R"(
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: w, namespace: shop, resourceVersion: "7"}
+spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: w-1, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: w}}
+status: {phase: Running, podIP: 10.0.0.1, conditions: [{type: Ready, status: "True"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: w-2, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: w}}
+status: {phase: Running, podIP: 10.0.0.2, conditions: [{type: Ready, status: "False"}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: other, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: none}}
+status: {phase: Running, podIP: 10.0.0.3, conditions: [{type: Ready, status: "True"}]}
+)");
+  REQUIRE_FALSE(parsed.has_errors());
+  Objects objects;
+  for (auto& object : parsed.objects) {
+    auto key = manifest::key_of(object.object);
+    objects[key] = std::make_shared<const manifest::Object>(std::move(object.object));
+  }
+  hub.publish(std::make_shared<const World>(std::move(objects)), {}, true);
+  const auto ask = [&] {
+    return applied(hub, {.kind = "Gateway", .ns = "shop", .name = "w", .resource_version = "7"});
+  };
+  CHECK(ask().absent == Names{"waypoint shop/w-1"});
+  const auto streams = std::make_shared<Waypoints>();
+  streams->all.emplace_back().node = "waypoint shop/w-1";
+  hub.add(streams);
+  CHECK(ask().absent.empty());
+  CHECK(ask().pending == Names{"waypoint shop/w-1"});
+  streams->all[0].acked_version = ask().version;
+  CHECK(ask().current == Names{"waypoint shop/w-1"});
+}
+
 TEST_CASE("an object that is gone is applied when it is in the snapshot no more") {
   Bench bench;
   bench.publish("41");

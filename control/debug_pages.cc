@@ -198,7 +198,19 @@ HttpResponse DebugPages::sync() const {
                      {"lastNack", node.last_nack},
                      {"pods", node.pods}});
   }
-  return json_page({{"version", version}, {"nodes", std::move(nodes)}});
+  json proxies = json::array();
+  for (const NodeStatus& proxy : hub_.waypoints()) {
+    json types = json::object();
+    for (const auto& [type, state] : proxy.types) types[type] = state;
+    proxies.push_back({{"waypoint", proxy.node.substr(proxy.node.find(' ') + 1)},
+                       {"connected", proxy.connected},
+                       {"ackedVersion", proxy.acked_version},
+                       {"pending", proxy.pending || proxy.acked_version < version},
+                       {"lastNack", proxy.last_nack},
+                       {"types", std::move(types)}});
+  }
+  return json_page(
+      {{"version", version}, {"nodes", std::move(nodes)}, {"waypoints", std::move(proxies)}});
 }
 
 HttpResponse DebugPages::explain(const admin::Request& request) {

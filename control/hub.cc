@@ -1,9 +1,32 @@
 #include "control/hub.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
+#include "control/waypoints.h"
+
 namespace mesh::control {
+namespace {
+
+// The pods of waypoints that say they are ready, as Hub::waypoints() calls them.
+std::vector<std::string> ready_proxies(const World& world) {
+  std::set<std::string> namespaces;
+  for (const auto* gateway : world.all<manifest::Gateway>()) {
+    if (is_waypoint(*gateway)) namespaces.insert(gateway->metadata.ns);
+  }
+  std::vector<std::string> all;
+  for (const std::string& ns : namespaces) {
+    for (const auto* pod : world.all_in<manifest::Pod>(ns)) {
+      const bool ready = pod->ready.value_or(false) && !pod->metadata.deleting && is_running(*pod);
+      if (!ready || own_gateway(world, pod->metadata) == nullptr) continue;
+      all.push_back("waypoint " + ns + "/" + pod->metadata.name);
+    }
+  }
+  return all;
+}
+
+}  // namespace
 
 Hub::Hub(Settings settings, std::uint64_t first_version,
          std::function<void(std::uint64_t)> published)
@@ -74,6 +97,9 @@ std::vector<std::shared_ptr<Follower>> Hub::alive() const {
 
 std::vector<NodeStatus> Hub::waypoints() const {
   std::map<std::string, NodeStatus> proxies;
+  if (const auto snapshot = this->snapshot()) {
+    for (std::string& name : ready_proxies(*snapshot->world)) proxies[name].node = name;
+  }
   for (const auto& follower : alive()) {
     for (Follower::Status& status : follower->proxies()) {
       NodeStatus& proxy = proxies[status.node];
@@ -82,7 +108,8 @@ std::vector<NodeStatus> Hub::waypoints() const {
                .acked_version = status.acked_version,
                .pending = !status.current,
                .last_nack = std::move(status.last_nack),
-               .pods = 0};
+               .pods = 0,
+               .types = std::move(status.types)};
     }
   }
   std::vector<NodeStatus> list;

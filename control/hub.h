@@ -24,6 +24,8 @@ class Follower {
     bool current = false;
     std::uint64_t acked_version = 0;
     std::string last_nack;
+    // Of a proxy: "CDS" and so on, and SYNCED, STALE, ERROR (refused) or IGNORED (not asked for).
+    std::vector<std::pair<std::string, std::string>> types = {};
   };
 
   virtual ~Follower() = default;
@@ -42,7 +44,8 @@ struct NodeStatus {
   std::uint64_t acked_version = 0;
   bool pending = true;
   std::string last_nack;
-  unsigned pods = 0;  // enrolled ones that run there
+  unsigned pods = 0;                                            // enrolled ones that run there
+  std::vector<std::pair<std::string, std::string>> types = {};  // of a waypoint: see Follower
 };
 
 struct Counters {
@@ -78,7 +81,8 @@ class Hub {
   // How much has been translated until now.
   Translation::Work work() const;
 
-  // Every waypoint proxy with a stream ("waypoint NAMESPACE/POD"), ordered by name.
+  // Every waypoint proxy with a stream ("waypoint NAMESPACE/POD"), and every ready pod of a
+  // waypoint without one; ordered by name.
   std::vector<NodeStatus> waypoints() const;
   // What of the objects waypoints cannot honour as it is written.
   std::vector<PolicyNote> notes() const;

@@ -162,7 +162,8 @@ void add_waypoints(CLI::App& weft, Session& session) {
                                  waypoint_status, flags);
   add_output(*command, session);
   command->add_flag("-A,--all-namespaces", flags->options.all_namespaces);
-  command->add_option("--wait", flags->options.wait, "until they are")->capture_default_str();
+  command->add_flag("-w,--wait", flags->options.wait, "until they are; --wait=false: as it is now")
+      ->default_str("true");
   add_waiting(*command, *flags);
 
   flags = std::make_shared<WaypointFlags>();

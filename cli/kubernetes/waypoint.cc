@@ -37,7 +37,17 @@ Outcome<std::vector<Json>> waypoints_in(Cluster& cluster, const std::string& ns)
   return gateways;
 }
 
-// True: it is programmed. False: not within the time; `last` is how it was.
+// Programmed means that it has an address and pods, ready or not. Those of a Deployment that
+// control has made can be asked.
+Outcome<bool> has_ready_pod(Cluster& cluster, const std::string& ns, const std::string& name) {
+  TRY(const Json deployment, cluster.get(kDeployments.path(ns, name)));
+  if (deployment.is_null()) return true;  // somebody runs it otherwise
+  const Json& available = member(member(deployment, "status"), "availableReplicas");
+  return available.is_number_integer() && available > 0;
+}
+
+// True: it is programmed, and a pod of it is ready. False: not within the time; `last` is how it
+// was.
 Outcome<bool> wait_until_programmed(Cluster& cluster, const std::string& ns,
                                     const std::string& name, std::chrono::milliseconds timeout,
                                     WaypointState& last) {
@@ -46,7 +56,12 @@ Outcome<bool> wait_until_programmed(Cluster& cluster, const std::string& ns,
     TRY(const Json gateway, cluster.get(kGateways.path(ns, name)));
     if (gateway.is_null()) return problem("waypoint " + ns + "/" + name + " is gone");
     last = waypoint_state(gateway);
-    if (last.programmed == "True") return true;
+    if (last.programmed == "True") {
+      TRY(const bool ready, has_ready_pod(cluster, ns, name));
+      if (ready) return true;
+      last.reason = "NoReadyPod";
+      last.message = "no pod of its Deployment is ready";
+    }
     if (Clock::now() >= deadline) return false;
     std::this_thread::sleep_for(kAskAgain);
   }
@@ -227,6 +242,9 @@ Outcome<int> apply_waypoint(Cluster& cluster, const std::string& ns,
 Outcome<int> delete_waypoints(Cluster& cluster, const std::string& ns,
                               const WaypointOptions& options) {
   std::vector<std::string> names = options.names;
+  if (options.all && !names.empty()) {
+    return problem("cannot specify waypoint names when deleting all waypoints");
+  }
   if (names.empty()) {
     if (!options.all && options.revision.empty()) {
       return problem("name the waypoints to delete, or give --all or --revision");

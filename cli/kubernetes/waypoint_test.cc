@@ -88,4 +88,23 @@ TEST_CASE("Only waypoints are deleted") {
   CHECK(delete_waypoints(cluster, "shop", {.names = {"way"}}) == kOk);
   CHECK(count(server, "DELETE") == 1);
   CHECK_FALSE(delete_waypoints(cluster, "shop", {}));
+  CHECK_FALSE(delete_waypoints(cluster, "shop", {.all = true, .names = {"way"}}));
+  CHECK(count(server, "DELETE") == 1);
+}
+
+TEST_CASE("A waypoint is waited for until a pod of its Deployment is ready") {
+  FakeServer server;
+  Cluster cluster = server.cluster();
+  Json there = gateway("weft-waypoint");
+  there["status"]["conditions"] = {{{"type", "Programmed"}, {"status", "True"}}};
+  server.answers["GET " + std::string(kPath)] = there;
+  server.answers["PATCH " + std::string(kPath) + "?fieldManager=weft&force=true"] = there;
+  const WaypointOptions options{
+      .name = "way", .wait = true, .timeout = std::chrono::milliseconds(0)};
+  CHECK(apply_waypoint(cluster, "shop", options) == kOk);  // somebody runs it otherwise
+  Json& deployment = server.answers["GET /apis/apps/v1/namespaces/shop/deployments/way"];
+  deployment = {{"status", {{"replicas", 1}}}};
+  CHECK(apply_waypoint(cluster, "shop", options) == kTimedOut);
+  deployment["status"]["availableReplicas"] = 1;
+  CHECK(apply_waypoint(cluster, "shop", options) == kOk);
 }

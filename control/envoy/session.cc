@@ -268,12 +268,19 @@ std::optional<EnvoyResponse> WaypointSession::respond(EnvoyType type) {
 bool WaypointSession::is_current() const {
   if (snapshot_ == nullptr) return false;
   for (const EnvoyType type : kEnvoyOrder) {
-    const PerType& of_type = of(type);
-    if (!of_type.requested) continue;
-    if (of_type.in_flight || of_type.first_due || !of_type.refused.empty()) return false;
-    if (!changes(type).empty() || !removals(type).empty()) return false;
+    const Delivery its = delivery(type);
+    if (its != Delivery::kSynced && its != Delivery::kIgnored) return false;
   }
   return of(EnvoyType::kListener).requested && of(EnvoyType::kCluster).requested;
+}
+
+WaypointSession::Delivery WaypointSession::delivery(EnvoyType type) const {
+  const PerType& of_type = of(type);
+  if (!of_type.requested) return Delivery::kIgnored;
+  if (!of_type.refused.empty()) return Delivery::kRefused;
+  const bool under_way = of_type.in_flight || of_type.first_due || snapshot_ == nullptr;
+  if (under_way || !changes(type).empty() || !removals(type).empty()) return Delivery::kStale;
+  return Delivery::kSynced;
 }
 
 }  // namespace mesh::control

@@ -72,6 +72,8 @@ class WaypointSession {
 
   // Everything that is asked for has been acknowledged.
   bool is_current() const;
+  enum class Delivery { kIgnored, kStale, kRefused, kSynced };  // kIgnored: it was never asked for
+  Delivery delivery(EnvoyType type) const;
   const std::string& last_nack() const { return last_nack_; }
   std::uint64_t nacks() const { return nacks_; }
 

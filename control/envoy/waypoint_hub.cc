@@ -16,6 +16,26 @@ constexpr std::chrono::milliseconds kQuiet{20};
 constexpr std::chrono::milliseconds kLatest{250};
 constexpr std::size_t kMaxNotes = 10'000;
 
+// In the incumbent's words and order.
+constexpr std::pair<EnvoyType, const char*> kTypeNames[] = {{EnvoyType::kCluster, "CDS"},
+                                                            {EnvoyType::kListener, "LDS"},
+                                                            {EnvoyType::kEndpoint, "EDS"},
+                                                            {EnvoyType::kRoute, "RDS"}};
+
+const char* name_of(WaypointSession::Delivery delivery) {
+  switch (delivery) {
+    case WaypointSession::Delivery::kIgnored:
+      return "IGNORED";
+    case WaypointSession::Delivery::kStale:
+      return "STALE";
+    case WaypointSession::Delivery::kRefused:
+      return "ERROR";
+    case WaypointSession::Delivery::kSynced:
+      break;
+  }
+  return "SYNCED";
+}
+
 // What did not change is shared with `before`; all of it: `before` itself.
 std::shared_ptr<const WaypointSnapshot> snapshot_of(
     const WaypointConfig& config, const std::shared_ptr<const WaypointSnapshot>& before) {
@@ -105,12 +125,17 @@ void WaypointConversation::leave() {
 
 WaypointConversation::Status WaypointConversation::status() const {
   const std::lock_guard lock(mutex_);
+  std::vector<std::pair<std::string, std::string>> types;
+  for (const auto& [type, name] : kTypeNames) {
+    types.emplace_back(name, name_of(session_.delivery(type)));
+  }
   return {.pod = node_ ? node_->pod : "",
           .ns = node_ ? node_->ns : "",
           .configured = configured_ != nullptr && !left_,
           .current = session_.is_current(),
           .acked_version = acked_version_,
-          .last_nack = session_.last_nack()};
+          .last_nack = session_.last_nack(),
+          .types = std::move(types)};
 }
 
 std::uint64_t WaypointConversation::nacks() const {
@@ -213,7 +238,8 @@ std::vector<Follower::Status> WaypointHub::proxies() const {
     statuses.push_back({.node = "waypoint " + of.ns + "/" + of.pod,
                         .current = of.current,
                         .acked_version = of.acked_version,
-                        .last_nack = std::move(of.last_nack)});
+                        .last_nack = std::move(of.last_nack),
+                        .types = std::move(of.types)});
   }
   return statuses;
 }

@@ -45,6 +45,7 @@ class WaypointConversation {
     bool current = false;
     std::uint64_t acked_version = 0;  // of the last world of which it has acknowledged everything
     std::string last_nack;
+    std::vector<std::pair<std::string, std::string>> types;  // see Follower
   };
   Status status() const;
   std::uint64_t nacks() const;

@@ -138,6 +138,19 @@ metadata: {name: web, namespace: faults, labels: {app: web}}
 spec: {containers: [{name: web, image: web}]}
 """
 
+# Nothing can be made of these.
+UNREAD = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: unread, namespace: faults}
+spec: {action: MAYBE}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: unread, namespace: faults}
+spec: {ports: [{name: http, port: many}]}
+"""
+
 
 def weft(cluster, *words, code=0, **options):
     done = cluster.run(WEFT, *words, check=False, **options)
@@ -183,6 +196,20 @@ def test_waypoints(cluster):
            ["other", "r1", "service", "Unknown"], ["way", "default", "all", "Unknown"]], lines)
     expect(weft(cluster, "waypoint", "list", "-A").startswith("NAMESPACE"), "-A")
     weft(cluster, "waypoint", "status", "-n", "shop", "--waypoint-timeout", "500ms", code=3)
+    weft(cluster, "waypoint", "status", "-n", "shop", "-w", "--waypoint-timeout", "500ms", code=3)
+    at_once = weft(cluster, "waypoint", "status", "-n", "shop", "--wait=false").splitlines()
+    expect([line.split() for line in at_once] == [["NAME", "STATUS", "TYPE", "REASON", "MESSAGE"],
+           ["other", "Unknown", "Programmed", *at_once[1].split()[3:]],
+           ["way", "Unknown", "Programmed", *at_once[2].split()[3:]]], at_once)
+    # A namespace keeps the waypoint that it uses, unless that is said to be replaced.
+    enroll = ["waypoint", "apply", "-n", "shop", "--name", "next", "--enroll-namespace"]
+    weft(cluster, *enroll, code=1)
+    expect('"istio.io/use-waypoint: next"' in weft(cluster, *enroll, "--overwrite"), "--overwrite")
+    weft(cluster, "waypoint", "delete", "-n", "shop", "next", "--all", code=1)
+    expect(weft(cluster, "waypoint", "delete", "-n", "shop", "next") == "waypoint shop/next deleted\n", "by name")
+    weft(cluster, "waypoint", "delete", "-n", "shop", "next", code=1)
+    weft(cluster, "waypoint", "delete", "-n", "shop", code=1)
+    cluster.kubectl("label", "namespace", "shop", "istio.io/use-waypoint=way", "--overwrite")
     weft(cluster, "waypoint", "apply", "-n", "shop", "--name", "none", code=1)
     expect(weft(cluster, "waypoint", "delete", "-n", "shop", "-r", "r1") == "waypoint shop/other deleted\n", "by revision")
     expect(weft(cluster, "waypoint", "delete", "-n", "shop", "--all") == "waypoint shop/way deleted\n", "all")
@@ -226,6 +253,9 @@ def test_every_fault_is_found(cluster):
         "host-network-012")}
     files = found("-", input=FAULTS)
     expect(expected - files == {"003 unready-waypoint-003"}, f"not in files: {expected - files}; {files}")
+    unread = json.loads(weft(cluster, "analyze", "-", "-o", "json", input=UNREAD, code=5))
+    expect({(one["code"], one["object"], bool(one["fix"])) for one in unread} ==
+           {("WEFT013", "AuthorizationPolicy faults/unread", True), ("WEFT013", "Service faults/unread", True)}, unread)
     cluster.kubectl("apply", "-f", "-", input=FAULTS)
     there = found("-A")
     expect(expected <= there, f"not on the cluster: {expected - there}; {there}")

@@ -8,7 +8,7 @@ import tempfile
 
 import envoy_test as stock
 from envoy_test import apply, get
-from harness import WEFT, expect, main, until
+from harness import WEFT, expect, main, until, weft
 
 PROGRAM = os.environ.get("WEFT_WAYPOINT") or str(pathlib.Path(WEFT).parent.parent / "waypoint" / "weft-waypoint")
 
@@ -43,6 +43,28 @@ def test_answered_requests_leave_no_error_behind(lab):
     expect(all("\tinfo\t" in line and "error=" not in line for line in lines), f"no error: {lines[:2]}")
     apply(lab, *waypoint(), name="waypoint.yaml")
     until(lambda: get(lab).endswith(" 200"), lambda: f"back: {get(lab)}", 30)
+
+
+def test_a_change_is_applied_when_the_waypoint_has_it(lab):
+    """`weft wait` and `weft proxy-status` know of a waypoint that is behind."""
+    def states():
+        said = json.loads(weft("proxy-status", "-l", lab.name, "-o", "json").stdout)["waypoints"]
+        return {one["waypoint"]: (one["status"], one["types"]["LDS"]) for one in said}
+    lab.settled()
+    expect(states() == {"shop/waypoint-0": ("SYNCED", "SYNCED")}, states())
+    frozen = pathlib.Path(lab.pod("shop/waypoint-0")["cgroup"]) / "cgroup.freeze"
+    frozen.write_text("1")
+    try:
+        late = stock.service("late", {"app": "web"})
+        late["metadata"]["labels"] = {"istio.io/use-waypoint": "waypoint"}
+        apply(lab, late, name="late.yaml")
+        until(lambda: states()["shop/waypoint-0"][0] == "STALE", lambda: f"a waypoint that is behind: {states()}")
+        done = weft("wait", "-l", lab.name, "--timeout", "300ms", check=False)
+        expect(done.returncode == 3 and "waypoint shop/waypoint-0 (has version" in done.stderr, f"{done.returncode} {done.stderr}")
+    finally:
+        frozen.write_text("0")
+    lab.settled()
+    expect(states() == {"shop/waypoint-0": ("SYNCED", "SYNCED")}, states())
 
 
 def test_hostile_paths_are_refused(lab):
