@@ -20,7 +20,7 @@ struct Flags {
   std::vector<std::string> node_accounts;
   std::string rotation_wait;
   bool no_istio_root_map = false;
-  std::string waypoint_image = "weft-waypoint:" WEFT_VERSION;
+  WaypointImages waypoint_images;
   std::string waypoint_seccomp = "localhost";
   std::string listen = "[::]:15012";
   std::string debug_listen = "[::]:15014";
@@ -54,7 +54,12 @@ void declare(CLI::App& app, Flags& flags) {
       "Between the steps of a root's rotation (default: the certificate lifetime and 10m)");
   app.add_flag("--no-istio-root-map", flags.no_istio_root_map,
                "ConfigMaps istio-ca-root-cert are somebody else's: only weft-ca-root-cert is ours");
-  app.add_option("--waypoint-image", flags.waypoint_image, "Of the waypoints that it deploys")
+  app.add_option("--waypoint-image", flags.waypoint_images.weft, "Of the waypoints that it deploys")
+      ->capture_default_str();
+  app.add_option("--envoy-image", flags.waypoint_images.envoy,
+                 "Of the waypoints that are to be stock Envoy")
+      ->capture_default_str();
+  app.add_option("--sds-image", flags.waypoint_images.sds, "Of what keeps their identity")
       ->capture_default_str();
   app.add_option("--waypoint-seccomp", flags.waypoint_seccomp,
                  "localhost: nodes have the profile weft/waypoint.json; or unconfined")
@@ -146,7 +151,7 @@ std::expected<Config, Leave> check(Flags flags) {
     config.rotation_wait = *wait;
   }
   config.istio_root_map = !flags.no_istio_root_map;
-  config.waypoint_image = flags.waypoint_image;
+  config.waypoint_images = flags.waypoint_images;
   config.waypoint_seccomp_localhost = flags.waypoint_seccomp == "localhost";
   for (std::string& account : flags.node_accounts) {
     if (std::count(account.begin(), account.end(), '/') != 1 || account.size() < 3) {

@@ -13,6 +13,13 @@
 
 namespace mesh::control {
 
+// Of the waypoints that are deployed: ours, stock Envoy, and what stands beside it.
+struct WaypointImages {
+  std::string weft = "weft-waypoint:" WEFT_VERSION;
+  std::string envoy = "envoy";
+  std::string sds = "weft-sds:" WEFT_VERSION;
+};
+
 struct Config {
   std::string manifests;   // empty: the API server is the store
   std::string kubeconfig;  // empty: that of the cluster we run in
@@ -22,7 +29,7 @@ struct Config {
   std::set<std::string, std::less<>> node_accounts;  // of ztunnels: "NAMESPACE/NAME"
   std::chrono::seconds rotation_wait{0};
   bool istio_root_map = true;  // ConfigMaps istio-ca-root-cert are ours to write
-  std::string waypoint_image;  // of the waypoints that are deployed
+  WaypointImages waypoint_images;
   bool waypoint_seccomp_localhost = true;
   std::string state;
   std::string tokens;  // STATE/tokens unless said; on an API server: none unless said

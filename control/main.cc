@@ -105,7 +105,11 @@ struct Source {
          .node_accounts = config.node_accounts,
          .rotation_wait = config.rotation_wait,
          .istio_root_map = config.istio_root_map,
-         .waypoints = {.image = config.waypoint_image,
+         .waypoints = {.image = config.waypoint_images.weft,
+                       .envoy_image = config.waypoint_images.envoy,
+                       .sds_image = config.waypoint_images.sds,
+                       .root_map =
+                           config.istio_root_map ? "istio-ca-root-cert" : "weft-ca-root-cert",
                        .ns = config.ns,
                        .localhost_seccomp = config.waypoint_seccomp_localhost}},
         hub, authority, log, std::move(changed), std::move(authority_changed));

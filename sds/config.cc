@@ -55,6 +55,8 @@ std::expected<Config, ConfigError> read_config(int argc, const char* const* argv
   app.add_option("--trust-domain", config.trust_domain, "the mesh's trust domain");
   app.add_option("--cluster-domain", config.cluster_domain, "the cluster's DNS domain");
   app.add_option("--cluster-id", config.cluster_id, "the cluster's name");
+  app.add_flag("--is-ready", config.ask_ready,
+               "exit with 0 if the secrets are there, with 1 if not");
   app.add_flag("--state-of-the-world", config.whole, "not delta discovery");
   app.add_option("command", config.command, "what to run once the identity is there");
   app.positionals_at_end();
@@ -66,6 +68,7 @@ std::expected<Config, ConfigError> read_config(int argc, const char* const* argv
     const int status = app.exit(error, out, err);
     return std::unexpected(ConfigError{status == 0 ? 0 : 1, status == 0 ? out.str() : err.str()});
   }
+  if (config.ask_ready) return config;
   if (std::string text = missing(config); !text.empty()) {
     return std::unexpected(ConfigError{1, "weft-sds: " + text + "\n"});
   }

@@ -21,6 +21,7 @@ struct Config {
   std::string trust_domain = "cluster.local";        // TRUST_DOMAIN
   std::string cluster_domain = "cluster.local";      // CLUSTER_DOMAIN
   std::string cluster_id = "Kubernetes";             // CLUSTER_ID
+  bool ask_ready = false;                            // --is-ready
   bool whole = false;                                // --state-of-the-world, instead of delta
   std::vector<std::string> command;                  // after --
 };

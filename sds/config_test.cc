@@ -38,6 +38,13 @@ TEST_CASE("what is missing is named") {
   CHECK_FALSE(parse({"--pod", "p", "--namespace", "n", "--service-account", "s", "--folder", "x"}));
 }
 
+TEST_CASE("whether it is ready is asked with no more than the folder") {
+  const auto config = parse({"--is-ready"}, {{"WEFT_SDS_FOLDER", "/s"}});
+  REQUIRE(config);
+  CHECK(config->ask_ready);
+  CHECK(config->folder == "/s");
+}
+
 TEST_CASE("help is no error") {
   const auto config = parse({"--help"});
   REQUIRE_FALSE(config);

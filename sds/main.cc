@@ -170,5 +170,8 @@ int main(int argc, char** argv) {
     std::fputs(config.error().text.c_str(), config.error().status == 0 ? stdout : stderr);
     return config.error().status;
   }
+  if (config->ask_ready) {
+    return ::access((config->folder + "/default.json").c_str(), R_OK) == 0 ? 0 : 1;
+  }
   return mesh::sds::start(*config);
 }

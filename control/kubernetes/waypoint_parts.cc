@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/kubernetes/waypoint_pod.h"
 #include "control/status.h"
 #include "control/waypoints.h"
 #include "mesh/manifest/yaml.h"
@@ -17,6 +18,7 @@ using manifest::Value;
 using nlohmann::json;
 
 constexpr const char* kManaged = "weft.dev-mesh-controller";
+constexpr const char* kProxy = "proxy";  // the parameter that is no part
 
 const kube::ResourceType kAccounts{.group = {}, .version = "v1", .plural = "serviceaccounts"};
 const kube::ResourceType kServices{.group = {}, .version = "v1", .plural = "services"};
@@ -136,8 +138,9 @@ bool is_taken(const World& world, const Gateway& gateway) {
 
 class Maker {
  public:
-  Maker(const Settings& settings, const WaypointOptions& options, const Gateway& gateway)
-      : settings_(settings), options_(options), gateway_(gateway) {}
+  Maker(const Settings& settings, const WaypointOptions& options, const Gateway& gateway,
+        WaypointProxy proxy)
+      : settings_(settings), options_(options), gateway_(gateway), proxy_(proxy) {}
 
   json make(const Kind& kind) const {
     json part = {{"apiVersion", version_of(*kind.type)},
@@ -198,57 +201,6 @@ class Maker {
             {"maxReplicas", 1}};
   }
 
-  json environment() const {
-    json env = json::array();
-    const auto value = [&](const char* name, const std::string& text) {
-      env.push_back({{"name", name}, {"value", text}});
-    };
-    const auto field = [&](const char* name, const char* path) {
-      env.push_back({{"name", name}, {"valueFrom", {{"fieldRef", {{"fieldPath", path}}}}}});
-    };
-    value("XDS_ADDRESS", "https://weft-control." + options_.ns + ".svc:15012");
-    value("XDS_ROOT_CA", "/var/run/secrets/istio/root-cert.pem");
-    value("AUTH_TOKEN", "/var/run/secrets/tokens/istio-token");
-    value("CLUSTER_ID", settings_.cluster_id);
-    value("CLUSTER_DOMAIN", settings_.cluster_domain);
-    value("TRUST_DOMAIN", settings_.trust_domain);
-    value("GATEWAY_NAME", gateway_.metadata.name);
-    field("POD_NAME", "metadata.name");
-    field("POD_NAMESPACE", "metadata.namespace");
-    field("SERVICE_ACCOUNT", "spec.serviceAccountName");
-    field("INSTANCE_IP", "status.podIP");
-    field("NODE_NAME", "spec.nodeName");
-    return env;
-  }
-
-  json container() const {
-    json security = {{"allowPrivilegeEscalation", false},
-                     {"readOnlyRootFilesystem", true},
-                     {"runAsNonRoot", true},
-                     {"runAsUser", 1337},
-                     {"capabilities", {{"drop", {"ALL"}}}}};
-    // Runtimes' own profiles refuse io_uring.
-    security["seccompProfile"] =
-        options_.localhost_seccomp
-            ? json{{"type", "Localhost"}, {"localhostProfile", "weft/waypoint.json"}}
-            : json{{"type", "Unconfined"}};
-    const auto port = [](const char* name, int number) {
-      return json{{"name", name}, {"containerPort", number}, {"protocol", "TCP"}};
-    };
-    return {{"name", "waypoint"},
-            {"image", options_.image},
-            {"env", environment()},
-            {"ports",
-             json::array({port("mesh", 15008), port("metrics", 15020), port("readiness", 15021)})},
-            {"readinessProbe",
-             {{"httpGet", {{"path", "/healthz/ready"}, {"port", 15021}}}, {"periodSeconds", 3}}},
-            {"resources", {{"requests", {{"cpu", "100m"}, {"memory", "64Mi"}}}}},
-            {"securityContext", security},
-            {"volumeMounts",
-             json::array({{{"name", "root-cert"}, {"mountPath", "/var/run/secrets/istio"}},
-                          {{"name", "token"}, {"mountPath", "/var/run/secrets/tokens"}}})}};
-  }
-
   json deployment() const {
     json pod_labels = labels();
     // It ends tunnels itself: no ztunnel in front of it, and no sidecar.
@@ -256,35 +208,41 @@ class Maker {
     pod_labels["sidecar.istio.io/inject"] = "false";
     pod_labels["service.istio.io/canonical-name"] = gateway_.metadata.name;
     pod_labels["service.istio.io/canonical-revision"] = "latest";
-    const json token = {
-        {"serviceAccountToken",
-         {{"audience", "istio-ca"}, {"expirationSeconds", 3600}, {"path", "istio-token"}}}};
-    json pod = {
-        {"serviceAccountName", gateway_.metadata.name},
-        {"automountServiceAccountToken", false},
-        {"terminationGracePeriodSeconds", 45},
-        {"containers", json::array({container()})},
-        {"volumes",
-         json::array({{{"name", "root-cert"}, {"configMap", {{"name", "istio-ca-root-cert"}}}},
-                      {{"name", "token"}, {"projected", {{"sources", json::array({token})}}}}})}};
     json pod_metadata = {{"labels", pod_labels}};
     if (!gateway_.infrastructure_annotations.empty()) {
       pod_metadata["annotations"] = gateway_.infrastructure_annotations;
     }
     return {{"selector", {{"matchLabels", selector()}}},
             {"strategy", {{"rollingUpdate", {{"maxSurge", 1}, {"maxUnavailable", 0}}}}},
-            {"template", {{"metadata", pod_metadata}, {"spec", pod}}}};
+            {"template",
+             {{"metadata", pod_metadata},
+              {"spec", waypoint_pod(settings_, options_, gateway_, proxy_)}}}};
   }
 
   const Settings& settings_;
   const WaypointOptions& options_;
   const Gateway& gateway_;
+  const WaypointProxy proxy_;
 };
+
+// Which proxy the parameters choose: the Gateway's word after its class's. The text of what is
+// wrong.
+std::string choose(const std::vector<const std::map<std::string, std::string>*>& parameters,
+                   WaypointProxy& proxy) {
+  for (const auto* data : parameters) {
+    const auto said = data->find(kProxy);
+    if (said == data->end()) continue;
+    if (said->second != "weft" && said->second != "envoy") return "proxy: must be weft or envoy";
+    proxy = said->second == "envoy" ? WaypointProxy::kEnvoy : WaypointProxy::kWeft;
+  }
+  return {};
+}
 
 // Applies what the ConfigMap says to the parts. The text of what is wrong with it.
 std::string apply_parameters(const std::map<std::string, std::string>& data,
                              std::map<std::string, json>& parts) {
   for (const auto& [part, text] : data) {
+    if (part == kProxy) continue;
     const auto found = parts.find(part);
     if (found == parts.end()) return part + " is not a part of a waypoint";
     const manifest::YamlFile read = manifest::read_yaml(text);
@@ -414,11 +372,13 @@ std::vector<WaypointPart> waypoint_parts(const World& world, const Settings& set
       refuse("a Service of its name is there already, and is not its");
       continue;
     }
-    std::map<std::string, json> parts;
-    const Maker maker(settings, options, *gateway);
-    for (const Kind& kind : kKinds) parts[kind.part] = maker.make(kind);
     std::vector<const std::map<std::string, std::string>*> patches;
+    WaypointProxy proxy = WaypointProxy::kWeft;
     std::string wrong = gather(world, options, *gateway, parameters, patches);
+    if (wrong.empty()) wrong = choose(patches, proxy);
+    std::map<std::string, json> parts;
+    const Maker maker(settings, options, *gateway, proxy);
+    for (const Kind& kind : kKinds) parts[kind.part] = maker.make(kind);
     for (const auto* data : patches) {
       if (wrong.empty()) wrong = apply_parameters(*data, parts);
     }

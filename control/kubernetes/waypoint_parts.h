@@ -4,8 +4,9 @@
 //
 // The parts belong to their Gateway (owner references): deleting it deletes them. A Gateway with
 // addresses of its own is somebody's by hand, and has no parts. `infrastructure.parametersRef`
-// names a ConfigMap with a merge patch for each part that is to be other than usual; one that is
-// missing or cannot be read holds the parts back, for they would be other than asked.
+// names a ConfigMap with a merge patch for each part that is to be other than usual, and `proxy`:
+// weft or envoy. One that is missing or cannot be read holds the parts back, for they would be
+// other than asked.
 
 #include <map>
 #include <string>
@@ -19,8 +20,11 @@ namespace mesh::control::kubernetes {
 
 struct WaypointOptions {
   std::string image = "weft-waypoint";
-  std::string ns = "weft-system";  // control's own
-  bool localhost_seccomp = true;   // nodes have the profile weft/waypoint.json
+  std::string envoy_image = "envoy";            // of those that are stock Envoy
+  std::string sds_image = "weft-sds";           // beside it
+  std::string root_map = "istio-ca-root-cert";  // what they mount to know whom to trust
+  std::string ns = "weft-system";               // control's own
+  bool localhost_seccomp = true;                // nodes have the profile weft/waypoint.json
 };
 
 // A ConfigMap's data; by "NAMESPACE/NAME".

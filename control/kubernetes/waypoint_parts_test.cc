@@ -141,6 +141,49 @@ spec:
   CHECK(made.parts.at("horizontalpodautoscalers waypoint")["spec"]["maxReplicas"] == 5);
 }
 
+TEST_CASE("parameters choose stock Envoy, with its identity kept beside it") {
+  std::string text = kGateway;
+  text += "  infrastructure: {parametersRef: {group: '', kind: ConfigMap, name: p}}\n";
+  const WaypointOptions options{
+      .image = "ours", .envoy_image = "r/envoy:v1", .sds_image = "r/weft-sds:1"};
+  const Made made = make(text,
+                         {{"shop/p",
+                           {{"proxy", "envoy"},
+                            {"deployment",
+                             "spec: {template: {spec: {containers: [{name: waypoint, "
+                             "resources: {requests: {cpu: 500m}}}]}}}"}}}},
+                         options);
+  CHECK(made.problems.empty());
+  const json& pod = made.parts.at("deployments waypoint")["spec"]["template"]["spec"];
+  REQUIRE(pod["containers"].size() == 1);
+  const json& proxy = pod["containers"][0];
+  CHECK(proxy["image"] == "r/envoy:v1");
+  CHECK(proxy["resources"]["requests"]["cpu"] == "500m");
+  CHECK(proxy["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault");
+  REQUIRE(pod["initContainers"].size() == 1);
+  const json& identity = pod["initContainers"][0];
+  CHECK(identity["image"] == "r/weft-sds:1");
+  CHECK(identity["restartPolicy"] == "Always");
+  CHECK(identity["securityContext"]["seccompProfile"]["localhostProfile"] == "weft/waypoint.json");
+  // The token is for the sidecar alone, and the key is on no disk.
+  CHECK_FALSE(proxy["volumeMounts"].dump().contains("\"token\""));
+  CHECK(identity["volumeMounts"].dump().contains("\"token\""));
+  CHECK(pod["volumes"].dump().contains(R"("emptyDir":{"medium":"Memory"})"));
+  CHECK(make(text, {{"shop/p", {{"proxy", "nginx"}}}}).problems ==
+        std::vector<std::string>{"proxy: must be weft or envoy"});
+  CHECK(
+      make(text, {{"shop/p", {{"proxy", "weft"}}}}, options)
+          .parts.at("deployments waypoint")["spec"]["template"]["spec"]["containers"][0]["image"] ==
+      "ours");
+}
+
+TEST_CASE("what waypoints trust is in the ConfigMap that control writes") {
+  const Made made = make(kGateway, {}, {.root_map = "weft-ca-root-cert"});
+  CHECK(made.parts.at("deployments waypoint")
+            .dump()
+            .contains(R"("configMap":{"name":"weft-ca-root-cert"})"));
+}
+
 TEST_CASE("parameters that are missing or cannot be read hold the parts back") {
   std::string text = kGateway;
   text += "  infrastructure: {parametersRef: {group: '', kind: ConfigMap, name: p}}\n";

@@ -16,16 +16,20 @@ VARIANTS = {
     "weft": [[], ["podMonitor.enabled=true", "podMonitor.labels.team=mesh", "control.istiodAlias=true",
                   "image.pullSecrets[0]=key", "image.tag=v9", "ztunnel.extraEnv.A=b", "control.serverNames[0]=mesh.example",
                   "control.nodeSelector.disk=fast", "control.tolerations[0].operator=Exists",
-                  "control.extraArgs[0]=--log-level=debug"],
-             ["seccomp.profile=unconfined", "networkPolicy.enabled=false"]],
+                  "control.extraArgs[0]=--log-level=debug", "mesh.config.extensionProviders[0].name=a"],
+             ["seccomp.profile=unconfined", "networkPolicy.enabled=false", "mesh.configMap=istio",
+              "mesh.istioRootMap=false", "waypoint.envoyImage=r/envoy:v1@sha256:0"]],
     "waypoint": [[], ["name=w", "for=all", "revision=r1", "labels.a=b", "annotations.c=d", "allowedNamespaces=Selector",
-                      "namespaceSelector.matchLabels.x=y", "parameters.deployment.spec.replicas=2"]],
+                      "namespaceSelector.matchLabels.x=y", "parameters.deployment.spec.replicas=2"],
+                 ["proxy=envoy"]],
 }
 # What a value must not be: nothing is made of a slip of the pen.
 REFUSED = {
     "weft": ["control.replicsa=2", "control.replicas=0", "mesh.unknownDestinations=allow", "seccomp.profile=none",
-             "image.registry=", "image.registry=Docker.io/x y", "ztunnel.workers=many", "mesh.trustDomain=a/b"],
-    "waypoint": ["for=everything", "name=none", "name=A", "size=3", "parameters.role=x"],
+             "image.registry=", "image.registry=Docker.io/x y", "ztunnel.workers=many", "mesh.trustDomain=a/b",
+             "mesh.configMap=A", "mesh.config=text", "mesh.istioRootMap=no-thanks", "mesh.config.a=b,mesh.configMap=istio",
+             "waypoint.image=x", "waypoint.envoyImage="],
+    "waypoint": ["for=everything", "name=none", "name=A", "size=3", "parameters.role=x", "proxy=nginx"],
 }
 KINDS = {"ClusterRole", "ClusterRoleBinding", "ConfigMap", "DaemonSet", "Deployment", "Gateway", "NetworkPolicy",
          "PodDisruptionBudget", "PodMonitor", "Role", "RoleBinding", "Service", "ServiceAccount"}

@@ -20,7 +20,7 @@ from cluster import API_SERVICE, Cluster, Failed, Missing, die_with_parent, hold
 CONTROL = "192.168.77.254"
 CNI_BIN = "/usr/lib/cni"
 PROGRAMS = {"weft-control": "control", "weft-agent": "ebpf", "weft-cni": "ebpf", "weft-ztunnel": "ztunnel",
-            "weft-waypoint": "waypoint", "weft": "cli"}
+            "weft-waypoint": "waypoint", "weft-sds": "sds", "weft": "cli"}
 TOOLS = ["envoy", "fortio", "kubectl"]  # images that mean a program of the cache
 
 

@@ -10,6 +10,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 
+{{- /* The ConfigMap with what to trust, which control writes into every namespace. */ -}}
+{{- define "weft.rootMap" -}}
+{{- if .Values.mesh.istioRootMap -}}istio-ca-root-cert{{- else -}}weft-ca-root-cert{{- end -}}
+{{- end -}}
+
 {{- define "weft.pullSecrets" -}}
 {{- if .Values.image.pullSecrets }}
 imagePullSecrets:

@@ -170,11 +170,11 @@ func (c *container) describe(mounts *volumes) (Place, error) {
 	}
 	argv := append([]string{}, c.spec.Command...)
 	if len(argv) == 0 {
-		program, known := options.Images[imageName(c.spec.Image)]
-		if !known {
+		name := imageName(c.spec.Image)
+		if _, known := options.Images[name]; !known {
 			return Place{}, fmt.Errorf("image %s means no program here, and there is no command", c.spec.Image)
 		}
-		argv = []string{program}
+		argv = []string{"/usr/local/bin/" + name}
 	}
 	argv = append(argv, c.spec.Args...)
 	for i := range argv {
@@ -189,7 +189,7 @@ func (c *container) describe(mounts *volumes) (Place, error) {
 	}
 	search := pod.Namespace + ".svc.cluster.local svc.cluster.local cluster.local"
 	place := Place{Cgroup: c.cgroup(), Netns: c.pod.node.network.netns(pod), Hostname: pod.Name, Dir: options.WorkingDir,
-		Root: c.pod.folder() + "/" + c.spec.Name, Mounts: mounted, Links: options.Images, Argv: argv,
+		Root: c.pod.folder() + "/" + c.spec.Name, Mounts: mounted, Programs: options.Images, Argv: argv,
 		Files: map[string]string{"/etc/hosts": hosts,
 			"/etc/resolv.conf": "nameserver 10.96.0.10\nsearch " + search + "\noptions ndots:5\n"}}
 	for _, one := range environment {

@@ -24,7 +24,7 @@ type Place struct {
 	Root                         string // folder for the overlay's layers
 	Mounts                       []Mount
 	Files                        map[string]string
-	Links                        map[string]string // NAME -> program: in /usr/local/bin
+	Programs                     map[string]string // NAME -> program: in /usr/local/bin
 	Argv, Env                    []string
 	UID, GID                     int
 	Privileged, NoNewPrivileges  bool
@@ -173,10 +173,15 @@ func (p *Place) fill(root string) error {
 			return err
 		}
 	}
-	for name, program := range p.Links {
-		os.Remove(root + "/usr/local/bin/" + name)
-		if err := os.Symlink(program, root+"/usr/local/bin/"+name); err != nil {
+	for name, program := range p.Programs {
+		// No link: the way to the program may be closed to the container's user.
+		target := root + "/usr/local/bin/" + name
+		os.Remove(target)
+		if err := os.WriteFile(target, nil, 0o755); err != nil {
 			return err
+		}
+		if err := unix.Mount(program, target, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("program %s: %w", program, err)
 		}
 	}
 	for _, one := range p.Mounts {
