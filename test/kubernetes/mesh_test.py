@@ -6,6 +6,7 @@ and weft-agent, wait when they must, and leave it without a trace.
 """
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -83,6 +84,33 @@ class Held:
     def finish(self):
         self.said, _ = self.process.communicate("\n", timeout=40)
         return self.said
+
+
+class Wire:
+    """What is seen of it between the nodes: words in the clear, and whether there are tunnels."""
+
+    SCRIPT = ("import re, socket, struct; wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)); "
+              "wire.bind(('node1', 0)); print('open', flush=True)\n"
+              "while True:\n"
+              "    frame = wire.recv(65536)\n"
+              "    for word in re.findall(rb'[?](seen-[a-z]+)', frame): print(word.decode(), flush=True)\n"
+              "    if frame[12:14] == b'\\x08\\x00' and frame[23] == 6:\n"
+              "        at = 14 + 4 * (frame[14] & 15)\n"
+              "        if 15008 in struct.unpack('!HH', frame[at:at + 4]): print('tunnel', flush=True)\n")
+
+    def __init__(self, lab):
+        self.path = lab.folder / "wire.log"
+        with open(self.path, "wb") as log:
+            self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+                lab.inside([sys.executable, "-c", self.SCRIPT]), stdout=log)
+        lab.until(lambda: self.words() == ["open"], "the capture")
+
+    def words(self):
+        return self.path.read_text().split()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
 
 
 def scale_agent(lab, on):
@@ -164,11 +192,17 @@ spec: {type: NodePort, selector: {app: probed}, ports: [{port: 80, targetPort: 8
 
 def test_a_label_enrols_and_unenrols_pods_that_run(lab):
     address = lab.pod("plain", "stranger")["status"]["podIP"]
+    web = lab.pod("shop", "web")["status"]["podIP"]
+    wire = Wire(lab)
+    expect(lab.fetch("plain", "stranger", f"http://{web}:8080/?seen-before") is not None, "no answer before the label")
+    lab.until(lambda: "seen-before" in wire.words(), "plain text before the label")
     before = lab.pod("plain", "stranger")["status"]["containerStatuses"][0]
     lab.kubectl("label", "namespace", "plain", "istio.io/dataplane-mode=ambient")
     lab.until(lambda: is_annotated(lab, "plain", "stranger"), "the annotation")
     target = lab.pod("shop", "web")["status"]["podIP"]
-    expect(lab.fetch("plain", "stranger", f"http://{target}:8080/") is not None, "no answer after the label")
+    tunnels = wire.words().count("tunnel")
+    expect(lab.fetch("plain", "stranger", f"http://{target}:8080/?seen-after") is not None, "no answer after the label")
+    lab.until(lambda: wire.words().count("tunnel") > tunnels, "a tunnel between the nodes")
     lab.until(lambda: last_from(lab, "node-2", "plain", "stranger").get("dst.hbone_addr") == f"{target}:8080", "a tunnel")
     after = lab.pod("plain", "stranger")["status"]["containerStatuses"][0]
     expect(before["restartCount"] == after["restartCount"] and before["state"] == after["state"], "it was restarted")
@@ -178,7 +212,11 @@ def test_a_label_enrols_and_unenrols_pods_that_run(lab):
     lab.until(lambda: not is_annotated(lab, "plain", "stranger"), "the end of the annotation")
     lines = len(lab.access_log("node-2"))
     expect(lab.fetch("shop", "client", f"http://{address}:8080/") is not None, "not reached as a stranger")
-    expect(lab.fetch("plain", "stranger", f"http://{target}:8080/") is not None, "does not reach as a stranger")
+    expect(lab.fetch("plain", "stranger", f"http://{target}:8080/?seen-left") is not None, "does not reach as a stranger")
+    lab.until(lambda: "seen-left" in wire.words(), "plain text after the label")
+    wire.stop()
+    # What came between these two would be between them.
+    expect("seen-after" not in wire.words(), "the wire shows what was said in the mesh")
     expect(all(one.get("src.workload") != "stranger" for one in lab.access_log("node-2")[lines:]), "ztunnel saw it")
     removed = "pod plain/stranger ({}) removed".format(lab.pod("plain", "stranger")["metadata"]["uid"])
     expect(removed not in lab.mesh_log("weft-agent", "node-2"), "it is out of the mesh with connections open")
@@ -270,9 +308,9 @@ def test_the_plugin_by_hand(lab):
               "agentSocket": str(lab.node_state("node-1") / "root/run/weft/agent.sock"),
               "prevResult": {"cniVersion": "1.0.0", "ips": [{"address": f"{address}/24"}], "dns": {}}}
 
-    def plugin(command):
+    def plugin(command, **more):
         began = time.monotonic()
-        done = subprocess.run([lab.build / "ebpf/weft-cni"], input=json.dumps(config), text=True, capture_output=True,
+        done = subprocess.run([lab.build / "ebpf/weft-cni"], input=json.dumps({**config, **more}), text=True, capture_output=True,
                               env={**environment, "CNI_COMMAND": command}, check=False)
         took = (time.monotonic() - began) * 1000
         expect(done.returncode == 0, f"{command}: {done.stdout} {done.stderr}")
@@ -287,6 +325,22 @@ def test_the_plugin_by_hand(lab):
     expect("1.1.0" in json.loads(plugin("VERSION")[0])["supportedVersions"], "VERSION")
     expect(plugin("STATUS")[0] == "", "STATUS says something")
     print(f"      ADD with an enrolment {sorted(adds)[2]:.1f} ms, CHECK {sorted(checks)[2]:.1f} ms", flush=True)
+    # What the runtime does not name in a GC is gone, and nothing else.
+    names = lab.kubectl("get", "pods", "-A", "--field-selector=spec.nodeName=node-1", "-o",
+                        "jsonpath={.items[*].metadata.uid}").stdout.split()
+
+    def removed():
+        log = lab.mesh_log("weft-agent", "node-1")
+        return [log.count(f"({one}) removed") for one in names]
+    valid = [{"containerID": one, "ifname": "eth0"} for one in names]
+    before = removed()
+    lab.children["node-1"].send_signal(signal.SIGUSR1)  # the runtime's own
+    plugin("GC", **{"cni.dev/valid-attachments": valid})
+    expect(removed() == before, "a GC that names every pod removes one")
+    plugin("GC", **{"cni.dev/valid-attachments": [one for one in valid if one["containerID"] != uid]})
+    expect([after - was for after, was in zip(removed(), before)] == [int(one == uid) for one in names],
+           "a GC does not remove what is not named, or something else")
+    plugin("ADD")
     plugin("DEL")
     listed = lab.mesh_log("weft-agent", "node-1").count("shop/web")
     expect(listed >= 10, "the agent did not hear of it")
