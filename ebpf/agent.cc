@@ -13,6 +13,8 @@
 namespace mesh::ebpf {
 namespace {
 
+using Kind = Refusals::Kind;
+
 constexpr std::size_t kCallersMax = 128;
 constexpr std::size_t kZtunnelsMax = 8;
 constexpr int kLastNewsWithinMs = 300;
@@ -192,10 +194,10 @@ void Agent::on_zds_listener() {
   accepted_.push_back(Clock::now());
   if (accepted_.size() > kZdsAcceptsPerSecond) accepted_.pop_front();
   if (peer->uid != 0)
-    return log_warning("a process of user " + std::to_string(peer->uid) +
-                       " tried to be a ztunnel: refused");
+    return node_->refused(Kind::kZtunnel, "a process of user " + std::to_string(peer->uid) +
+                                              " tried to be a ztunnel: refused");
   if (node_->ztunnels().size() >= kZtunnelsMax)
-    return log_warning("a ninth ztunnel wants to connect: refused");
+    return node_->refused(Kind::kZtunnel, "a ninth ztunnel wants to connect: refused");
   node_->add_ztunnel(*std::move(peer));
 }
 
@@ -203,19 +205,21 @@ void Agent::on_listener() {
   auto peer = accept_peer(listener_.get());
   if (!peer) return;
   if (peer->uid != 0)
-    return log_warning("a process of user " + std::to_string(peer->uid) +
-                       " tried to give orders: refused");
+    return node_->refused(Kind::kCaller, "a process of user " + std::to_string(peer->uid) +
+                                             " tried to give orders: refused");
   if (callers_.size() >= kCallersMax) {
     auto idle = callers_.end();
     for (auto each = callers_.begin(); each != callers_.end(); ++each)
       if (!each->second.busy &&
           (idle == callers_.end() || each->second.last_heard < idle->second.last_heard))
         idle = each;
-    if (idle == callers_.end()) return log_warning("128 callers wait for an answer: refused one");
+    if (idle == callers_.end())
+      return node_->refused(Kind::kCaller, "128 callers wait for an answer: refused one");
     callers_.erase(idle);
   }
-  callers_.emplace(next_caller_++,
-                   Caller{.socket = std::move(peer->socket), .last_heard = Clock::now()});
+  callers_.emplace(
+      next_caller_++,
+      Caller{.socket = std::move(peer->socket), .process = peer->pid, .last_heard = Clock::now()});
 }
 
 void Agent::on_caller(std::uint64_t id) {
@@ -229,10 +233,10 @@ void Agent::on_caller(std::uint64_t id) {
   caller.last_heard = Clock::now();
   caller.busy = true;
   if (packet->truncated)
-    return answer(id, format_error("the request is over 64 KiB, or has too many descriptors"));
+    return refuse(id, "the request is over 64 KiB, or has too many descriptors");
   auto request =
       parse_request({reinterpret_cast<const char*>(packet->bytes.data()), packet->bytes.size()});
-  if (!request) return answer(id, format_error(request.error()));
+  if (!request) return refuse(id, request.error());
   serve(*std::move(request), std::move(packet->descriptors),
         [this, id](const std::string& text) { answer(id, text); });
 }
@@ -248,6 +252,14 @@ void Agent::serve(AgentRequest request, std::vector<UniqueFd> descriptors, OnRep
     return cluster_->keeper().handle(std::move(request), std::move(descriptors), std::move(reply),
                                      Clock::now());
   node_->handle(std::move(request), std::move(descriptors), std::move(reply));
+}
+
+// Who does not speak the protocol is told, and let go.
+void Agent::refuse(std::uint64_t id, const std::string& why) {
+  node_->refused(Kind::kRequest, "a request of process " + std::to_string(callers_.at(id).process) +
+                                     " was refused: " + why);
+  answer(id, format_error(why));
+  callers_.erase(id);
 }
 
 void Agent::answer(std::uint64_t id, const std::string& text) {

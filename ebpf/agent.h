@@ -44,6 +44,7 @@ class Agent {
  private:
   struct Caller {
     UniqueFd socket;
+    pid_t process = 0;
     bool busy = false;  // its last request has not been answered yet
     Clock::time_point last_heard;
   };
@@ -61,6 +62,7 @@ class Agent {
   void on_listener();
   void on_caller(std::uint64_t id);
   void serve(AgentRequest request, std::vector<UniqueFd> descriptors, OnReply reply);
+  void refuse(std::uint64_t id, const std::string& why);
   void answer(std::uint64_t id, const std::string& text);
   void advance_ztunnels(const std::map<int, short>& ready);
   bool may_accept_ztunnel() const;

@@ -308,6 +308,10 @@ std::string format_status(const AgentStatus& status) {
                {"node", status.node},
                {"pods", status.pods},
                {"ztunnels", status.ztunnels},
+               {"refused",
+                {{"callers", status.refused_callers},
+                 {"requests", status.refused_requests},
+                 {"ztunnels", status.refused_ztunnels}}},
                {"attach", status.attach}});
 }
 

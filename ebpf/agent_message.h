@@ -79,6 +79,7 @@ struct AgentStatus {
   std::string node;
   std::size_t pods = 0;
   std::size_t ztunnels = 0;
+  std::uint64_t refused_callers = 0, refused_requests = 0, refused_ztunnels = 0;  // Refusals::Kind
   std::string attach;  // "tcx" or "clsact"
 };
 std::string format_status(const AgentStatus& status);

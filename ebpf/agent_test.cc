@@ -257,7 +257,28 @@ TEST_CASE("agent: garbage on either socket bothers nobody else") {
   std::vector<UniqueFd> crowd;
   for (int i = 0; i < 40; ++i) crowd.push_back(dial_seqpacket(agent.folder + "/agent.sock"));
   CHECK(eventually([&] { return agent.says(R"({"op":"status"})", R"("ztunnels":1)"); }));
+  // Both were counted: the liar, cut off, and the two requests that were none.
+  CHECK(eventually([&] {
+    return agent.says(R"({"op":"status"})", R"("refused":{"callers":0,"requests":2,"ztunnels":1})");
+  }));
   CHECK(agent.ask(kPodOne, world.pod_path()) == R"({"ok":true,"ztunnel":true})");
+}
+
+TEST_CASE("agent: who sends what is no request is told why, and let go") {
+  TestAgent agent;
+  agent.start();
+  const UniqueFd caller = dial_seqpacket(agent.folder + "/agent.sock");
+  const std::string request = R"({"op":"nonsense"})";
+  REQUIRE(send_packet(caller.get(), std::as_bytes(std::span(request))));
+  const auto next = [&] {
+    pollfd polled{caller.get(), POLLIN, 0};
+    REQUIRE(poll(&polled, 1, 10'000) == 1);
+    auto packet = receive_packet(caller.get(), 4096);
+    return packet ? packet->bytes.size() : 0;
+  };
+  CHECK(next() > 0);
+  CHECK(next() == 0);
+  CHECK(agent.says(R"({"op":"status"})", R"("requests":1)"));
 }
 
 TEST_CASE("agent: shutdown with detach takes capture away") {

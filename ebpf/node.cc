@@ -81,6 +81,9 @@ void Node::handle(AgentRequest request, std::vector<UniqueFd> descriptors, OnRep
           format_status({.node = options_.name,
                          .pods = pods_.size(),
                          .ztunnels = ztunnels_.size(),
+                         .refused_callers = refusals_.count(Refusals::Kind::kCaller),
+                         .refused_requests = refusals_.count(Refusals::Kind::kRequest),
+                         .refused_ztunnels = refusals_.count(Refusals::Kind::kZtunnel),
                          .attach = options_.attach == AttachKind::kTcx ? "tcx" : "clsact"}));
     case Operation::kShutdown:
       if (request.detach) detach_all();
@@ -316,14 +319,15 @@ std::string Node::end_connections(const std::string& uid) {
 void Node::add_ztunnel(Peer peer) {
   const std::string name = "ztunnel (process " + std::to_string(peer.pid) + ")";
   auto cgroup = cgroup_of_process(peer.pid);
+  const auto refuse = [&](const std::string& why) {
+    refused(Refusals::Kind::kZtunnel, name + " refused: " + why);
+  };
   if (!cgroup)
-    return log_error(name + " refused: " + explain(cgroup.error()) +
-                     "; the agent must see the node's processes and cgroup v2");
+    return refuse(explain(cgroup.error()) +
+                  "; the agent must see the node's processes and cgroup v2");
   if (cgroup->root)
-    return log_error(name +
-                     " refused: it is in the root cgroup, with everything else; give it its own");
-  if (const auto added = exempt_.add(cgroup->id); !added)
-    return log_error(name + " refused: " + explain(added.error()));
+    return refuse("it is in the root cgroup, with everything else; give it its own");
+  if (const auto added = exempt_.add(cgroup->id); !added) return refuse(explain(added.error()));
   const std::uint64_t id = cgroup->id;
   cgroups_.insert_or_assign(id, *std::move(cgroup));
   auto session = std::make_unique<ZdsSession>(std::move(peer.socket), name, Clock::now());
@@ -340,12 +344,19 @@ void Node::add_ztunnel(Peer peer) {
 void Node::end_ztunnel(const ZdsSession* session, const std::string& why) {
   const auto found = std::ranges::find(ztunnels_, session, &std::unique_ptr<ZdsSession>::get);
   if (found == ztunnels_.end()) return;
-  log_info(session->name() + " disconnected: " + why);
+  if (session->broke_protocol())
+    refused(Refusals::Kind::kZtunnel, session->name() + " is cut off: " + why);
+  else
+    log_info(session->name() + " disconnected: " + why);
   const std::unique_ptr<ZdsSession> ended = std::move(*found);
   const bool was_newest = std::next(found) == ztunnels_.end();
   ztunnels_.erase(found);
   cgroup_of_.erase(session);
   if (was_newest && !ztunnels_.empty()) tell_all_pods(*ztunnels_.back());
+}
+
+void Node::refused(Refusals::Kind kind, std::string_view what) {
+  if (const auto line = refusals_.note(kind, what, Clock::now())) log_warning(*line);
 }
 
 void Node::end_all_ztunnels(const std::string& why) {

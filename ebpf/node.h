@@ -17,6 +17,7 @@
 #include "ebpf/enrolments.h"
 #include "ebpf/pod_store.h"
 #include "ebpf/probes.h"
+#include "ebpf/refusals.h"
 #include "ebpf/seqpacket.h"
 #include "ebpf/zds_session.h"
 
@@ -48,6 +49,8 @@ class Node final : public Enrolments {
   void add_ztunnel(Peer peer);
   std::vector<std::unique_ptr<ZdsSession>>& ztunnels() { return ztunnels_; }
   void end_ztunnel(const ZdsSession* session, const std::string& why);
+  // Counted (see {"op":"status"}) and logged.
+  void refused(Refusals::Kind kind, std::string_view what);
   void end_all_ztunnels(const std::string& why);
 
   // Once a second: mends what was detached (every tenth time, routing too), forgets cgroups of
@@ -103,6 +106,7 @@ class Node final : public Enrolments {
   void forget_probes(const std::vector<net::IpAddress>& ips);
 
   NodeOptions options_;
+  Refusals refusals_;
   PodStore store_;
   ExemptCgroups exempt_;
   std::map<std::string, Pod> pods_;                    // by uid

@@ -83,6 +83,11 @@ void ZdsSession::snapshot_sent(OnZdsAnswer on_answer) {
   queue({encode_snapshot_sent(), UniqueFd(), std::move(on_answer)});
 }
 
+std::unexpected<std::string> ZdsSession::broken(std::string why) {
+  broke_protocol_ = true;
+  return std::unexpected(lost_because_ = std::move(why));
+}
+
 void ZdsSession::queue(Request request) { requests_.push_back(std::move(request)); }
 
 std::expected<void, std::string> ZdsSession::on_readable(Clock::time_point now) {
@@ -93,17 +98,16 @@ std::expected<void, std::string> ZdsSession::on_readable(Clock::time_point now) 
   }
   if (packet->bytes.empty())
     return std::unexpected(lost_because_ = "ztunnel closed the connection");
-  if (packet->truncated) return std::unexpected(lost_because_ = "its packet is over 1024 bytes");
+  if (packet->truncated) return broken("its packet is over 1024 bytes");
   if (!greeted_) {
-    if (auto hello = decode_hello(packet->bytes); !hello)
-      return std::unexpected(lost_because_ = hello.error());
+    if (auto hello = decode_hello(packet->bytes); !hello) return broken(hello.error());
     greeted_ = true;
     deadline_.reset();
     return advance(now);
   }
-  if (!waits_for_ack_) return std::unexpected(lost_because_ = "it answered what was not asked");
+  if (!waits_for_ack_) return broken("it answered what was not asked");
   const auto ack = decode_ack(packet->bytes);
-  if (!ack) return std::unexpected(lost_because_ = ack.error());
+  if (!ack) return broken(ack.error());
   const Request done = std::move(requests_.front());
   requests_.pop_front();
   waits_for_ack_ = false;
@@ -115,8 +119,7 @@ std::expected<void, std::string> ZdsSession::on_readable(Clock::time_point now) 
 
 std::expected<void, std::string> ZdsSession::advance(Clock::time_point now) {
   if (deadline_ && now >= *deadline_)
-    return std::unexpected(lost_because_ = greeted_ ? "no ack from ztunnel within 5 s"
-                                                    : "no hello from ztunnel within 5 s");
+    return broken(greeted_ ? "no ack from ztunnel within 5 s" : "no hello from ztunnel within 5 s");
   if (requests_.size() > kZdsWaitingMax)
     return std::unexpected(lost_because_ = "more than 4096 requests wait for ztunnel");
   if (!greeted_ || waits_for_ack_ || requests_.empty()) return {};

@@ -67,6 +67,8 @@ class ZdsSession {
   int fd() const { return socket_.get(); }
   const std::string& name() const { return name_; }
   bool greeted() const { return greeted_; }
+  // It ended because ztunnel said what nobody may say, or nothing in time.
+  bool broke_protocol() const { return broke_protocol_; }
 
  private:
   struct Request {
@@ -75,10 +77,12 @@ class ZdsSession {
     OnZdsAnswer on_answer;
   };
   void queue(Request request);
+  std::unexpected<std::string> broken(std::string why);
 
   UniqueFd socket_;
   std::string name_;
   bool greeted_ = false;
+  bool broke_protocol_ = false;
   bool waits_for_ack_ = false;
   std::deque<Request> requests_;  // the first is in flight when waits_for_ack_
   std::optional<Clock::time_point> deadline_;

@@ -11,26 +11,27 @@ namespace mesh::ztunnel {
 io::Task<void> Pod::serve_hbone(io::Socket tunnel) {
   const net::SocketAddress from = tunnel.peer_address();
   const net::SocketAddress to = tunnel.local_address();
-  Result<Done> served = failed(Reason::kExhausted, "limit of this pod");
+  hbone::Served served{.end = failed(Reason::kExhausted, "limit of this pod")};
   // The wait for our own certificate is a part of the handshake, for whoever waits.
   auto handshake = server_.admit(tunnel);
-  if (server_.connections() < kPodConnectionsMax && handshake) {
+  if (server_.connections() < lane_.config.pod_connections_max && handshake) {
     const auto certificate =
         co_await lane_.certificates.wait(spec_.id, lane_.config.ready_deadline);
     if (certificate) {
       served =
           co_await server_.serve(std::move(tunnel), (*certificate)->server, *std::move(handshake));
     } else {
-      served = std::unexpected(certificate.error());
+      served.end = std::unexpected(certificate.error());
       tunnel.reset();
     }
   } else {
     tunnel.reset();
   }
-  if (!served && concerns_the_tunnel(served.error().reason)) {
+  if (concerns_the_tunnel(served)) {
+    const Error& error = served.end.error();
     Report report(lane_.reports, telemetry::Reporter::kDestination, from, to);
-    report.finish({.reason = served.error().reason,
-                   .text = "tls handshake error: " + describe(served.error()),
+    report.finish({.reason = error.reason,
+                   .text = "tls handshake error: " + describe(error),
                    .flags = "TLS_FAILURE",
                    .policy = {},
                    .failed = true});
@@ -68,9 +69,15 @@ io::Task<void> Pod::serve_connect(std::unique_ptr<hbone::IncomingConnect> connec
   co_await connection.run(std::move(connect)).under(scope);
 }
 
-// An end of the tunnel that no connection inside it reports.
-bool concerns_the_tunnel(Reason reason) {
+// An end that no connection inside the tunnel reports: of a handshake, however it failed, if it is
+// not we who go; later, what the peer did wrong.
+bool concerns_the_tunnel(const hbone::Served& served) {
+  if (served.end) return false;
+  const Reason reason = served.end.error().reason;
   switch (reason) {
+    case Reason::kCancelled:
+    case Reason::kDraining:
+      return false;
     case Reason::kTlsHandshake:
     case Reason::kNoCertificate:
     case Reason::kUntrusted:
@@ -84,7 +91,7 @@ bool concerns_the_tunnel(Reason reason) {
     case Reason::kExhausted:
       return true;
     default:
-      return false;
+      return !served.identified;
   }
 }
 

@@ -58,6 +58,6 @@ class HboneInbound final : public InboundConnection {
   static int status_of(Reason reason);
 };
 
-bool concerns_the_tunnel(Reason reason);
+bool concerns_the_tunnel(const hbone::Served& served);
 
 }  // namespace mesh::ztunnel

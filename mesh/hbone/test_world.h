@@ -90,7 +90,7 @@ struct World {
   }
 
   io::Task<void> serve_one(io::Socket socket) {
-    served.push_back(co_await server->serve(std::move(socket), server_context));
+    served.push_back((co_await server->serve(std::move(socket), server_context)).end);
   }
   io::Task<void> accept(io::TaskScope& serving) {
     for (;;) {

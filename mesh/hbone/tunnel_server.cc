@@ -154,26 +154,26 @@ std::optional<PeerQuotas::Handshake> TunnelServer::admit(const io::Socket& socke
   return impl_->quotas.begin_handshake(socket.peer_address().ip);
 }
 
-io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
-                                           std::shared_ptr<const tls::Context> context) {
+io::Task<Served> TunnelServer::serve(io::Socket socket,
+                                     std::shared_ptr<const tls::Context> context) {
   auto handshake = admit(socket);
   if (!handshake) {
     socket.reset();
-    co_return failed(Reason::kExhausted, "tls handshakes");
+    co_return Served{.end = failed(Reason::kExhausted, "tls handshakes")};
   }
   co_return co_await serve(std::move(socket), std::move(context), *std::move(handshake));
 }
 
 TunnelServer::~TunnelServer() { MESH_CHECK(impl_->serving == 0); }
 
-io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
-                                           std::shared_ptr<const tls::Context> context,
-                                           PeerQuotas::Handshake handshake) {
+io::Task<Served> TunnelServer::serve(io::Socket socket, std::shared_ptr<const tls::Context> context,
+                                     PeerQuotas::Handshake handshake) {
   Impl& impl = *impl_;
-  if (impl.ended) co_return failed(Reason::kDraining, "tunnel server");
+  if (impl.ended) co_return Served{.end = failed(Reason::kDraining, "tunnel server")};
   tls::SessionOptions session_options;
   session_options.now = std::chrono::floor<std::chrono::seconds>(impl.ring.wall_now());
-  CO_TRY(auto session, tls::Session::create(std::move(context), std::move(session_options)));
+  auto session = tls::Session::create(std::move(context), std::move(session_options));
+  if (!session) co_return Served{.end = std::unexpected(session.error())};
 
   ++impl.serving;
   Serving serving(impl.handler, impl.quotas, impl.options.answer_deadline,
@@ -182,7 +182,7 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
                         .idle_limit = impl.options.idle_deadline,
                         .first_limit = impl.options.first_deadline,
                         .congestion = impl.options.congestion};
-  Tunnel tunnel(impl.ring, std::move(socket), std::move(session), std::move(options), serving);
+  Tunnel tunnel(impl.ring, std::move(socket), *std::move(session), std::move(options), serving);
   serving.tunnel = &tunnel;
   impl.tunnels.push_back(&tunnel);
 
@@ -192,6 +192,7 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
   if (result && !tunnel.session().peer()) {
     result = failed(Reason::kNoCertificate, "tls handshake");  // an open server's context
   }
+  const bool identified = result.has_value();
   const bool too_many = result && impl.quotas.too_many_tunnels(*serving.peer);
   if (too_many) tunnel.end({.reason = Reason::kExhausted, .during = "tunnels of a peer"});
   if (result) {
@@ -202,7 +203,7 @@ io::Task<Result<Done>> TunnelServer::serve(io::Socket socket,
   impl.tunnels.erase(std::ranges::find(impl.tunnels, &tunnel));
   co_await serving.handlers.join();
   --impl.serving;
-  co_return result;
+  co_return Served{.identified = identified, .end = result};
 }
 
 void TunnelServer::drain() {

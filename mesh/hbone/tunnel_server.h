@@ -91,6 +91,15 @@ struct ServerOptions {
   CongestionOptions congestion{};
 };
 
+// How an accepted connection ended.
+struct Served {
+  bool identified = false;  // the handshake was done, and said who it is
+  // Errors: the handshake's (see tls::Session; kPeerClosed, kPeerReset for who left before its
+  // end), kTimedOut (handshake, keep-alive), kProtocol, kFlood, kPeerReset, kDraining, kExhausted
+  // (PeerLimits).
+  Result<Done> end;
+};
+
 // Threads: those of its ring. Destroy after every serve() is done.
 class TunnelServer {
  public:
@@ -99,13 +108,11 @@ class TunnelServer {
   TunnelServer(const TunnelServer&) = delete;
   TunnelServer& operator=(const TunnelServer&) = delete;
 
-  // Serves one accepted connection to its end; every handler it started is joined. Done when it
-  // ended well. Errors: the handshake's (see tls::Session), kTimedOut (handshake, keep-alive,
-  // idle), kProtocol, kFlood, kPeerReset, kDraining, kExhausted (PeerLimits).
-  io::Task<Result<Done>> serve(io::Socket socket, std::shared_ptr<const tls::Context> context,
-                               PeerQuotas::Handshake handshake);
+  // Serves one accepted connection to its end; every handler it started is joined.
+  io::Task<Served> serve(io::Socket socket, std::shared_ptr<const tls::Context> context,
+                         PeerQuotas::Handshake handshake);
   // The same of one that waited for nothing since it was accepted.
-  io::Task<Result<Done>> serve(io::Socket socket, std::shared_ptr<const tls::Context> context);
+  io::Task<Served> serve(io::Socket socket, std::shared_ptr<const tls::Context> context);
 
   // For each accepted connection, before anything else. None: too many are shaking hands already,
   // reset it.

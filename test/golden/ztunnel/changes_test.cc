@@ -299,6 +299,11 @@ TEST_CASE("limit: a stranger that shakes no hands holds 128 places of a lane, te
   CHECK(caller.answered);
   bench.mesh.world.run_for(std::chrono::seconds(11));
   CHECK(strangers.size() == 0);
+  // Each was counted, those that were let in too.
+  const std::string page = bench.mesh.two.metrics();
+  CHECK(page.find("reason=\"timed_out\"} " + std::to_string(allowed) + "\n") != std::string::npos);
+  CHECK(page.find("reason=\"exhausted\"} " + std::to_string(strange - allowed) + "\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("a change that concerns nobody ends nothing") {

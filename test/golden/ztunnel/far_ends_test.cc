@@ -280,6 +280,29 @@ TEST_CASE("golden: who shows the wrong certificate or none at 15008; do better 1
   }
 }
 
+// Connects, says so much, and finishes.
+Task<void> leave_early(LittleMesh& mesh, std::string words) {
+  io::ConnectOptions options;
+  options.to = at("10.78.0.2:15008");
+  auto socket = co_await io::connect(*mesh.peer_ring, options);
+  REQUIRE(socket.has_value());
+  (void)co_await socket->send_all(std::as_bytes(std::span(words)));
+  (void)socket->finish_sending();
+  (void)co_await socket->recv_buffer();
+}
+
+TEST_CASE("do better 11: who leaves 15008 before the handshake is done is counted") {
+  // Nothing at all; the beginning of a record that promises more.
+  for (const std::string& words : {std::string(), hex("160301020001")}) {
+    Bench bench;
+    LittleMesh& mesh = bench.mesh;
+    const auto told = bench.play([&] { mesh.run(*mesh.peer_ring, leave_early(mesh, words)); });
+    expect_one_failure(told, "TLS_FAILURE");
+    REQUIRE(told.server.size() == 1);
+    CHECK(mesh.two.metrics().find("reason=\"peer_closed\"") != std::string::npos);
+  }
+}
+
 TEST_CASE("golden: requests at 15008 that are no CONNECT or name no port; do better 11") {
   Bench bench;
   LittleMesh& mesh = bench.mesh;
