@@ -199,6 +199,7 @@ io::Task<Result<std::string>> DnsProxy::ask_udp(net::SocketAddress server, const
   const io::ListenOptions options{
       .at = {any, 0}, .reuse_port = false, .mark = {}, .netns = spec_.netns.get()};
   CO_TRY(io::DatagramSocket socket, io::DatagramSocket::open(lane_.ring, options));
+  CO_TRY_DO(socket.connect(server));
   CO_TRY_DO(co_await socket.send_to(std::as_bytes(std::span(message)), server));
   std::string memory(kDnsMessageMax, '\0');
   for (;;) {

@@ -108,8 +108,8 @@ Outcome<Done> Programs::add_node(const NodeRecord& node) {
   const std::string token = record_.control_state() + "/tokens/" + node.name;
   TRY_DO(make_folders(folder + "/agent"));
   TRY_DO(write_file(token, random_hex(kTokenBytes) + "\n", 0600));
-  // No name server of the host is reachable from a lab; an unknown name fails at once.
-  TRY_DO(write_file(folder + "/resolv.conf", std::string("nameserver ") + kControlAddress + "\n"));
+  // No name server of the host is reachable from a lab: without any, an unknown name fails at once.
+  TRY_DO(write_file(folder + "/resolv.conf", "# a lab has no name server but its ztunnels\n"));
   Place place{.netns = netns_path(node.netns), .resolv_conf = folder + "/resolv.conf"};
   place.cgroup = record_.cgroup + "/" + node.name + "/agent";
   std::vector<std::string> agent = {"--node",        node.name,        "--zds-socket",

@@ -149,6 +149,8 @@ class Backend {
   // False: this back end or kernel cannot.
   bool choose_port_among(int handle, std::optional<PortWindow> ports) noexcept;
   Result<Done> finish_sending(int handle) noexcept;
+  // Of a datagram socket. See DatagramSocket::connect().
+  Result<Done> hear_only(int handle, const net::SocketAddress& peer) noexcept;
   // Breaks a stream at once (RST); the handle stays open, operations in flight complete.
   void abort(int handle) noexcept;
   net::SocketAddress local_address(int handle) const noexcept;

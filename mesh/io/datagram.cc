@@ -37,6 +37,10 @@ DatagramSocket::DatagramSocket(DatagramSocket&&) noexcept = default;
 DatagramSocket& DatagramSocket::operator=(DatagramSocket&&) noexcept = default;
 DatagramSocket::~DatagramSocket() = default;
 
+Result<Done> DatagramSocket::connect(net::SocketAddress peer) {
+  return impl_->backend().hear_only(impl_->handle, peer);
+}
+
 Task<Result<DatagramSocket::Datagram>> DatagramSocket::recv_from(std::span<std::byte> into) {
   DatagramIo io;
   io.memory = into.data();

@@ -174,6 +174,40 @@ Task<void> datagrams(Ring& ring) {
   CHECK(nothing.error().reason == Reason::kTimedOut);
 }
 
+Task<void> hear_one_peer(Ring& ring) {
+  ListenOptions options;
+  options.at = test::loopback();
+  auto closed = DatagramSocket::open(ring, options);
+  auto stranger = DatagramSocket::open(ring, options);
+  auto client = DatagramSocket::open(ring, options);
+  REQUIRE((closed.has_value() && stranger.has_value() && client.has_value()));
+  const net::SocketAddress peer = closed->local_address();
+  REQUIRE(client->connect(peer).has_value());
+
+  const auto strange = co_await stranger->send_to(test::bytes("forged"), client->local_address());
+  CHECK(strange.has_value());
+  const auto true_word = co_await closed->send_to(test::bytes("true"), client->local_address());
+  CHECK(true_word.has_value());
+  std::array<std::byte, 100> memory;
+  const auto heard = co_await client->recv_from(memory);
+  REQUIRE(heard.has_value());
+  CHECK(heard->peer == peer);
+  CHECK(text(std::span(memory).first(heard->size)) == "true");
+
+  closed = std::unexpected(Error{.reason = Reason::kPeerClosed, .during = "gone"});
+  const auto asked = co_await client->send_to(test::bytes("question"), peer);
+  CHECK(asked.has_value());
+  const auto answer = co_await with_deadline(ring, 5s, "", client->recv_from(memory));
+  REQUIRE(!answer.has_value());
+  CHECK(answer.error().reason == Reason::kRefused);
+}
+
+TEST_CASE("a datagram socket may hear one peer only, and that it is not there", "[datagram]") {
+  auto ring = make_ring();
+  ring->run(hear_one_peer(*ring));
+  CHECK(ring->in_flight() == 0);
+}
+
 TEST_CASE("datagrams tell who sent them and what was dialled", "[datagram]") {
   auto ring = make_ring();
   ring->run(datagrams(*ring));

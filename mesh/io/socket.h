@@ -192,6 +192,10 @@ class DatagramSocket {
   DatagramSocket& operator=(DatagramSocket&&) noexcept;
   ~DatagramSocket();
 
+  // Hears only `peer` from here on. When a router or the peer's host says that nothing arrives
+  // there, recv_from() ends with kRefused or kUnreachable.
+  Result<Done> connect(net::SocketAddress peer);
+
   Task<Result<Datagram>> recv_from(std::span<std::byte> into);
   Task<Result<Done>> send_to(std::span<const std::byte> bytes, net::SocketAddress peer,
                              std::optional<net::SocketAddress> from = std::nullopt);

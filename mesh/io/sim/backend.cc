@@ -250,6 +250,11 @@ Result<Done> Backend::finish_sending(int handle) noexcept {
   return Done{};
 }
 
+Result<Done> Backend::hear_only(int handle, const net::SocketAddress& peer) noexcept {
+  state_->side->core->socket(handle)->only_peer = peer;
+  return Done{};
+}
+
 void Backend::abort(int handle) noexcept {
   SimSocket& socket = *state_->side->core->socket(handle);
   if (socket.connection != nullptr) socket.connection->reset(socket.side);

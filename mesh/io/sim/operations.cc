@@ -227,7 +227,11 @@ SimSocket::Progress SimSocket::advance_poll(Pending& operation) {
 }
 
 SimSocket::Progress SimSocket::advance_receive_from(Pending& operation) {
-  if (datagrams.empty()) return Progress::kWaits;
+  if (datagrams.empty()) {
+    if (told_error == 0) return Progress::kWaits;
+    operation.ring->complete(operation.operation, -std::exchange(told_error, 0));
+    return Progress::kEnded;
+  }
   const SimDatagram datagram = std::move(datagrams.front());
   datagrams.pop_front();
   auto& io = *static_cast<internal::DatagramIo*>(operation.submission.memory);

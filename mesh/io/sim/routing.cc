@@ -193,6 +193,20 @@ void SimSocket::close(CloseHow how) {
   connection->abandon(side);
 }
 
+namespace {
+
+// The port is closed: its host says so to whoever sent the datagram.
+void refuse_datagram(World::Core& core, Host::State& by, Host::State& sender,
+                     const SimDatagram& datagram) {
+  core.carry(by, sender, kDatagramHeader, Loss::kFinal,
+             [&core, &sender, to = datagram.peer, refused = datagram.local] {
+               SimSocket* socket = find_bound(sender, SocketType::kDatagram, to, core.random);
+               if (socket != nullptr) socket->deliver_refusal(refused);
+             });
+}
+
+}  // namespace
+
 SimSocket::Progress SimSocket::send_to(Pending& operation) {
   const auto& io = *static_cast<const internal::DatagramIo*>(operation.submission.memory);
   const Destination destination = destination_of(*this, io.peer);
@@ -207,16 +221,24 @@ SimSocket::Progress SimSocket::send_to(Pending& operation) {
     datagram.peer.ip = io.peer.ip.is_loopback() || own == host.addresses.end() ? loopback : *own;
   }
   core.carry(host, *destination.host, io.length + kDatagramHeader, Loss::kFinal,
-             [&world = core, to = destination.to, at = destination.host,
+             [&world = core, &sender = host, to = destination.to, at = destination.host,
               datagram = std::move(datagram)]() mutable {
                SimSocket* socket = find_bound(*at, SocketType::kDatagram, to, world.random);
-               if (socket != nullptr) socket->deliver(std::move(datagram));
+               if (socket != nullptr) return socket->deliver(std::move(datagram));
+               refuse_datagram(world, *at, sender, datagram);
              });
   return Progress::kEnded;
 }
 
+void SimSocket::deliver_refusal(const net::SocketAddress& by) {
+  if (only_peer != by) return;  // whoever listens to everybody is not told
+  told_error = ECONNREFUSED;
+  advance();
+}
+
 void SimSocket::deliver(SimDatagram datagram) {
   core.note(Happening::kDatagram, datagram.bytes.size(), datagram.peer.port);
+  if (only_peer && datagram.peer != *only_peer) return;
   if (datagrams.size() >= kDatagramQueue) return;
   datagrams.push_back(std::move(datagram));
   advance();

@@ -60,6 +60,8 @@ struct SimSocket {
   std::size_t backlog_max = 0;
   // A datagram socket.
   std::deque<SimDatagram> datagrams;
+  std::optional<net::SocketAddress> only_peer;
+  int told_error = 0;  // that the peer cannot be reached
 
   // Before anything else. Errors: as of bind(2).
   Result<Done> bind(const internal::SocketSpec& spec);
@@ -76,6 +78,7 @@ struct SimSocket {
   void close(internal::CloseHow how);
   void connect(const Pending& operation);
   void deliver(SimDatagram datagram);
+  void deliver_refusal(const net::SocketAddress& by);
 
  private:
   enum class Progress : bool { kWaits, kEnded };

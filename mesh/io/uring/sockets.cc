@@ -154,6 +154,20 @@ Result<Done> Backend::finish_sending(int handle) noexcept {
   return Done{};
 }
 
+Result<Done> Backend::hear_only(int handle, const net::SocketAddress& peer) noexcept {
+  // Without it only a closed port is told of, not an unreachable host or network.
+  const bool v4 = set_option(handle, SOL_IP, IP_RECVERR, 1);
+  if (!v4 || (peer.ip.is_v6() && !set_option(handle, SOL_IPV6, IPV6_RECVERR, 1))) {
+    return failed_with_errno(errno, "set socket option");
+  }
+  sockaddr_storage address;
+  const socklen_t length = peer.to_sockaddr(address);
+  if (::connect(handle, reinterpret_cast<const sockaddr*>(&address), length) < 0) {
+    return failed_with_errno(errno, "connect");
+  }
+  return Done{};
+}
+
 // Dissolving the association sends the RST now; close() would not as long as the kernel works on
 // an operation of this socket.
 void Backend::abort(int handle) noexcept {

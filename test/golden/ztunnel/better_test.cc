@@ -127,6 +127,19 @@ TEST_CASE("do better 10: when the first upstream is silent, the second answers a
   CHECK(good.heard == 1);
 }
 
+TEST_CASE("do better 10: an upstream whose port is closed costs nothing, the next one answers") {
+  for (const bool another : {true, false}) {
+    std::vector<net::IpAddress> servers = {*net::IpAddress::parse("10.78.0.254")};
+    if (another) servers.push_back(*net::IpAddress::parse("10.78.0.4"));
+    LittleMesh mesh(1, servers);
+    const Upstream good(mesh, *mesh.plain_ring, true);
+    Answered answered;
+    mesh.run(*mesh.client_ring, ask_over_udp(mesh, answered));
+    CHECK(code_of(answered.response) == (another ? 0 : 2));
+    CHECK(answered.took < 50ms);
+  }
+}
+
 // --- do better 7: the node's own ports ---
 
 // The node listens there in its own namespace; a tunnel leads into a pod's only.
