@@ -52,6 +52,15 @@ class AgentStart(unittest.TestCase):
         self.assert_refused(run(*self.flags(), before=bare),
                             "Operation not permitted; run as root, or with CAP_BPF")
 
+    def test_a_kernel_that_is_too_old(self):
+        self.assert_refused(run(*self.flags(), before=["setarch", "--uname-2.6"]),
+                            "is too old: 6.1 or newer is needed")
+
+    def test_a_kernel_without_type_information(self):
+        hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh"]
+        self.assert_refused(run(*self.flags(), before=hidden),
+                            "/sys/kernel/btf/vmlinux is missing: the kernel needs CONFIG_DEBUG_INFO_BTF")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -22,6 +22,8 @@ struct RawConfig {
   std::string streams = "100", dns_capture = "true", ipv6 = "true";
 };
 
+constexpr const char* kXdsInCluster = "https://istiod.istio-system.svc:15012";
+
 bool is_true(std::string_view text) { return text == "true" || text == "1"; }
 
 // Istio's names first.
@@ -99,6 +101,8 @@ std::string check(Config& config, const RawConfig& raw, unsigned cpus) {
     return bad("--unknown-destinations", raw.unknown);
   config.unknown_destinations =
       raw.unknown == "refuse" ? UnknownDestinations::kRefuse : UnknownDestinations::kPassthrough;
+  if (raw.log_format != "json" && raw.log_format != "text" && raw.log_format != "plain")
+    return bad("--log-format", raw.log_format);
   config.log_json = raw.log_format == "json";
   config.dns_proxy = is_true(raw.dns_capture);
   config.ipv6 = is_true(raw.ipv6);
@@ -151,6 +155,7 @@ ParsedConfig parse_config(std::vector<std::string> arguments, const Environment&
                           unsigned cpus) {
   Config config;
   RawConfig raw;
+  if (environment("KUBERNETES_SERVICE_HOST") != nullptr) config.xds_address = kXdsInCluster;
   read_environment(config, kVariables, environment);
   read_environment(raw, kRawVariables, environment);
   CLI::App app("The node proxy of the mesh: one per node, for all its pods.", "weft-ztunnel");

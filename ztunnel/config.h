@@ -17,16 +17,17 @@
 namespace mesh::ztunnel {
 
 struct Config {
-  std::string node_name;                                            // NODE_NAME
-  std::string cluster_id = "Kubernetes";                            // CLUSTER_ID
-  std::string cluster_domain = "cluster.local";                     // CLUSTER_DOMAIN
-  std::string trust_domain = "cluster.local";                       // TRUST_DOMAIN
-  std::string network;                                              // NETWORK
-  std::string instance_ip = "1.1.1.1";                              // INSTANCE_IP
-  std::string pod_name;                                             // POD_NAME
-  std::string pod_namespace;                                        // POD_NAMESPACE
-  std::string preferred_namespace;                                  // PREFERED_SERVICE_NAMESPACE
-  std::string xds_address = "https://localhost:15012";              // XDS_ADDRESS
+  std::string node_name;                         // NODE_NAME
+  std::string cluster_id = "Kubernetes";         // CLUSTER_ID
+  std::string cluster_domain = "cluster.local";  // CLUSTER_DOMAIN
+  std::string trust_domain = "cluster.local";    // TRUST_DOMAIN
+  std::string network;                           // NETWORK
+  std::string instance_ip = "1.1.1.1";           // INSTANCE_IP
+  std::string pod_name;                          // POD_NAME
+  std::string pod_namespace;                     // POD_NAMESPACE
+  std::string preferred_namespace;               // PREFERED_SERVICE_NAMESPACE
+  // XDS_ADDRESS; in a pod of Kubernetes https://istiod.istio-system.svc:15012
+  std::string xds_address = "https://localhost:15012";
   std::string ca_address;                                           // CA_ADDRESS, else xds_address
   std::string xds_hostname;                                         // ALT_XDS_HOSTNAME
   std::string ca_hostname;                                          // ALT_CA_HOSTNAME
@@ -55,6 +56,9 @@ struct Config {
   unsigned streams_per_tunnel = 100;  // POOL_MAX_STREAMS_PER_CONNECTION
   // auto, system, or an algorithm's name: mesh/hbone/congestion.h
   std::string tunnel_congestion_control = "auto";  // WEFT_TUNNEL_CONGESTION_CONTROL
+  // Limits that no setting changes.
+  std::size_t pods_max = 4096;
+  std::size_t pod_connections_max = 16384;  // of a pod on a lane; of a peer: hbone::PeerLimits
 };
 
 struct ParsedConfig {

@@ -28,6 +28,9 @@ TEST_CASE("defaults are Istio's") {
   CHECK(parsed.config->termination_deadline == std::chrono::seconds(5));
   CHECK(parsed.config->unknown_destinations == UnknownDestinations::kPassthrough);
   CHECK(parsed.config->tunnel_congestion_control == "auto");
+  const ParsedConfig in_cluster = parse({}, {{"KUBERNETES_SERVICE_HOST", "10.96.0.1"}});
+  REQUIRE(in_cluster.config.has_value());
+  CHECK(in_cluster.config->xds_address == "https://istiod.istio-system.svc:15012");
 }
 
 TEST_CASE("flags win over the environment") {
@@ -60,6 +63,7 @@ TEST_CASE("what cannot be read is one line and status 1") {
         {"--workers", "many"},
         {"--termination-deadline", "5"},
         {"--unknown-destinations", "maybe"},
+        {"--log-format", "xml"},
         {"--nope"}}) {
     const ParsedConfig parsed = parse(arguments);
     INFO(arguments[0]);

@@ -25,7 +25,7 @@ void InboundConnection::set_question(std::shared_ptr<const policy::Caller> calle
 }
 
 Result<policy::Permit> InboundConnection::authorize(const workload::Workload& own) {
-  if (pod_.live_.size() > kPodConnectionsMax) {
+  if (pod_.live_.size() > lane_.config.pod_connections_max) {
     return failed(Reason::kExhausted, "limit of this pod");
   }
   const policy::Selection policies = lane_.directory->policies_for(own);

@@ -30,10 +30,6 @@ struct PodSpec {
   std::shared_ptr<const net::NetworkNamespace> netns = {};
 };
 
-// Limits of one pod on one lane; beyond them connections are refused with kExhausted.
-inline constexpr std::size_t kPodConnectionsMax = 16384;
-// What one peer may take of them: hbone::PeerLimits.
-
 class Lane {
  public:
   Lane(io::Ring& ring, const Config& config, Telemetry& telemetry,
@@ -71,7 +67,7 @@ class Lane {
   io::Event directory_changed;       // pulses
   identity::CertificateView certificates;
   const hbone::CongestionOptions congestion;  // of tunnels, both ways
-  h2::CreditBudget credit;  // of all tunnels of this lane
+  h2::CreditBudget credit;                    // of all tunnels of this lane
   hbone::TunnelPool pool;
 
  private:

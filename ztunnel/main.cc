@@ -191,14 +191,16 @@ int start(Config config) {
   }
   auto ring = io::Ring::create({.entries = 256, .relay_buffers = 16, .wire_buffers = 4});
   if (!ring) {
-    std::fprintf(stderr,
-                 "weft-ztunnel: no io_uring: %s (see kernel.io_uring_disabled and the seccomp "
-                 "profile; Linux 6.1 or newer is needed)\n",
+    std::fprintf(stderr, "weft-ztunnel: %s (%s)\n", io::explain_create_error(ring.error()),
                  describe(ring.error()).c_str());
     return 1;
   }
   auto signals = io::Signals::catch_all(**ring, {SIGTERM, SIGINT});
-  if (!signals) return 1;
+  if (!signals) {
+    std::fprintf(stderr, "weft-ztunnel: cannot catch signals: %s\n",
+                 describe(signals.error()).c_str());
+    return 1;
+  }
   std::signal(SIGPIPE, SIG_IGN);
   telemetry::LogSink sink(STDERR_FILENO);
   telemetry::Log log(

@@ -1,6 +1,9 @@
 """How weft-ztunnel starts, and what it says when it cannot. usage: main_test.py WEFT_ZTUNNEL"""
+import ctypes
+import errno
 import os
 import socket
+import struct
 import subprocess
 import sys
 import unittest
@@ -9,8 +12,22 @@ ZTUNNEL = sys.argv.pop(1)
 PAGES = ("admin", "metrics", "readiness")
 
 
-def run(*arguments, before=()):
-    return subprocess.run([*before, ZTUNNEL, *arguments], capture_output=True, text=True, timeout=20)
+def run(*arguments, before=(), **options):
+    return subprocess.run([*before, ZTUNNEL, *arguments], capture_output=True, text=True, timeout=20, **options)
+
+
+def refuse_io_uring(error):
+    """In a child: io_uring_setup answers with `error`, as under a runtime's seccomp profile."""
+    load, jump_if_equal, answer = 0x20, 0x15, 0x06
+    allow, refuse, io_uring_setup = 0x7fff0000, 0x00050000, 425
+    program = b"".join(struct.pack("HBBI", *step) for step in (
+        (load, 0, 0, 0), (jump_if_equal, 0, 1, io_uring_setup), (answer, 0, 0, refuse | error), (answer, 0, 0, allow)))
+    memory = ctypes.create_string_buffer(program)
+    header = struct.pack("HxxxxxxP", 4, ctypes.addressof(memory))
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    no_new_privileges, set_seccomp, filter_mode = 38, 22, 2
+    if prctl(no_new_privileges, 1, 0, 0, 0) or prctl(set_seccomp, filter_mode, header, 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
 
 
 class ZtunnelStart(unittest.TestCase):
@@ -45,6 +62,13 @@ class ZtunnelStart(unittest.TestCase):
         result = run("--node", "n", before=less)
         self.assert_refused(result, "CAP_NET_RAW missing")
         self.assertNotIn("CAP_SYS_ADMIN", result.stderr)
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root")
+    def test_without_io_uring_it_says_who_refuses_it(self):
+        for error, words in ((errno.EPERM, "seccomp profile"), (errno.ENOSYS, "CONFIG_IO_URING"),
+                             (errno.EINVAL, "Linux 6.1 or newer")):
+            with self.subTest(errno.errorcode[error]):
+                self.assert_refused(run("--node", "n", preexec_fn=lambda: refuse_io_uring(error)), "io_uring", words)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ io::Task<Result<Done>> Node::add_pod(PodInfo info,
     }
     drop_pod(uid, io::Duration::zero());
   }
-  if (pods_.size() >= kPodsMax) {
+  if (pods_.size() >= config_.pods_max) {
     problem = "more pods than this proxy serves";
     co_return failed(Reason::kExhausted, "add pod");
   }

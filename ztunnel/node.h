@@ -21,7 +21,6 @@
 
 namespace mesh::ztunnel {
 
-inline constexpr std::size_t kPodsMax = 4096;
 inline constexpr std::chrono::seconds kPodRetry{5};
 // How long pods outlive a snapshot of the agent that mentions none at all: more likely an agent
 // that lost its memory than a node whose pods all went away at once.
@@ -69,7 +68,7 @@ class Node {
 
   // The agent's events. add_pod() returns when the pod is up or why it is not; a failed one is kept
   // and retried. A uid that is there already: nothing happens for the same namespace, it moves for
-  // another one. Errors: kExhausted (kPodsMax), those of listening (the text says where).
+  // another one. Errors: kExhausted (Config::pods_max), those of listening (the text says where).
   io::Task<Result<Done>> add_pod(PodInfo info, std::shared_ptr<const net::NetworkNamespace> netns,
                                  std::string& problem);
   void keep_pod(const std::string& uid);

@@ -65,7 +65,7 @@ io::Task<void> Pod::serve_outbound(io::Socket application) {
 }
 
 io::Task<void> Outbound::run() {
-  if (pod_.live_.size() > kPodConnectionsMax) {
+  if (pod_.live_.size() > lane_.config.pod_connections_max) {
     application_.reset();
     report_.finish(
         ending_of(Error{.reason = Reason::kExhausted, .during = "limit of this pod"}, false));

@@ -51,7 +51,6 @@ class Pod final : public hbone::ConnectHandler {
   friend class HboneInbound;
 
   workload::WorkloadPtr workload_for_labels() const;
-  bool has_room() const { return live_.size() < kPodConnectionsMax; }
 
   io::Task<void> accept_outbound();
   io::Task<void> accept_plaintext();

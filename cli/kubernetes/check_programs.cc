@@ -27,7 +27,7 @@ constexpr Symptom kSymptoms[] = {
      "let the pod run under the profile weft/ztunnel.json (seccomp.profile=localhost), and see "
      "that "
      "kernel.io_uring_disabled is 0 on the node"},
-    {"no io_uring:", "io_uring does not work",
+    {"has no io_uring", "io_uring does not work",
      "let the pod run under the profile weft/ztunnel.json (seccomp.profile=localhost), and see "
      "that "
      "kernel.io_uring_disabled is 0 on the node"},
