@@ -116,8 +116,9 @@ void Report::log(AccessEvent event, const Ending& ending) const {
       .bytes_received = inbound ? request_bytes_ : response_bytes_,
       .duration_milliseconds = duration.count(),
       .error = ending.text,
-      .reason = ending.reason ? reason_name(*ending.reason) : std::string_view(),
-      .policy = ending.policy};
+      .policy = ending.policy,
+      .reason = ending.reason,
+      .refused = ending.failed};
   owner_.telemetry.access.write(record);
 }
 

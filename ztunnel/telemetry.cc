@@ -62,11 +62,12 @@ Telemetry::Telemetry(telemetry::Log& sink)
                                      "Times the node agent could not be asked to list or end "
                                      "older connections.")) {
   metrics.source([this](std::string& out) {
-    telemetry::append_family_header(out, "weft_log_lines_dropped",
-                                    "Log lines that did not fit the queue.", "counter");
+    telemetry::append_family_header(
+        out, "weft_log_lines_dropped",
+        "Log lines that did not fit the queue, or could not be written.", "counter");
     out += "weft_log_lines_dropped_total " + std::to_string(log.sink().dropped()) + "\n";
     telemetry::append_family_header(out, "weft_log_lines_limited",
-                                    "Failed connections beyond the rate that is logged.",
+                                    "Refused connections beyond the rate that is logged.",
                                     "counter");
     out += "weft_log_lines_limited_total " + std::to_string(access.limited()) + "\n";
   });

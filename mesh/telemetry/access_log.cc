@@ -83,7 +83,7 @@ void append_fields(std::string& out, const AccessRecord& record, bool json) {
     fields.text("duration", std::to_string(record.duration_milliseconds) + "ms");
   }
   fields.text_if("error", record.error);
-  fields.text_if("reason", record.reason);
+  fields.text_if("reason", record.reason ? reason_name(*record.reason) : std::string_view());
   fields.text_if("policy", record.policy);
 }
 
@@ -124,17 +124,26 @@ bool AccessLog::wants(AccessEvent event, bool has_error) const {
 }
 
 // Threads may both begin a second: a few lines more pass then, which is no harm.
-bool AccessLog::within_limit(std::int64_t second) {
-  if (second_.exchange(second, std::memory_order_relaxed) != second) used_ = 0;
-  if (used_.fetch_add(1, std::memory_order_relaxed) < kFailedLinesPerSecond) return true;
+bool AccessLog::within_limit(Bucket& bucket, unsigned most, std::int64_t second) {
+  if (bucket.second.exchange(second, std::memory_order_relaxed) != second) bucket.used = 0;
+  if (bucket.used.fetch_add(1, std::memory_order_relaxed) < most) return true;
   limited_.fetch_add(1, std::memory_order_relaxed);
   return false;
 }
 
+bool AccessLog::may_pass(const AccessRecord& record) {
+  const std::int64_t second = record.unix_nanoseconds / 1'000'000'000;
+  if (record.event == AccessEvent::kFailed) {
+    return within_limit(failed_, kFailedLinesPerSecond, second);
+  }
+  if (record.event != AccessEvent::kComplete || !record.refused || !record.reason) return true;
+  const auto number = static_cast<std::size_t>(*record.reason);
+  return within_limit(refused_[number % kReasonsMax], kRefusedLinesPerSecond, second);
+}
+
 void AccessLog::write(const AccessRecord& record) {
   if (!log_.filter().access_passes(access_level(record))) return;
-  const std::int64_t second = record.unix_nanoseconds / 1'000'000'000;
-  if (record.event == AccessEvent::kFailed && !within_limit(second)) return;
+  if (!may_pass(record)) return;
   thread_local std::string line;  // one allocation a thread
   line.clear();
   log_.format() == LogFormat::kText ? append_access_text(line, record)

@@ -127,11 +127,38 @@ TEST_CASE("golden: the JSON form of a record, to the byte") {
 TEST_CASE("what we add comes after what Istio has") {
   AccessRecord record{.source = {}, .destination = {}, .inbound = true};
   record.error = "connection closed due to policy rejection: explicitly denied by: app/deny";
-  record.reason = "denied";
+  record.reason = Reason::kDenied;
   record.policy = "app/deny";
   std::string text;
   append_access_text(text, record);
   CHECK(text.ends_with("explicitly denied by: app/deny\" reason=\"denied\" policy=\"app/deny\"\n"));
+}
+
+TEST_CASE("limit: what is refused is 100 lines a second for each reason, the rest is counted") {
+  const int fd = memfd_create("log", MFD_CLOEXEC);
+  {
+    LogSink sink(fd);
+    LogFilter filter;
+    Log log(sink, LogFormat::kText, filter);
+    AccessLog access(log);
+    AccessRecord record{.event = AccessEvent::kComplete, .unix_nanoseconds = 5'000'000'000};
+    record.error = "explicitly denied";
+    record.reason = Reason::kDenied;
+    record.refused = true;
+    for (int i = 0; i < 1000; ++i) access.write(record);
+    CHECK(access.limited() == 1000 - kRefusedLinesPerSecond);
+    record.reason = Reason::kNoEndpoint;
+    access.write(record);
+    // What was carried is told of, however it ended.
+    record.refused = false;
+    record.reason = Reason::kPolicyChanged;
+    for (int i = 0; i < 500; ++i) access.write(record);
+    CHECK(access.limited() == 1000 - kRefusedLinesPerSecond);
+  }
+  std::string text(static_cast<std::size_t>(lseek(fd, 0, SEEK_END)), 0);
+  CHECK(pread(fd, text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()));
+  CHECK(std::count(text.begin(), text.end(), '\n') == kRefusedLinesPerSecond + 1 + 500);
+  close(fd);
 }
 
 TEST_CASE("limit: what strangers cause at line rate is 50 lines a second, the rest is counted") {

@@ -1,8 +1,10 @@
 #include "mesh/telemetry/log_sink.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
@@ -13,13 +15,20 @@ namespace {
 // A capacity that a burst needed is given back when it was larger than this.
 constexpr std::size_t kKeptBytes = 64 * 1024;
 
-void write_fully(int fd, std::string_view bytes) {
+// What could not be written: nobody reads the log any more, or the disk is full.
+std::string_view write_what_goes(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return;  // nobody reads the log any more: nothing left to do
+    if (written < 0 && errno == EAGAIN) {  // somebody else made it so
+      pollfd room{fd, POLLOUT, 0};
+      (void)::poll(&room, 1, -1);
+      continue;
+    }
+    if (written <= 0) break;
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
+  return bytes;
 }
 
 }  // namespace
@@ -85,7 +94,9 @@ void LogSink::run() {
     batch.swap(queue_);
     writing_ = true;
     lock.unlock();
-    write_fully(fd_, batch);
+    const std::string_view lost = write_what_goes(fd_, batch);
+    dropped_.fetch_add(static_cast<std::uint64_t>(std::ranges::count(lost, '\n')),
+                       std::memory_order_relaxed);
     written_at = std::chrono::steady_clock::now();
     lock.lock();
     writing_ = false;

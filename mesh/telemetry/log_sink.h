@@ -32,6 +32,7 @@ class LogSink {
 
   // `line` ends in a newline. Threads: any. False: dropped.
   bool write(std::string_view line);
+  // Lines that did not fit the queue, or could not be written.
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
   // Returns when everything queued before the call was handed to the descriptor.
   void flush();

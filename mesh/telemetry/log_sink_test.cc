@@ -5,6 +5,7 @@
 
 #include <array>
 #include <string>
+#include <thread>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -54,6 +55,35 @@ TEST_CASE("lines soon after a batch are written together, unless they are many o
     CHECK(sink.write(line));
   }
   CHECK(pipe.read_some() == many);
+}
+
+TEST_CASE("lines that a full disk does not take are counted") {
+  const int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+  REQUIRE(full >= 0);
+  LogSink sink(full);
+  for (int i = 0; i < 3; ++i) CHECK(sink.write("lost\n"));
+  sink.flush();
+  CHECK(sink.dropped() == 3);
+  close(full);
+}
+
+TEST_CASE("a descriptor that does not block loses nothing") {
+  Pipe pipe;
+  REQUIRE(fcntl(pipe.ends[1], F_SETFL, O_NONBLOCK) == 0);
+  REQUIRE(fcntl(pipe.ends[1], F_SETPIPE_SZ, 4096) == 4096);
+  const std::string line = std::string(999, 'x') + "\n";
+  std::string heard;
+  std::thread reader([&] {
+    while (heard.size() < 100 * line.size()) heard += pipe.read_some();
+  });
+  {
+    LogSink sink(pipe.ends[1]);
+    for (int i = 0; i < 100; ++i) CHECK(sink.write(line));
+    sink.flush();
+    CHECK(sink.dropped() == 0);
+  }
+  reader.join();
+  CHECK(heard.size() == 100 * line.size());
 }
 
 TEST_CASE("a reader that does not read costs lines, never time") {

@@ -263,6 +263,53 @@ def test_programs_keep_only_the_capabilities_they_need():
         lab.down()
 
 
+# Says "ready" while argv[1:] are all there, and "closed" once nobody listens on any of them.
+WATCH = """
+import socket, sys
+places = [place.rsplit(':', 1) for place in sys.argv[1:]]
+def there(host, port):
+    try:
+        socket.create_connection((host, int(port)), 5).close()
+        return True
+    except ConnectionError:
+        return False
+print('ready' if all(there(*place) for place in places) else 'not there', flush=True)
+while any(there(*place) for place in places): pass
+print('closed', flush=True)
+"""
+# A connection to redis, asked again for each line of stdin.
+HOLD = """
+import socket, sys
+s = socket.create_connection(('redis', 6379), 5); s.settimeout(10)
+print('open', flush=True)
+for line in sys.stdin:
+    s.sendall(b'PING\\r\\n'); print(s.recv(10).decode().strip(), flush=True)
+"""
+
+
+def test_a_drain_closes_the_pages_and_no_connection():
+    lab = Lab("drain", SHOP, "--ztunnel-flag=--termination-deadline=60s")
+    try:
+        kept, first = lab.spawn("web", HOLD)
+        expect(first == "open", first)
+        pages, first = lab.spawn("node-2", WATCH, "127.0.0.1:15000", "127.0.0.1:15020", "127.0.0.1:15021")
+        expect(first == "ready", first)
+        before = lab.pid("node-2/ztunnel")
+        os.kill(before, signal.SIGTERM)
+        expect(pages.stdout.readline().strip() == "closed", "the pages are not closed")
+        for _ in range(3):
+            kept.stdin.write("x\n")
+            kept.stdin.flush()
+            expect(kept.stdout.readline().strip() == "+PONG", "an open connection was lost")
+        expect(lab.pid("node-2/ztunnel") == before, "it did not wait for the open connection")
+        kept.stdin.close()
+        kept.wait(30)
+        until(lambda: lab.pid("node-2/ztunnel") not in (0, before), "it ends when the last connection has", 30)
+        until(lambda: "plum" in lab.curl("web", "http://cart/").stdout, "the next one serves", 30)
+    finally:
+        lab.down()
+
+
 def test_wait_names_an_absent_node():
     lab = Lab("absent")
     try:
