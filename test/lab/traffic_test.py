@@ -235,6 +235,18 @@ def test_a_connection_to_nobody_is_refused(lab):
     lab.works()
 
 
+def test_a_name_that_nobody_knows_fails_at_once(lab):
+    """A lab has no name server outside. With one that is silent, an application waits sixteen seconds."""
+    ask = """
+import socket, time
+begun = time.monotonic()
+try: print('found', socket.getaddrinfo('nowhere.example', 80))
+except OSError: print('took', time.monotonic() - begun)
+"""
+    answer = lab.python("web", ask).stdout.split()
+    expect(answer[:1] == ["took"] and float(answer[1]) < 5, f"nowhere.example: {answer}")
+
+
 def test_traffic_inside_a_pod_is_left_alone(lab):
     for host in ("127.0.0.1", "[::1]", lab.address("cart")):
         answer = lab.curl("cart", f"http://{host}:8000/")
