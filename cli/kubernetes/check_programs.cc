@@ -41,6 +41,8 @@ constexpr Symptom kSymptoms[] = {
      "install the cluster's CNI first, or set agent.cni.configDir"},
     {"is forbidden", "the API server withholds something",
      "apply the chart's roles again: weft upgrade"},
+    {"--mesh-config: ", "the mesh configuration cannot be read",
+     "correct mesh.config, or the ConfigMap that mesh.configMap names; the pod's log has the line"},
 };
 
 Outcome<bool> is_allowed(Cluster& cluster, const std::string& user, const Json& attributes) {
@@ -109,7 +111,9 @@ Outcome<Done> diagnose(Cluster& cluster, const Json& pod, CheckResults& results)
   if (trouble.find("seccomp profile") != std::string::npos) {
     result.fix = "weft-agent puts the profile there: see its pod on that node";
   } else if (trouble.find("ImagePull") != std::string::npos) {
-    result.fix = "import the images on the node (make images), or set image.registry";
+    result.fix =
+        "import the images on the node (make images), or set image.registry, and "
+        "waypoint.envoyImage for stock Envoy";
   }
   results.push_back(std::move(result));
   return Done{};
@@ -128,6 +132,14 @@ Outcome<Done> check_chain(Cluster& cluster, const Json& pod, CheckResults& resul
                      .why = problem,
                      .fix = "pods that start there wait: install the cluster's CNI, or set "
                             "agent.cni.configDir and agent.cni.binDir to what its runtime reads"});
+  return Done{};
+}
+
+// Those that control has deployed, in every namespace.
+Outcome<Done> check_waypoints(Cluster& cluster, CheckResults& results) {
+  TRY(const std::vector<Json> pods,
+      cluster.list(kPods.path(""), "gateway.istio.io/managed=weft.dev-mesh-controller"));
+  for (const Json& pod : pods) TRY_DO(diagnose(cluster, pod, results));
   return Done{};
 }
 
@@ -207,7 +219,8 @@ Outcome<Done> check_roles(Cluster& cluster, const std::string& ns, CheckResults&
 Outcome<Done> check_programs(Cluster& cluster, const std::string& ns, CheckResults& results) {
   TRY_DO(check_workload(cluster, ns, kDeployments, "weft-control", results));
   TRY_DO(check_workload(cluster, ns, kDaemonSets, "weft-agent", results));
-  return check_workload(cluster, ns, kDaemonSets, "ztunnel", results);
+  TRY_DO(check_workload(cluster, ns, kDaemonSets, "ztunnel", results));
+  return check_waypoints(cluster, results);
 }
 
 }  // namespace mesh::cli

@@ -111,6 +111,11 @@ TEST_CASE("A pod that does not run is told of with what its log means") {
       list("Pod", {pod});
   server.answers["GET /api/v1/namespaces/mesh/pods/ztunnel-x/log?tailLines=50"] =
       "weft-ztunnel: io_uring is refused here";
+  pod["metadata"] = {{"name", "way-x"}, {"namespace", "shop"}};
+  pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] = "ImagePullBackOff";
+  server.answers
+      ["GET /api/v1/pods?labelSelector=gateway.istio.io%2Fmanaged%3Dweft.dev-mesh-controller&"
+       "limit=500"] = list("Pod", {pod});
   Cluster cluster = server.cluster();
   CheckResults results;
   REQUIRE(check_programs(cluster, "mesh", results));
@@ -118,5 +123,6 @@ TEST_CASE("A pod that does not run is told of with what its log means") {
         "- weft-control is not there: part of Weft is missing in mesh\n"
         "- weft-agent is not there: part of Weft is missing in mesh\n"
         "- DaemonSet mesh/ztunnel: 0 of 1 new: not all of its pods are ready\n"
-        "- Pod mesh/ztunnel-x: io_uring is refused (ztunnel: CrashLoopBackOff)\n");
+        "- Pod mesh/ztunnel-x: io_uring is refused (ztunnel: CrashLoopBackOff)\n"
+        "- Pod shop/way-x: ztunnel: ImagePullBackOff\n");
 }

@@ -20,7 +20,7 @@ kind: Pod
 metadata:
   name: NAME
   namespace: weft-system
-  labels: {app: APP, istio.io/dataplane-mode: none}
+  labels: {LABEL, istio.io/dataplane-mode: none}
   # Somebody's: no DaemonSet takes it for one of its own.
   ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: owner, uid: UID, controller: true}]
 spec:
@@ -37,6 +37,7 @@ SYMPTOMS = [
     ("ztunnel", "cannot give up privileges", "a capability is missing", "privileged"),
     ("weft-agent", "there is no CNI configuration", "no CNI configuration", "install the cluster's CNI"),
     ("weft-control", "pods is forbidden: no", "the API server withholds something", "weft upgrade"),
+    ("weft-control", "weft-control: --mesh-config: mesh:3: no", "the mesh configuration cannot be read", "mesh.configMap"),
 ]
 
 
@@ -73,7 +74,7 @@ def all_is_well(lab):
 @contextlib.contextmanager
 def pod(lab, name, app, command, gates="[]"):
     uid = lab.kubectl(*OWN, "get", "configmap", "owner", "-o", "jsonpath={.metadata.uid}").stdout
-    text = POD.replace("NAME", name).replace("APP", app).replace("UID", uid).replace("GATES", gates)
+    text = POD.replace("NAME", name).replace("LABEL", app if ":" in app else f"app: {app}").replace("UID", uid).replace("GATES", gates)
     lab.kubectl("apply", "-f", "-", input=text.replace("COMMAND", json.dumps(command)))
     yield
     lab.kubectl(*OWN, "delete", "pod", name, "--force", "--grace-period=0")
@@ -147,6 +148,8 @@ def what_only_a_runtime_says(lab):
             lab.kubectl(*OWN, "patch", "pod", "troubled", "--subresource=status", "--type=merge", "-p",
                         json.dumps({"status": {"containerStatuses": [state]}}))
             expect_line(lab, "Pod weft-system/troubled", reason, fix)
+    with pod(lab, "of-a-gateway", "gateway.istio.io/managed: weft.dev-mesh-controller", "exit 3"):
+        expect_line(lab, "Pod weft-system/of-a-gateway", "main: ", "describe pod")
 
 
 def what_a_log_says(lab):

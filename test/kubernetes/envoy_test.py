@@ -201,6 +201,18 @@ def a_change_is_applied_when_the_waypoint_has_it(lab):
            text)
 
 
+def it_shows_its_configuration(lab):
+    """`weft proxy-config` reads stock Envoy's, and shows no key of it."""
+    pod = lab.kubectl("-n", "shop", "get", "pods", "-l", "gateway.networking.k8s.io/gateway-name=waypoint", "-o",
+                      "jsonpath={.items[0].metadata.name}").stdout
+    shown = {what: lab.run(WEFT, "proxy-config", what, "-n", "shop", pod).stdout
+             for what in ("cluster", "listener", "endpoint", "route", "secret", "bootstrap", "all")}
+    for what, word in (("cluster", "web.shop.svc.cluster.local"), ("listener", "main_internal"), ("endpoint", "HEALTHY"),
+                       ("secret", "default"), ("bootstrap", "waypoint~")):
+        expect(word in shown[what], f"proxy-config {what} says nothing of {word}: {shown[what][:600]}")
+    expect("PRIVATE KEY" not in "".join(shown.values()), "a key is shown")
+
+
 def answer_header(lab):
     return lab.kubectl("-n", "shop", "exec", "deploy/client", "--", "curl", "-sS", "-m", "5", "-o", "/dev/null", "-w",
                        "%header{x-new}", "http://web/", check=False).stdout
@@ -234,7 +246,7 @@ def back_to_ours(lab):
 
 
 STEPS = [install, roots_are_where_the_chart_says, envoy_by_the_chart, the_key_is_the_pods_alone,
-         a_change_is_applied_when_the_waypoint_has_it,
+         a_change_is_applied_when_the_waypoint_has_it, it_shows_its_configuration,
          a_gateway_of_the_stock_class, the_configuration_of_istio, back_to_ours]
 
 
