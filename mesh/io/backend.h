@@ -57,6 +57,7 @@ struct DatagramIo {
   std::size_t length = 0;
   net::SocketAddress peer;
   std::optional<net::SocketAddress> local;
+  bool to_connected = false;  // `peer` is whom hear_only() named
   bool truncated = false;
   alignas(8) std::array<std::byte, 320> scratch;  // the back end's own; uninitialised
 };

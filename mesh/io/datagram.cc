@@ -17,6 +17,7 @@ struct DatagramSocket::Impl {
 
   Ring& ring;
   int handle;
+  std::optional<net::SocketAddress> connected;
 };
 
 Result<DatagramSocket> DatagramSocket::open(Ring& ring, const ListenOptions& options) {
@@ -38,7 +39,9 @@ DatagramSocket& DatagramSocket::operator=(DatagramSocket&&) noexcept = default;
 DatagramSocket::~DatagramSocket() = default;
 
 Result<Done> DatagramSocket::connect(net::SocketAddress peer) {
-  return impl_->backend().hear_only(impl_->handle, peer);
+  TRY_DO(impl_->backend().hear_only(impl_->handle, peer));
+  impl_->connected = peer;
+  return Done{};
 }
 
 Task<Result<DatagramSocket::Datagram>> DatagramSocket::recv_from(std::span<std::byte> into) {
@@ -61,6 +64,7 @@ Task<Result<Done>> DatagramSocket::send_to(std::span<const std::byte> bytes,
   io.length = bytes.size();
   io.peer = peer;
   io.local = from;
+  io.to_connected = impl_->connected == peer;
   const Submission send{.opcode = Opcode::kSendTo, .handle = impl_->handle, .memory = &io};
   CO_TRY_DO(co_await AwaitOperation(impl_->ring, "send to", send));
   co_return Done{};

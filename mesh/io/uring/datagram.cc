@@ -69,7 +69,14 @@ msghdr* prepare_send_to(int fd, DatagramIo& io) noexcept {
   const bool v6_socket = is_v6_socket(fd);
   net::SocketAddress peer = io.peer;
   if (v6_socket) peer.ip = mapped(peer.ip);
-  scratch.header.msg_namelen = peer.to_sockaddr(scratch.peer);
+  if (io.to_connected) {
+    // A cluster that balances at the socket (cgroup/connect4, sendmsg4) may take another server for
+    // an address that is given than the one that the socket is connected to, and hears.
+    scratch.header.msg_name = nullptr;
+    scratch.header.msg_namelen = 0;
+  } else {
+    scratch.header.msg_namelen = peer.to_sockaddr(scratch.peer);
+  }
   if (!io.local) return &scratch.header;
   if (v6_socket) {
     in6_pktinfo from{};

@@ -21,6 +21,7 @@
 #include "mesh/io/test_bench.h"
 #include "mesh/io/timer.h"
 #include "mesh/io/unix_socket.h"
+#include "mesh/io/uring/datagram.h"
 
 namespace mesh::io {
 namespace {
@@ -405,6 +406,15 @@ TEST_CASE("a patient message is told of when a timer comes, and at once when can
   bool done = false;
   ring->run(end_waiting(*ring, cancel, done));
   CHECK(done);
+}
+
+TEST_CASE("a connected datagram socket sends to nobody by name", "[datagram]") {
+  Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  internal::DatagramIo io;
+  io.peer = test::loopback();
+  CHECK(internal::prepare_send_to(socket.get(), io)->msg_name != nullptr);
+  io.to_connected = true;
+  CHECK(internal::prepare_send_to(socket.get(), io)->msg_name == nullptr);
 }
 
 TEST_CASE("the kernel's features have names", "[features]") {
