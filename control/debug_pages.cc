@@ -137,6 +137,10 @@ HttpResponse DebugPages::ready() const {
       return text_page(503, "not ready: the manifests have errors: " + problem.to_string() + "\n");
     }
   }
+  for (const manifest::Problem& problem : hub_.problems()) {
+    if (replica_ == nullptr || problem.file != "kubernetes") continue;
+    return text_page(503, "not ready: " + problem.to_string() + "\n");
+  }
   return text_page(503, "not ready: the manifests have not been read yet\n");
 }
 

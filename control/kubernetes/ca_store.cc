@@ -49,7 +49,7 @@ std::shared_ptr<kube::Informer> CaStore::watch(const std::string& name, Slot& sl
   options.seed = std::random_device()();
   auto informer = std::make_shared<kube::Informer>(http_, std::move(options), slot, [this, &slot] {
     const auto health = slot.informer->health();
-    if (!slot.complete && !health.problem.empty()) {
+    if (!slot.complete && !health.problem.empty() && !health.asked_to_wait) {
       say("the authority's Secrets cannot be read: " + health.problem);
     }
   });

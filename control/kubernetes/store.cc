@@ -91,13 +91,13 @@ std::vector<manifest::Problem> KubeStore::Impl::problems() {
   for (const Kind& kind : kinds) {
     const kube::Reflector::Health health = kind.informer->health();
     if (health.complete && health.state != State::kForbidden) continue;
-    std::string text = "not listed yet";
-    if (!health.problem.empty()) {
-      text = "cannot be listed or watched: " + health.problem;
-    } else if (Clock::now() < begun + kSlow) {
-      continue;  // this is how every start looks
-    }
-    problems.push_back({manifest::Severity::kError, "kubernetes", 0, kind.name, "", text});
+    const bool waits = health.problem.empty() || health.asked_to_wait;
+    if (waits && Clock::now() < begun + kSlow) continue;  // this is how every start looks
+    const auto severity = waits ? manifest::Severity::kWarning : manifest::Severity::kError;
+    const std::string text = health.problem.empty()
+                                 ? "not listed yet"
+                                 : "cannot be listed or watched: " + health.problem;
+    problems.push_back({severity, "kubernetes", 0, kind.name, "", text});
   }
   return problems;
 }

@@ -18,6 +18,12 @@ constexpr milliseconds kLookForAbsent{10'000};
 constexpr seconds kMostRetryAfter{60};
 constexpr seconds kWatchSeconds{300};  // and up to as much again: servers end idle watches anyway
 
+// The cache of this replica of the server has not come to our version yet.
+bool is_behind(const Status& status) {
+  return status.code == 504 &&
+         status.message.find("Too large resource version") != status.message.npos;
+}
+
 }  // namespace
 
 Reflector::Reflector(Options options, Sink& sink)
@@ -82,6 +88,7 @@ void Reflector::relist() {
 void Reflector::fail(std::string why, Time now) {
   ++health_.failures;
   health_.problem = std::move(why);
+  health_.asked_to_wait = false;
   if (health_.state != State::kForbidden) health_.state = State::kFailing;
   close(now + backoff_.next());
 }
@@ -166,6 +173,7 @@ bool Reflector::take(WatchFrame&& frame, Time now) {
   // A bookmark may repeat where we are; an event never is from before it.
   if (after < before || (after == before && !bookmark && after != 0)) {
     ++health_.refused_old;
+    behind();
     fail("the watch went back in time: version " + frame.resource_version + " after " + version_,
          now);
     return false;
@@ -184,6 +192,7 @@ bool Reflector::take(WatchFrame&& frame, Time now) {
   health_.problem.clear();
   delivered_ = true;
   garbage_ = 0;
+  behind_ = 0;
   backoff_.reset();
   return true;
 }
@@ -238,6 +247,14 @@ void Reflector::absent(Time now) {
   close(now + kLookForAbsent + backoff_.within(kLookForAbsent / 2));
 }
 
+// Once is another replica's cache. A server that stays so (etcd was restored) does not know our
+// version at all: what it lists is judged by commit().
+void Reflector::behind() {
+  if (++behind_ < kInsist) return;
+  behind_ = 0;
+  relist();
+}
+
 void Reflector::refused(const Status& status, Time now) {
   MESH_CHECK(open_);
   if (status.code == 404) return absent(now);
@@ -253,7 +270,9 @@ void Reflector::refused(const Status& status, Time now) {
   // What was denied may be allowed again; a token may have been renewed.
   if (forbidden) health_.state = State::kForbidden;
   if (!open_is_watch_) continue_.clear();
+  if (open_is_watch_ && !initial_ && is_behind(status)) behind();
   fail(std::to_string(status.code) + " " + status.reason + ": " + status.message, now);
+  health_.asked_to_wait = status.code == 429 || is_behind(status);
   if (!forbidden) health_.state = State::kFailing;
   if (status.retry_after_seconds) {
     const seconds asked = std::min(seconds(*status.retry_after_seconds), kMostRetryAfter);

@@ -10,7 +10,9 @@
 //
 // The copy never goes back in time: an answer that is older than what is known (another replica's
 // cache) is not taken; only when a server insists (kInsist lists in a row: etcd was restored) is
-// it. What is there stays in force until a new list is complete. A collection that does not exist
+// it; so does a server that does not know a version that a watch begins from, or that watches from
+// before it, kInsist times in a row: it is asked for a list). What is there stays in force until a
+// new list is complete. A collection that does not exist
 // (its CRD is absent) is empty, and is looked for again; one that had objects counts as gone only
 // when it stays away for kInsist looks.
 
@@ -60,6 +62,7 @@ class Reflector {
     State state = State::kStarting;
     bool complete = false;         // there was a complete list, or the kind is absent
     std::string problem;           // of the last failure; empty once something succeeded
+    bool asked_to_wait = false;    // the last failure is 429, or a cache that is not that far yet
     std::string resource_version;  // everything up to here is in the copy
     std::uint64_t lists = 0, watches = 0, events = 0, failures = 0, refused_old = 0;
   };
@@ -96,6 +99,7 @@ class Reflector {
   void fail(std::string why, Time now);
   void relist();
   void absent(Time now);
+  void behind();
   bool take(WatchFrame&& frame, Time now);
 
   Options options_;
@@ -114,6 +118,7 @@ class Reflector {
   unsigned absences_ = 0;
   unsigned older_lists_ = 0;
   unsigned garbage_ = 0;  // malformed watches in a row
+  unsigned behind_ = 0;   // watches of a server that has not come as far as we, in a row
   std::string continue_;
   std::string version_;
 };

@@ -187,6 +187,55 @@ TEST_CASE("429 and 503 are waited out as the server says, within bounds") {
   CHECK(b.names() == "a");
 }
 
+TEST_CASE("a server that asks to wait is no failure to speak of; one that stays behind is listed") {
+  Bench b;
+  b.request();
+  b.list("ab", "70");
+  constexpr const char* kBehind = "Timeout: Too large resource version: 70, current: 60";
+  const auto refuse = [&](int code, const char* message) {
+    b.reflector.refused(
+        {.code = code, .reason = "Timeout", .message = message, .retry_after_seconds = 3}, b.now);
+  };
+  b.request();
+  refuse(429, "busy");
+  CHECK(b.reflector.health().asked_to_wait);
+  b.request();
+  refuse(504, "Timeout: request did not complete");
+  CHECK_FALSE(b.reflector.health().asked_to_wait);
+  for (unsigned i = 0; i < Reflector::kInsist; ++i) {
+    CHECK(b.watches_from("70"));
+    CHECK(b.waited >= seconds(3));
+    refuse(504, kBehind);
+    CHECK(b.reflector.health().asked_to_wait);
+    CHECK(b.names() == "ab");
+  }
+  SECTION("the list is as new as it was: the server has come after") {
+    CHECK(b.lists());
+    b.list("abc", "71");
+    CHECK(b.names() == "abc");
+  }
+  SECTION("it stays older: etcd was restored") {
+    for (unsigned i = 0; i < Reflector::kInsist; ++i) {
+      CHECK(b.names() == "ab");
+      CHECK(b.lists());
+      b.list("a", "60");
+    }
+    CHECK(b.names() == "a");
+    CHECK(b.watches_from("60"));
+  }
+}
+
+TEST_CASE("a server that says older versions on each watch is asked for a list") {
+  Bench b;
+  b.request();
+  b.list("ab", "70");
+  for (unsigned i = 0; i < Reflector::kInsist; ++i) {
+    CHECK(b.watches_from("70"));
+    CHECK_FALSE(b.event("BOOKMARK", 'x', "60"));
+  }
+  CHECK(b.lists());
+}
+
 TEST_CASE("what cannot be read closes the watch; when it keeps coming, the list is made anew") {
   Bench b;
   b.request();

@@ -190,6 +190,12 @@ class Cluster:
         path.write_text(json.dumps(config))
         return path
 
+    def config_with_url(self, name, url):
+        """The path of the administrator's kubeconfig for a server elsewhere."""
+        path = self.folder / f"{name}.kubeconfig"
+        path.write_text(self.config_for(url))
+        return path
+
     def write_credentials(self):
         def openssl(*words):
             subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, cwd=self.folder)

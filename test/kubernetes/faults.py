@@ -2,8 +2,10 @@
 import http.client
 import http.server
 import re
+import socket
 import ssl
 import threading
+import time
 
 
 class Faults:
@@ -13,15 +15,19 @@ class Faults:
     def __init__(self, cluster):
         self.cluster = cluster
         self.lock = threading.Lock()
+        self.connections = set()
         self.heal()
         self.remembered = {}  # by path, the last whole list
         self.seen = []        # "METHOD PATH?QUERY" of all requests
+        self.refused = []     # of those that were refused: the time, and the same
+        self.turned_away = []  # when connections were, while it was gone
         self.tokens = set()   # that were shown
         handler = type("Handler", (Handler,), {"faults": self})
         self.server = Server(("127.0.0.1", 0), handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cluster.folder / "server.crt", cluster.folder / "server.key")
         self.server.context = context
+        self.server.faults = self
         self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
         self.upstream = ssl.create_default_context(cafile=cluster.folder / "ca.crt")
 
@@ -35,16 +41,25 @@ class Faults:
         self.server.server_close()
 
     def heal(self):
-        self.refusals, self.cuts, self.is_stale, self.delay = [], [], None, 0.0
+        self.refusals, self.cuts, self.is_stale, self.delay, self.is_gone = [], [], None, 0.0, False
 
-    def refuse(self, pattern, status, times=-1, **headers):
+    def refuse(self, pattern, status, times=-1, message="injected", **headers):
         """Answers requests whose "METHOD PATH?QUERY" matches with that status; -1: until heal()."""
         with self.lock:
-            self.refusals.append([re.compile(pattern), status, times, headers])
+            self.refusals.append([re.compile(pattern), status, times, message, headers])
 
     def cut_watches(self, pattern, after):
         """Breaks the connection of watches that match after so many bytes of events."""
         self.cuts.append((re.compile(pattern), after))
+
+    def go(self):
+        """Every connection breaks, and none is taken, until heal()."""
+        self.is_gone = True
+        for one in list(self.connections):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def answer_from_an_old_cache(self, pattern):
         """Lists that match are answered as they were when they last passed."""
@@ -59,19 +74,28 @@ class Faults:
             for rule in self.refusals:
                 if rule[2] != 0 and rule[0].search(line):
                     rule[2] -= 1
-                    return rule[1], rule[3]
+                    return rule[1], rule[3], rule[4]
         return None
 
 
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     context = None
+    faults = None
 
     def finish_request(self, request, client_address):
         # In the connection's own thread: a slow handshake holds up nobody else.
+        if self.faults.is_gone:
+            self.faults.turned_away.append(time.monotonic())
+            return
         request.settimeout(30)
         with self.context.wrap_socket(request, server_side=True) as wrapped:
-            self.RequestHandlerClass(wrapped, client_address, self)
+            wrapped.settimeout(None)  # a connection may be idle for long
+            self.faults.connections.add(wrapped)
+            try:
+                self.RequestHandlerClass(wrapped, client_address, self)
+            finally:
+                self.faults.connections.discard(wrapped)
 
     def handle_error(self, request, client_address):
         pass  # whoever is cut off complains
@@ -93,6 +117,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             threading.Event().wait(faults.delay)
         refusal = faults.refusal_for(line)
         if refusal:
+            faults.refused.append((time.monotonic(), line))
             return self.refuse(*refusal)
         path = self.path.split("?")[0]
         if faults.is_stale and faults.is_stale.search(line) and path in faults.remembered:
@@ -124,10 +149,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    def refuse(self, status, headers):
-        reason = {410: "Expired", 429: "TooManyRequests", 500: "InternalError"}.get(status, "Failing")
+    def refuse(self, status, message, headers):
+        reason = {410: "Expired", 429: "TooManyRequests", 500: "InternalError", 504: "Timeout"}.get(status, "Failing")
         self.answer(status, (f'{{"kind":"Status","status":"Failure","code":{status},"reason":"{reason}",'
-                             f'"message":"injected"}}').encode(), **headers)
+                             f'"message":"{message}"}}').encode(), **headers)
 
     def stream(self, answer, line):
         self.send_response(200)

@@ -9,6 +9,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 import urllib.request
 
 from cluster import Cluster, exit_code, expect
@@ -73,6 +74,31 @@ def refusals(bench):
         expect(bench.asked(since) < 20, f"{status} is answered by {bench.asked(since)} requests")
         faults.heal()
         bench.until_served(before | {f"during-{status}"}, f"what happened during {status}")
+
+
+def asked_to_wait(bench, program, kubeconfig):
+    """429, and caches of other replicas that are not that far yet: asked again when the server says, and nothing to
+    worry about, neither for a copy that is there nor for one that is not there yet."""
+    cluster, faults = bench.cluster, bench.faults
+    said = len(bench.control.log())
+    for status, message in ((429, "later"), (504, "Timeout: Too large resource version: 7, current: 5")):
+        since, before = len(faults.refused), bench.served()
+        faults.refuse(f"GET .*{POLICIES}", status, message=message, times=2, Retry_After="2")
+        faults.cut_watches(f"{POLICIES}.*watch=", 0)
+        bench.apply(f"waits-{status}")
+        cluster.until(lambda since=since: len(faults.refused) >= since + 2, f"two requests that meet {status}")
+        first, second = (at for at, _ in faults.refused[since:since + 2])
+        expect(second - first >= 2, f"after {status}, Retry-After is not kept to: {second - first}")
+        faults.heal()
+        bench.until_served(before | {f"waits-{status}"}, f"what happened during {status}")
+    with_trouble = [line for line in bench.control.log()[said:].splitlines() if "error" in line or "warn" in line]
+    expect(not with_trouble, f"what is no trouble is said: {with_trouble}")
+    faults.refuse("GET .*", 429, times=20, Retry_After="1")
+    with Control(program, kubeconfig, pod="weft-control-3") as fresh:
+        cluster.until(fresh.is_ready, "weft-control of a busy server")
+        expect(not any(" error " in line or "level\":\"error" in line for line in fresh.log().splitlines()),
+               f"a busy server is an error: {fresh.log()}")
+    faults.heal()
 
 
 def an_older_cache(bench):
@@ -166,6 +192,39 @@ def a_server_without_watch_lists(bench, program, kubeconfig):
     faults.heal()
 
 
+class Outage:
+    """Another replica, for which the API server is gone for minutes, while everything else here happens."""
+
+    LONG = 125  # seconds
+
+    def __init__(self, bench, faults, control):
+        self.bench, self.faults, self.control = bench, faults, control
+        bench.apply("first")
+        bench.until_served({"first"}, "a policy")
+        bench.cluster.until(lambda: "shop/first" in control.served("policies"), "a policy at the other replica")
+        bench.cluster.until(lambda: control.writes() or bench.control.writes(), "a writer")
+        self.before, self.asked = control.served("policies"), len(faults.seen)
+        faults.go()
+        self.began = time.monotonic()
+        bench.cluster.until(lambda: not control.writes() and bench.control.writes(), "one that writes and can")
+
+    def end(self):
+        bench, control = self.bench, self.control
+        while time.monotonic() < self.began + self.LONG:
+            expect(control.is_ready() and control.served("policies") == self.before, "an outage takes something back")
+            expect(not control.writes(), "it writes without a Lease")
+            time.sleep(1)
+        # Each of some thirty watches, at most every 30 s after the first few; and the Lease every 2 s.
+        kinds, seconds = control.metric("weft_control_kinds") + 12, time.monotonic() - self.began
+        tried = len(self.faults.turned_away)
+        expect(tried <= kinds * (10 + seconds / 15) + seconds, f"a server that is gone is hammered: {tried} times")
+        expect(len(self.faults.seen) == self.asked, "it was not gone")
+        self.faults.heal()
+        bench.cluster.until(lambda: control.served("policies").keys() == bench.control.served("policies").keys(),
+                            "what happened in those minutes")
+        expect(control.served("policies") == bench.control.served("policies"), "something else is served")
+
+
 def rotating_kubeconfig(cluster, url):
     """The path of a kubeconfig whose token and roots are files, as in a cluster."""
     cluster.kubectl("create", "serviceaccount", "rotating")
@@ -185,21 +244,25 @@ def rotating_kubeconfig(cluster, url):
 @exit_code
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    with Cluster() as cluster, Faults(cluster) as faults:
+    with Cluster() as cluster, Faults(cluster) as faults, Faults(cluster) as far:
         cluster.kubectl("create", "namespace", NAMESPACE)
         cluster.kubectl("create", "namespace", "shop")
         kubeconfig = rotating_kubeconfig(cluster, faults.url)
-        with Control(program, kubeconfig) as control:
+        with Control(program, cluster.config_with_url("far", far.url), pod="weft-control-far") as cut_off, \
+                Control(program, kubeconfig) as control:
             bench = Bench(cluster, faults, control)
-            cluster.until(control.is_ready, "weft-control")
-            bench.apply("first")
-            bench.until_served({"first"}, "a policy")
+            cluster.until(lambda: cut_off.is_ready() and control.is_ready(), "weft-control")
+            outage = Outage(bench, far, cut_off)
             for fault in (watches_that_break_in_the_middle, refusals, an_older_cache, slow_answers, compaction,
                           credentials_that_rotate):
                 fault(bench)
                 print(f"{fault.__name__}: passed", flush=True)
+            asked_to_wait(bench, program, kubeconfig)
+            print("asked_to_wait: passed", flush=True)
             a_server_without_watch_lists(bench, program, kubeconfig)
             print("a_server_without_watch_lists: passed", flush=True)
+            outage.end()
+            print("an outage of minutes: passed", flush=True)
 
 
 if __name__ == "__main__":
