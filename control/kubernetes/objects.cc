@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "mesh/kube/frames.h"
+
 namespace mesh::control {
 namespace {
 
@@ -61,6 +63,17 @@ bool is_same_state(const manifest::Object& a, const manifest::Object& b) {
          manifest::metadata_of(a).uid == manifest::metadata_of(b).uid;
 }
 
+const char* closed_words(Kind kind) {
+  return kind == Kind::kPeerAuthentication
+             ? "it was never good here: what it selects takes mutual TLS only"
+             : "it was never good here: all that it selects is denied";
+}
+
+// Not another of the same name.
+bool is_same_object(const manifest::Object& known, const Value& value) {
+  return manifest::metadata_of(known).uid == kube::metadata_text(value, "uid");
+}
+
 // What nobody in control reads, and what most of a pod's memory would be.
 void trim(manifest::Object& object) {
   auto* pod = std::get_if<manifest::Pod>(&object);
@@ -89,34 +102,53 @@ std::optional<KubeObjects::Collection::Read> KubeObjects::Collection::read(
     manifest::Object& object = parsed.objects.front().object;
     trim(object);
     ObjectKey key = manifest::key_of(object);
-    auto status = status_of(value, parsed.problems, false);
-    return Read{std::move(key), std::make_shared<const manifest::Object>(std::move(object)),
-                std::move(parsed.problems), std::move(status)};
+    auto status = status_of(value, parsed.problems, "");
+    return Read{.key = std::move(key),
+                .object = std::make_shared<const manifest::Object>(std::move(object)),
+                .stands_in = false,
+                .problems = std::move(parsed.problems),
+                .status = std::move(status)};
   }
   // An API server does not hold objects without a proper name.
   if (parsed.broken.empty()) return {};
-  ObjectKey key = std::move(parsed.broken.front());
-  const auto good = all_.objects_.find(key);
-  auto object = good != all_.objects_.end() ? good->second : closed_for(key, value);
-  auto status = status_of(value, parsed.problems, true);
-  return Read{std::move(key), std::move(object), std::move(parsed.problems), std::move(status)};
+  Read refused;
+  refused.key = std::move(parsed.broken.front());
+  const auto known = all_.objects_.find(refused.key);
+  const bool was_good = known != all_.objects_.end() && !all_.stand_ins_.contains(refused.key) &&
+                        is_same_object(*known->second, value);
+  refused.object = was_good ? known->second : closed_for(refused.key, value);
+  refused.stands_in = !was_good && refused.object != nullptr;
+  refused.status = status_of(value, parsed.problems,
+                             was_good            ? "what was good before stays in force"
+                             : refused.stands_in ? closed_words(kind_)
+                                                 : "it was never good here: it is left out");
+  refused.problems = std::move(parsed.problems);
+  return refused;
 }
 
+// `in_force`: of one that is refused, what holds instead.
 std::optional<StatusCopy> KubeObjects::Collection::status_of(
-    const Value& value, const std::vector<manifest::Problem>& problems, bool is_refused) const {
+    const Value& value, const std::vector<manifest::Problem>& problems,
+    std::string in_force) const {
   if (!kubernetes::has_status(kind_)) return {};
+  if (in_force.empty()) return kubernetes::copy_status(value, "", "");
   std::string refused;
   for (const manifest::Problem& problem : problems) {
-    if (!is_refused || problem.severity != manifest::Severity::kError) continue;
+    if (problem.severity != manifest::Severity::kError) continue;
     refused = problem.field.empty() ? problem.message : problem.field + ": " + problem.message;
     break;
   }
-  if (is_refused && refused.empty()) refused = "it cannot be read";
-  return kubernetes::copy_status(value, std::move(refused));
+  if (refused.empty()) refused = "it cannot be read";
+  return kubernetes::copy_status(value, std::move(refused), std::move(in_force));
 }
 
 void KubeObjects::Collection::take(Read&& read) {
   all_.changed_ = true;
+  if (read.stands_in) {
+    all_.stand_ins_.insert(read.key);
+  } else {
+    all_.stand_ins_.erase(read.key);
+  }
   if (read.object != nullptr) {
     // A list repeats what is known: what did not change stays the very same.
     const auto known = all_.objects_.find(read.key);
@@ -148,7 +180,10 @@ void KubeObjects::Collection::commit_list() {
        it != all_.objects_.end() && it->first.kind == kind_; ++it) {
     if (!there.contains(it->first)) gone.push_back(it->first);
   }
-  for (const ObjectKey& key : gone) all_.objects_.erase(key);
+  for (const ObjectKey& key : gone) {
+    all_.objects_.erase(key);
+    all_.stand_ins_.erase(key);
+  }
   const auto clear = [&](auto& map) {
     const auto first = map.lower_bound(ObjectKey{kind_, "", ""});
     auto last = first;
@@ -170,6 +205,7 @@ void KubeObjects::Collection::remove(Value&& object) {
   const auto item = read(object);
   if (!item) return;
   all_.objects_.erase(item->key);
+  all_.stand_ins_.erase(item->key);
   all_.problems_.erase(item->key);
   all_.statuses_.erase(item->key);
   all_.changed_ = true;

@@ -3,13 +3,15 @@
 // objects and problems out.
 //
 // What is in force of an object is its last good version. One that our readers refuse (its CRD
-// allows more than we can honour) is a problem, and stays as it was. If it never was good here, an
-// AuthorizationPolicy denies what it selects and a PeerAuthentication is STRICT there, since
-// what it meant to close must not be open; objects of other kinds are left out.
+// allows more than we can honour) is a problem, and stays as it was. If it never was good here (it
+// is new, or this process is newer than its last good version), an AuthorizationPolicy denies what
+// it selects and a PeerAuthentication is STRICT there, since what it meant to close must not be
+// open; objects of other kinds are left out. Which of these it is, the object's status says.
 
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,13 +42,14 @@ class KubeObjects {
     struct Read {
       manifest::ObjectKey key;
       std::shared_ptr<const manifest::Object> object;  // null: left out
+      bool stands_in = false;                          // `object` is for one that was never good
       std::vector<manifest::Problem> problems;
       std::optional<StatusCopy> status;  // of kinds that have one
     };
     std::optional<Read> read(const manifest::Value& object) const;
     std::optional<StatusCopy> status_of(const manifest::Value& object,
                                         const std::vector<manifest::Problem>& problems,
-                                        bool is_refused) const;
+                                        std::string in_force) const;
     void take(Read&& read);
 
     KubeObjects& all_;
@@ -65,6 +68,7 @@ class KubeObjects {
   Objects objects_;
   std::map<manifest::ObjectKey, std::vector<manifest::Problem>> problems_;
   StatusCopies statuses_;
+  std::set<manifest::ObjectKey> stand_ins_;
   bool changed_ = false;
 };
 

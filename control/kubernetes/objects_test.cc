@@ -79,6 +79,33 @@ TEST_CASE("a policy that was never good closes what it selects; a pod is left ou
   CHECK(all.problems().size() == 3);
 }
 
+TEST_CASE("what stands for a policy follows what it selects, and its status says what holds") {
+  KubeObjects all;
+  KubeObjects::Collection policies(all, Kind::kAuthorizationPolicy);
+  const auto bad = [](std::string_view uid, std::string_view app) {
+    return json(R"({"metadata": {"name": "p", "namespace": "shop", "uid": ")" + std::string(uid) +
+                R"("}, "spec": {"selector": {"matchLabels": {"app": ")" + std::string(app) +
+                R"("}}, "rules": [{"to": [{"operation": {"ports": ["http"]}}]}]}})");
+  };
+  const auto said = [&] { return all.statuses().begin()->second.in_force; };
+  policies.put(bad("1", "web"));
+  CHECK(policy(all, "p")->selector == manifest::Labels{{"app", "web"}});
+  CHECK(said() == "it was never good here: all that it selects is denied");
+  policies.put(bad("1", "cart"));
+  CHECK(policy(all, "p")->selector == manifest::Labels{{"app", "cart"}});
+  CHECK(said() == "it was never good here: all that it selects is denied");
+  policies.put(json(R"({"metadata": {"name": "p", "namespace": "shop", "uid": "1"}, "spec": {}})"));
+  CHECK(said().empty());
+  policies.put(bad("1", "web"));
+  CHECK(policy(all, "p")->action == manifest::AuthorizationAction::kAllow);
+  CHECK(said() == "what was good before stays in force");
+  // What was good of another object of that name says nothing about this one.
+  policies.begin_list();
+  policies.stage(bad("2", "web"));
+  policies.commit_list();
+  CHECK(policy(all, "p")->action == manifest::AuthorizationAction::kDeny);
+}
+
 TEST_CASE("a new list takes the place of one kind only") {
   KubeObjects all;
   KubeObjects::Collection pods(all, Kind::kPod);

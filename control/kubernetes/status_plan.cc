@@ -225,8 +225,8 @@ std::optional<Write> write_of(const ObjectStatus& wanted, const StatusCopy& copy
 void refuse(ObjectStatus& status, const StatusCopy& copy) {
   status.generation = copy.generation;
   const auto said = [&](std::string type) {
-    return StatusConditions{{std::move(type), false, "Invalid",
-                             copy.refused + "; what was good before stays in force"}};
+    return StatusConditions{
+        {std::move(type), false, "Invalid", copy.refused + "; " + copy.in_force}};
   };
   for (ParentStatus& parent : status.parents) parent.conditions = said("Accepted");
   if (is_route(status.object.kind)) return;
@@ -262,8 +262,9 @@ bool has_status(Kind kind) {
   }
 }
 
-StatusCopy copy_status(const Value& object, std::string refused) {
+StatusCopy copy_status(const Value& object, std::string refused, std::string in_force) {
   StatusCopy copy;
+  copy.in_force = std::move(in_force);
   copy.refused = std::move(refused);
   copy.resource_version = kube::metadata_text(object, "resourceVersion");
   const std::string generation = kube::metadata_text(object, "generation");

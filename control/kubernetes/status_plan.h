@@ -24,13 +24,13 @@ struct StatusCopy {
   manifest::Value status;  // conditions, listeners, addresses and parents; null: none of them
   std::string resource_version;
   std::int64_t generation = 0;
-  std::string refused;  // why our readers refuse the object as it is; empty: they do not
+  std::string refused;   // why our readers refuse the object as it is; empty: they do not
+  std::string in_force;  // and what holds instead
 };
 using StatusCopies = std::map<manifest::ObjectKey, StatusCopy>;
 
 bool has_status(manifest::Kind kind);
-// `is_refused`: what the object is now is not what is in force of it.
-StatusCopy copy_status(const manifest::Value& object, std::string refused);
+StatusCopy copy_status(const manifest::Value& object, std::string refused, std::string in_force);
 
 // `now`: RFC 3339, in seconds.
 std::vector<Write> plan_statuses(std::vector<ObjectStatus> wanted, const StatusCopies& copies,

@@ -44,7 +44,8 @@ std::vector<json> plan(const std::vector<ObjectStatus>& wanted, const StatusCopi
 
 StatusCopies copies_of(const ObjectKey& key, const json& status, std::string refused = {}) {
   StatusCopies copies;
-  copies[key] = copy_status(object(status), std::move(refused));
+  copies[key] =
+      copy_status(object(status), std::move(refused), "what was good before stays in force");
   return copies;
 }
 

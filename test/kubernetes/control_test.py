@@ -85,6 +85,25 @@ def serves_what_is_applied(cluster, control):
     expect(control.served("policies") == good, "the last good version did not stay")
 
 
+def status_message(cluster):
+    policy = json.loads(cluster.kubectl("get", "authorizationpolicy", "policy", "-n", "shop", "-o", "json").stdout)
+    return "".join(one["message"] for one in policy.get("status", {}).get("conditions", [])
+                   if one["observedGeneration"] == policy["metadata"]["generation"])
+
+
+def restarts_closed(cluster, program):
+    """What was good of an object is known to nobody after a restart: what an object that cannot be read meant to close
+    is closed, and its status says so."""
+    with Control(program, cluster.kubeconfig, pod="weft-control-1") as control:
+        cluster.until(control.is_ready, "weft-control after a restart")
+        closed = control.served("policies").get("shop/policy", {})
+        expect(closed.get("action") == "DENY", f"a policy is forgotten: {closed}")
+        cluster.until(lambda: "never good here: all that it selects is denied" in status_message(cluster),
+                      "a status that says that it is closed")
+        cluster.kubectl("apply", "-f", "-", input=POLICY.replace("PORT", "80"))
+        cluster.until(lambda: control.served("policies").get("shop/policy", {}).get("action") != "DENY", "the mended policy")
+
+
 def outlives_the_api_server(cluster, control):
     before = control.served("workloads")
     cluster.kill_api_server()
@@ -129,6 +148,7 @@ def main():
         with Control(program, cluster.kubeconfig) as control:
             serves_what_is_applied(cluster, control)
             outlives_the_api_server(cluster, control)
+        restarts_closed(cluster, program)
         names_a_verb_that_is_withheld(cluster, program)
     picks_up_a_late_crd(program)
 
