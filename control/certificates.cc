@@ -95,6 +95,11 @@ void add_extension(X509* certificate, X509* issuer, int nid, const std::string& 
   X509_EXTENSION_free(extension);
 }
 
+// Clocks differ, and one may be an hour off: what begins an hour before it was made costs nothing,
+// since nobody had its key then.
+constexpr long kBackdate = 3600 + 300;
+constexpr long kBackdateRoot = 24 * 3600;  // its maker's clock is off, and a reader's the other way
+
 struct Validity {
   long before_seconds = 0;  // how long ago it began
   long seconds = 0;         // from now
@@ -230,7 +235,8 @@ Result<Done> write_file(const std::string& path, std::string_view text, mode_t m
 
 KeyPair make_root(const std::string& trust_domain) {
   const Key key = new_key();
-  Certificate root = start_certificate(key.get(), nullptr, {.seconds = kRootSeconds});
+  Certificate root = start_certificate(key.get(), nullptr,
+                                       {.before_seconds = kBackdateRoot, .seconds = kRootSeconds});
   X509_NAME* name = X509_get_subject_name(root.get());
   const auto add = [&](const char* field, const std::string& value) {
     const auto* text = reinterpret_cast<const unsigned char*>(value.c_str());
@@ -408,8 +414,8 @@ Result<std::string> CertificateAuthority::issue(const std::string& csr_pem, cons
   TRY(const Request request, read_request(csr_pem, uri));
   const long seconds = impl_->clamp(static_cast<long>(lifetime.count()));
   if (seconds < 1) return failed(Reason::kExpired, "the authority's certificate has expired");
-  // Clocks differ a little; but a short life must not seem half over when it begins.
-  const Validity validity{.before_seconds = std::min(60L, seconds / 10), .seconds = seconds};
+  // But a short life must not seem half over when it begins.
+  const Validity validity{.before_seconds = std::min(kBackdate, seconds / 10), .seconds = seconds};
   Certificate leaf = start_certificate(X509_REQ_get0_pubkey(request.get()),
                                        X509_get_subject_name(impl_->certificate.get()), validity);
   return impl_->finish(std::move(leaf), "URI:" + uri, true);
@@ -426,7 +432,7 @@ Result<KeyPair> CertificateAuthority::issue_server(const std::vector<std::string
   const Key key = new_key();
   Certificate leaf =
       start_certificate(key.get(), X509_get_subject_name(impl_->certificate.get()),
-                        {.before_seconds = 60, .seconds = impl_->clamp(kRootSeconds)});
+                        {.before_seconds = kBackdate, .seconds = impl_->clamp(kRootSeconds)});
   X509_NAME* subject = X509_get_subject_name(leaf.get());
   MESH_CHECK(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
                                         reinterpret_cast<const unsigned char*>("weft-control"), -1,

@@ -153,6 +153,21 @@ TEST_CASE("a request without a name is for the same identity, and serial numbers
                          X509_get0_serialNumber(parse(*two).get())) != 0);
 }
 
+TEST_CASE("what is signed by a clock that is an hour ahead is valid now") {
+  Bench bench;
+  const auto authority = bench.open();
+  const auto began = [](const std::string& pem) {
+    return -between(nullptr, X509_get0_notBefore(parse(pem).get()));
+  };
+  const auto leaf = authority->issue(make_signing_request({}), kWeb, seconds(86400));
+  const auto server = authority->issue_server({"localhost"});
+  REQUIRE(leaf);
+  REQUIRE(server);
+  CHECK(began(*leaf) >= 3600);
+  CHECK(began(server->certificate_pem) >= 3600);
+  CHECK(began(authority->root_pem()) >= 3600);
+}
+
 TEST_CASE("a short life does not seem half over when it begins") {
   Bench bench;
   const auto pem = bench.open()->issue(make_signing_request({}), kWeb, seconds(30));
