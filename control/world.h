@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -24,6 +26,14 @@ struct Settings {
   manifest::MeshConfig mesh = {};
 };
 
+// What somebody asked a World for: what else changes does not matter to them.
+struct WorldReads {
+  std::set<manifest::Kind> kinds;                               // all objects
+  std::set<std::pair<manifest::Kind, std::string>> namespaces;  // those of one namespace
+  std::set<manifest::ObjectKey> objects;                        // there or not
+  bool everything = false;
+};
+
 using Objects = OrderedMap<manifest::ObjectKey, std::shared_ptr<const manifest::Object>>;
 
 class World {
@@ -31,12 +41,23 @@ class World {
   World() = default;
   explicit World(Objects objects) : objects_(std::move(objects)) {}
 
-  const Objects& objects() const { return objects_; }
+  // The same world, whose readers are written down. `reads` outlives it.
+  World watched(WorldReads& reads) const {
+    World world(objects_);
+    world.reads_ = &reads;
+    return world;
+  }
+
+  const Objects& objects() const {
+    if (reads_ != nullptr) reads_->everything = true;
+    return objects_;
+  }
 
   // All objects of a kind, ordered by namespace and name.
   //   for (const manifest::Pod* pod : world.all<manifest::Pod>())
   template <class T>
   std::vector<const T*> all() const {
+    if (reads_ != nullptr) reads_->kinds.insert(kind_of<T>());
     std::vector<const T*> all;
     for_each(kind_of<T>(), nullptr,
              [&](const auto& entry) { all.push_back(&std::get<T>(*entry.second)); });
@@ -46,6 +67,7 @@ class World {
   // Those of one namespace, ordered by name.
   template <class T>
   std::vector<const T*> all_in(const std::string& ns) const {
+    if (reads_ != nullptr) reads_->namespaces.emplace(kind_of<T>(), ns);
     std::vector<const T*> all;
     for_each(kind_of<T>(), &ns,
              [&](const auto& entry) { all.push_back(&std::get<T>(*entry.second)); });
@@ -55,8 +77,9 @@ class World {
   // nullptr when there is none.
   template <class T>
   const T* find(std::string_view ns, std::string_view name) const {
-    const auto found =
-        objects_.find(manifest::ObjectKey{kind_of<T>(), std::string(ns), std::string(name)});
+    const manifest::ObjectKey key{kind_of<T>(), std::string(ns), std::string(name)};
+    if (reads_ != nullptr) reads_->objects.insert(key);
+    const auto found = objects_.find(key);
     return found == objects_.end() ? nullptr : &std::get<T>(*found->second);
   }
 
@@ -77,6 +100,7 @@ class World {
   }
 
   Objects objects_;
+  WorldReads* reads_ = nullptr;
 };
 
 // "istio.io/dataplane-mode", or its synonym "weft.dev/dataplane-mode"; "" when neither is there.

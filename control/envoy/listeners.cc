@@ -141,9 +141,7 @@ class MainInternal {
     to_.set_name(std::string(kMainInternal));
     to_.mutable_internal_listener();
     to_.set_traffic_direction(envoy::config::core::v3::INBOUND);
-    for (const auto& [key, service] : build_.catalog.services()) {
-      if (build_.owns(service)) add_service(service);
-    }
+    for (const auto* service : build_.catalog.services_behind(build_.host)) add_service(*service);
     add_workloads();
     auto* tree = to_.mutable_filter_chain_matcher()->mutable_matcher_tree();
     set_input("ip", inputs::DestinationIPInput(), tree);
@@ -194,10 +192,10 @@ class MainInternal {
 
   void add_workloads() {
     bool any = false;
-    for (const CatalogWorkload& workload : build_.catalog.workloads()) {
-      if (workload.waypoint != build_.host || !workload.hbone) continue;
+    for (const auto* workload : build_.catalog.workloads_behind(build_.host)) {
+      if (!workload->hbone) continue;
       std::vector<net::Cidr> blocks;
-      for (const std::string& text : workload.addresses) {
+      for (const std::string& text : workload->addresses) {
         if (const auto block = net::Cidr::parse(text)) blocks.push_back(*block);
         if (const auto ip = net::IpAddress::parse(text); ip && blocks.empty()) {
           blocks.push_back(*net::Cidr::make(*ip, ip->is_v4() ? 32 : 128));

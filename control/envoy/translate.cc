@@ -29,17 +29,16 @@ void add_listener(const envoy::config::listener::v3::Listener& listener, Waypoin
 
 // The subsets of the services that the waypoint stands before, whether a route names them or not.
 void add_subsets(Build& build) {
-  for (const auto& [key, service] : build.catalog.services()) {
-    if (!build.owns(service)) continue;
-    const manifest::DestinationRule* rule = build.rules.of(service);
+  for (const CatalogService* service : build.catalog.services_behind(build.host)) {
+    const manifest::DestinationRule* rule = build.rules.of(*service);
     if (rule == nullptr) continue;
-    for (const CatalogPort& port : service.ports) {
+    for (const CatalogPort& port : service->ports) {
       for (const manifest::Subset& subset : rule->subsets) {
         if (port.protocol != PortProtocol::kTcp) {
-          build.cluster(service, port.number, true, subset.name);
+          build.cluster(*service, port.number, true, subset.name);
         }
         if (port.protocol == PortProtocol::kTcp || port.protocol == PortProtocol::kUnknown) {
-          build.cluster(service, port.number, false, subset.name);
+          build.cluster(*service, port.number, false, subset.name);
         }
       }
     }
@@ -82,6 +81,11 @@ std::string_view type_url(EnvoyType type) {
   return "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
 }
 
+std::string endpoints_bytes(const Catalog& catalog, const WaypointClient& client,
+                            const ClusterUse& use) {
+  return bytes_of(service_endpoints(catalog, client, use));
+}
+
 WaypointConfig translate_waypoint(const World& world, const Settings& settings,
                                   const Catalog& catalog, const WaypointClient& client) {
   Build build(world, settings, catalog, client);
@@ -99,8 +103,12 @@ WaypointConfig translate_waypoint(const World& world, const Settings& settings,
     add_cluster(cluster, to);
     if (!problem.empty()) note_rule(build, use, problem);
     note_unhonoured(build, use);
-    if (cluster.type() != envoy::config::cluster::v3::Cluster::EDS) continue;
+    if (cluster.type() != envoy::config::cluster::v3::Cluster::EDS) {
+      to.inlined.insert(use.service->key);
+      continue;
+    }
     add(EnvoyType::kEndpoint, name, service_endpoints(catalog, client, use), to);
+    to.filled.push_back(use);
   }
   to.notes = std::move(build.notes);
   return to;

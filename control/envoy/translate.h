@@ -6,11 +6,13 @@
 
 #include <array>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "control/envoy/catalog.h"
+#include "control/envoy/clusters.h"
 #include "control/envoy/pieces.h"
 #include "control/translate_policies.h"
 
@@ -28,9 +30,15 @@ struct WaypointConfig {
   // By name, the message's bytes; equal content has equal bytes.
   std::array<std::map<std::string, std::string, std::less<>>, kEnvoyTypes> resources;
   std::vector<PolicyNote> notes;
+  std::vector<ClusterUse> filled;  // the clusters whose endpoints are among the resources
+  std::set<std::string> inlined;   // keys of services whose clusters have them within
 
   const auto& of(EnvoyType type) const { return resources[static_cast<std::size_t>(type)]; }
 };
+
+// What the endpoints of such a cluster are by now.
+std::string endpoints_bytes(const Catalog& catalog, const WaypointClient& client,
+                            const ClusterUse& use);
 
 WaypointConfig translate_waypoint(const World& world, const Settings& settings,
                                   const Catalog& catalog, const WaypointClient& client);

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
-#include <tuple>
+#include <set>
 #include <utility>
 
+#include "control/envoy/waypoint_cache.h"
 #include "control/waypoints.h"
 
 namespace mesh::control {
@@ -34,31 +34,6 @@ const char* name_of(WaypointSession::Delivery delivery) {
       break;
   }
   return "SYNCED";
-}
-
-// What did not change is shared with `before`; all of it: `before` itself.
-std::shared_ptr<const WaypointSnapshot> snapshot_of(
-    const WaypointConfig& config, const std::shared_ptr<const WaypointSnapshot>& before) {
-  auto to = std::make_shared<WaypointSnapshot>();
-  bool same = before != nullptr;
-  for (const EnvoyType type : kEnvoyOrder) {
-    Resources& into = to->resources[static_cast<std::size_t>(type)];
-    for (const auto& [name, bytes] : config.of(type)) {
-      if (before != nullptr) {
-        const auto old = before->of(type).find(name);
-        if (old != before->of(type).end() && old->second->bytes == bytes) {
-          into.emplace(name, old->second);
-          continue;
-        }
-      }
-      same = false;
-      into.emplace(name, std::make_shared<const Resource>(name, version_of(bytes), bytes));
-    }
-    same = same && into.size() == before->of(type).size();
-  }
-  if (same) return before;
-  to->version = before == nullptr ? 1 : before->version + 1;
-  return to;
 }
 
 }  // namespace
@@ -153,24 +128,16 @@ const manifest::Gateway* gateway_of(const World& world, const Caller& caller,
   return own_gateway(world, pod->metadata);
 }
 
-// By waypoint, place and folder of secrets.
 struct WaypointHub::Computed {
-  using Key = std::tuple<std::string, std::string, Locality, std::string>;
-  std::shared_ptr<const World> world;
-  std::unique_ptr<const Catalog> catalog;
-  struct Config {
-    std::shared_ptr<const WaypointSnapshot> snapshot;
-    bool fresh = false;  // of this very world
-    std::vector<PolicyNote> notes;
-  };
-  std::map<Key, Config> configs;
+  explicit Computed(const Settings& settings) : cache(settings) {}
+  WaypointCache cache;
   std::set<std::string> said;
 };
 
 WaypointHub::WaypointHub(Settings settings, Note note)
     : settings_(std::move(settings)),
       note_(std::move(note)),
-      computed_(std::make_unique<Computed>()) {}
+      computed_(std::make_unique<Computed>(settings_)) {}
 
 std::shared_ptr<WaypointHub> WaypointHub::make(Hub& hub, Note note) {
   std::shared_ptr<WaypointHub> made(new WaypointHub(hub.settings(), std::move(note)));
@@ -277,12 +244,7 @@ void WaypointHub::compute(const std::shared_ptr<const Snapshot>& snapshot) {
   }
   Computed& computed = *computed_;
   const World& world = *snapshot->world;
-  if (computed.world != snapshot->world) {
-    computed.catalog = nullptr;
-    computed.world = snapshot->world;
-    for (auto& [key, config] : computed.configs) config.fresh = false;
-  }
-  std::set<Computed::Key> used;
+  computed.cache.follow(snapshot);
   for (const auto& conversation : alive) {
     const auto node = conversation->node();
     const manifest::Gateway* gateway =
@@ -294,31 +256,15 @@ void WaypointHub::compute(const std::shared_ptr<const Snapshot>& snapshot) {
     const auto* pod = world.find<manifest::Pod>(node->ns, node->pod);
     const WaypointClient client{
         .gateway = gateway, .locality = locality_of(world, *pod), .sds_folder = node->sds_folder};
-    const Computed::Key key{gateway->metadata.ns, gateway->metadata.name, client.locality,
-                            client.sds_folder};
-    used.insert(key);
-    Computed::Config& config = computed.configs[key];
-    if (!config.fresh) {
-      if (computed.catalog == nullptr) {
-        computed.catalog = std::make_unique<const Catalog>(world, settings_);
-      }
-      WaypointConfig made = translate_waypoint(world, settings_, *computed.catalog, client);
-      config.snapshot = snapshot_of(made, config.snapshot);
-      config.notes = std::move(made.notes);
-      config.fresh = true;
-    }
-    conversation->configure(config.snapshot, snapshot->version);
+    conversation->configure(computed.cache.of(client), snapshot->version);
   }
-  std::erase_if(computed.configs, [&](const auto& one) { return !used.contains(one.first); });
   std::set<std::string> now;
   std::vector<PolicyNote> notes;
-  for (const auto& [key, config] : computed.configs) {
-    for (const PolicyNote& note : config.notes) {
-      std::string text = note.object.to_string() + ": " + note.text;
-      if (now.size() >= kMaxNotes || !now.insert(text).second) continue;
-      notes.push_back(note);
-      if (note_ && !computed.said.contains(text)) note_(note);
-    }
+  for (PolicyNote& note : computed.cache.notes()) {
+    std::string text = note.object.to_string() + ": " + note.text;
+    if (now.size() >= kMaxNotes || !now.insert(text).second) continue;
+    if (note_ && !computed.said.contains(text)) note_(note);
+    notes.push_back(std::move(note));
   }
   computed.said = std::move(now);
   const std::lock_guard lock(mutex_);
