@@ -37,6 +37,7 @@ struct Caller {
 struct Credentials {
   std::string authorization;  // "Bearer TOKEN"; empty when there is none, or more than one
   std::string certificate;    // the URI in the certificate of the connection, verified; or empty
+  std::string peer = {};      // where the call comes from, for logs
 };
 
 class Authenticator {

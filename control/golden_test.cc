@@ -1,6 +1,6 @@
 // What the incumbent control plane sent for small worlds, recorded in test/golden/wds, against what
 // ours sends. "resources" and "problems" are ours; "incumbent" holds what differs there, and each
-// of those is explained in test/golden/README.md.
+// of those is explained in control/README.md.
 
 #include <filesystem>
 #include <fstream>

@@ -65,6 +65,7 @@ Credentials credentials_of(const grpc::GenericCallbackServerContext& context) {
   if (first != last && std::next(first) == last) {
     credentials.authorization.assign(first->second.data(), first->second.size());
   }
+  credentials.peer = context.peer();
   const auto connection = context.auth_context();
   if (first == last && connection != nullptr && connection->IsPeerAuthenticated()) {
     const auto names = connection->FindPropertyValues(GRPC_PEER_SPIFFE_ID_PROPERTY_NAME);
@@ -74,10 +75,11 @@ Credentials credentials_of(const grpc::GenericCallbackServerContext& context) {
 }
 
 // Says and counts that somebody was not let in.
-grpc::Status refusal_of(const RpcError& error, Hub& hub, telemetry::Log& log) {
+grpc::Status refusal_of(const RpcError& error, const std::string& peer, Hub& hub,
+                        telemetry::Log& log) {
   hub.count(&Counters::unauthenticated);
   log.limited("unauthenticated", telemetry::Level::kWarn, "grpc", "a caller was refused",
-              {{"error", error.message}});
+              {{"peer", peer}, {"error", error.message}});
   return status_of(error.code, error.message);
 }
 
@@ -91,11 +93,12 @@ class Refusal final : public grpc::ServerGenericBidiReactor {
 // One CreateCertificate.
 class CaCall final : public grpc::ServerGenericBidiReactor {
  public:
-  CaCall(Hub& hub, CaServer& ca, telemetry::Log& log) : hub_(hub), ca_(ca), log_(log) {}
+  CaCall(std::string peer, Hub& hub, CaServer& ca, telemetry::Log& log)
+      : peer_(std::move(peer)), hub_(hub), ca_(ca), log_(log) {}
 
   static CaCall* start(const Credentials& credentials, Authenticator& callers, Hub& hub,
                        CaServer& ca, telemetry::Log& log) {
-    const auto call = std::make_shared<CaCall>(hub, ca, log);
+    const auto call = std::make_shared<CaCall>(credentials.peer, hub, ca, log);
     call->self_ = call;
     callers.authenticate(credentials, [call](Authenticator::Answer answer) {
       call->authenticated(std::move(answer));
@@ -109,8 +112,9 @@ class CaCall final : public grpc::ServerGenericBidiReactor {
     if (!ok) return end(status_of(kInvalidArgument, "no request"));
     auto result = ca_.create(caller_, to_string(request_));
     if (!result) {
-      log_.limited("certificate refused", telemetry::Level::kWarn, "ca", "certificate refused",
-                   {{"caller", caller_.to_string()}, {"error", result.error().message}});
+      log_.limited(
+          "certificate refused", telemetry::Level::kWarn, "ca", "certificate refused",
+          {{"caller", caller_.to_string()}, {"peer", peer_}, {"error", result.error().message}});
       return end(status_of(result.error().code, result.error().message));
     }
     response_ = to_buffer(*result);
@@ -129,7 +133,7 @@ class CaCall final : public grpc::ServerGenericBidiReactor {
   void authenticated(Authenticator::Answer answer) {
     const std::lock_guard lock(mutex_);
     if (finished_) return;
-    if (!answer) return end(refusal_of(answer.error(), hub_, log_));
+    if (!answer) return end(refusal_of(answer.error(), peer_, hub_, log_));
     caller_ = *std::move(answer);
     StartRead(&request_);
   }
@@ -138,6 +142,7 @@ class CaCall final : public grpc::ServerGenericBidiReactor {
     if (!std::exchange(finished_, true)) Finish(status);
   }
 
+  const std::string peer_;
   Hub& hub_;
   CaServer& ca_;
   telemetry::Log& log_;
@@ -153,13 +158,13 @@ class CaCall final : public grpc::ServerGenericBidiReactor {
 // node, a WaypointConversation when it is a workload that says it is a waypoint.
 class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
  public:
-  AdsStream(bool delta, Hub& hub, WaypointHub& waypoints, telemetry::Log& log)
-      : delta_(delta), hub_(hub), waypoints_(waypoints), log_(log) {}
+  AdsStream(bool delta, std::string peer, Hub& hub, WaypointHub& waypoints, telemetry::Log& log)
+      : delta_(delta), peer_(std::move(peer)), hub_(hub), waypoints_(waypoints), log_(log) {}
 
   // Reading begins when the caller is known and, for a node, there is a snapshot.
   static AdsStream* start(bool delta, const Credentials& credentials, Authenticator& callers,
                           Hub& hub, WaypointHub& waypoints, telemetry::Log& log) {
-    const auto stream = std::make_shared<AdsStream>(delta, hub, waypoints, log);
+    const auto stream = std::make_shared<AdsStream>(delta, credentials.peer, hub, waypoints, log);
     stream->self_ = stream;
     callers.authenticate(credentials, [stream](Authenticator::Answer answer) {
       stream->authenticated(stream, std::move(answer));
@@ -234,9 +239,10 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
     {
       const std::lock_guard lock(mutex_);
       if (finished_) return;
-      if (!answer) return end(refusal_of(answer.error(), hub_, log_));
+      if (!answer) return end(refusal_of(answer.error(), peer_, hub_, log_));
       if (answer->is_node() && !delta_) {
-        return end(refusal_of({kPermissionDenied, "nodes speak delta discovery"}, hub_, log_));
+        return end(
+            refusal_of({kPermissionDenied, "nodes speak delta discovery"}, peer_, hub_, log_));
       }
       node_ = answer->node;
       name_ = answer->is_node() ? node_ : answer->to_string();
@@ -322,12 +328,13 @@ class AdsStream final : public grpc::ServerGenericBidiReactor, public Follower {
     if (std::exchange(finished_, true)) return;
     if (!status.ok() && status.error_code() != grpc::StatusCode::CANCELLED) {
       log_.limited("stream refused", telemetry::Level::kWarn, "xds", "discovery stream refused",
-                   {{"node", name_}, {"error", status.error_message()}});
+                   {{"node", name_}, {"peer", peer_}, {"error", status.error_message()}});
     }
     Finish(status);
   }
 
   const bool delta_;
+  const std::string peer_;
   Hub& hub_;
   WaypointHub& waypoints_;
   telemetry::Log& log_;

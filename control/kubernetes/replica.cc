@@ -136,6 +136,13 @@ bool Replica::Impl::acknowledged(const Snapshot& snapshot) {
   std::vector<Unacknowledged> now;
   if (signer != nullptr && rotating) {
     if (!root_maps.complete()) now.push_back({"ConfigMaps", "they are not known yet"});
+    const std::int64_t until = status.since + options.rotation_wait.count();
+    if (std::time(nullptr) < until) {
+      now.push_back({"certificates that are not known here",
+                     "other replicas, or this one before it was started, may have signed some with "
+                     "the roots of before: the last ends by " +
+                         kube::timestamp(until)});
+    }
     auto left = unacknowledged(snapshot, signer->root_pem(),
                                root_maps.plan(*snapshot.world, signer->root_pem()),
                                authority.holders(), std::time(nullptr));

@@ -69,11 +69,13 @@ def rotates_without_an_outage(bench):
     idle = next(one for one in bench.replicas if one is not bench.writer())
     said = idle.get("/debug/ca/rotate", "POST")  # any replica may be asked
     expect('"state": "settled"' in said or "next root" in said, f"a rotation was refused: {said}")
-    samples, states = [], []
+    samples, states, waited = [], [], set()
     deadline = time.monotonic() + 90
     while "settled" not in states[-1:] or len(states) < 3:
         expect(time.monotonic() < deadline, f"the rotation does not end: {states}")
-        state = bench.writer().json("/debug/ca")["state"] if bench.writer() else None
+        page = bench.writer().json("/debug/ca") if bench.writer() else {}
+        state = page.get("state")
+        waited |= {one["who"] for one in page.get("waitingFor", [])}
         if state and state not in states[-1:]:
             states.append(state)
         for one in bench.replicas:
@@ -82,6 +84,7 @@ def rotates_without_an_outage(bench):
                             {field(root, "subject") for root in blocks(chain[-1])}))
     expect(states[-3:] == ["trusting the next root", "retiring the previous root", "settled"],
            f"not the steps of a rotation: {states}")
+    expect("certificates that are not known here" in waited, f"it does not say what it waits for: {waited}")
     for at, issuer, _ in samples:
         for other, _, trusted in samples:
             if abs(at - other) < LIFETIME:  # both certificates were valid at a time
@@ -90,6 +93,26 @@ def rotates_without_an_outage(bench):
     cluster.until(lambda: len(blocks(bench.roots())) == 1 and bench.roots() != first, "the previous root is retired")
     # Our own server shows a certificate of the new root by now: the caller trusts nothing else.
     expect(bench.chain(bench.replicas[0])[-1] == bench.roots(), "a certificate of another root")
+
+
+def leaves_what_a_newer_version_wrote(bench, rotate):
+    """Two versions of weft-control side by side: in the Secret that both write, what this one does not know stays."""
+    cluster, roots = bench.cluster, bench.roots()
+    cluster.kubectl("patch", "secret", "weft-ca", "-n", NAMESPACE, "--type=merge", "-p", json.dumps(
+        {"metadata": {"annotations": {"weft.dev/ca-future": "yes"}},
+         "data": {"future.pem": base64.b64encode(b"of a newer version").decode()}}))
+
+    def secret():
+        return json.loads(cluster.kubectl("get", "secret", "weft-ca", "-n", NAMESPACE, "-o", "json").stdout)
+    for one in bench.replicas:
+        cluster.until(lambda one=one: one.json("/debug/ca")["resourceVersion"] == secret()["metadata"]["resourceVersion"],
+                      "a replica that has read it")
+        expect(one.json("/debug/ca")["state"] == "settled" and not one.json("/debug/ca")["problem"], "it is a problem")
+    expect(bench.roots() == roots, "another root")
+    rotate(bench)
+    after = secret()
+    expect(base64.b64decode(after["data"].get("future.pem", "")) == b"of a newer version"
+           and after["metadata"]["annotations"].get("weft.dev/ca-future") == "yes", f"it is gone: {after['metadata']}")
 
 
 def waits_for_acknowledgements(bench):
@@ -182,7 +205,8 @@ def main():
         with Control(program, kubeconfig, *words, pod="weft-control-a") as one, \
                 Control(program, kubeconfig, *words, pod="weft-control-b") as two:
             bench = Bench(cluster, [one, two], Caller(caller, cluster))
-            rotates_without_an_outage(bench)
+            cluster.until(lambda: all(one.is_ready() for one in bench.replicas) and bench.roots(), "two replicas and roots")
+            leaves_what_a_newer_version_wrote(bench, rotates_without_an_outage)
             waits_for_acknowledgements(bench)
             takes_a_plugged_in_authority(bench)
 

@@ -115,7 +115,7 @@ class Bench:
         def is_written():
             answer = ask()
             expect(answer["status"] == status and text in answer.get("message", text), f"not {status} {text!r}: {answer}")
-            return any(line in one and text in one for one in self.control.log().splitlines())
+            return any(line in one and text in one and "peer" in one for one in self.control.log().splitlines())
         self.cluster.until(is_written, f"a line of the log that says {line!r} and {text!r}")
 
 

@@ -8,6 +8,7 @@ import base64
 import json
 import pathlib
 import sys
+import time
 
 from cluster import Cluster, Failed, exit_code, expect
 from control import NAMESPACE, Control, install_roles
@@ -189,6 +190,33 @@ def nothing_is_written_twice(bench):
     expect(idle.metric("weft_control_writes_total") == 0, "the other replica writes too")
 
 
+def does_not_quarrel(bench):
+    """Whoever takes its condition away again and again sees it come back later each time."""
+    came_back, end = 0, time.monotonic() + 8
+    while time.monotonic() < end:
+        if bench.condition("authorizationpolicy", "ports", "ZtunnelAccepted"):
+            came_back += 1
+            bench.cluster.kubectl("patch", "authorizationpolicy", "ports", "-n", "shop", "--subresource=status",
+                                  "--type=merge", "-p", '{"status":{"conditions":[]}}')
+    expect(2 <= came_back <= 6, f"in 8 seconds it came back {came_back} times")
+    bench.expect_condition("authorizationpolicy", "ports", "ZtunnelAccepted", "True", "Accepted")
+
+
+def leaves_what_a_newer_version_wrote(bench):
+    """Two versions of weft-control side by side: a condition that this one does not know stays, and is no reason to
+    write again."""
+    bench.cluster.kubectl("patch", "authorizationpolicy", "ports", "-n", "shop", "--subresource=status", "--type=json", "-p",
+                          json.dumps([{"op": "add", "path": "/status/conditions/-", "value": {
+                              "type": "FutureAccepted", "status": "True", "reason": "Accepted", "message": "of a newer version",
+                              "lastTransitionTime": "2026-01-01T00:00:00Z"}}]))
+    nothing_is_written_twice(bench)
+    for port, status, reason in (("http", "False", "Invalid"), ("81", "True", "Accepted")):
+        bench.apply_policy("ports", port)
+        bench.expect_condition("authorizationpolicy", "ports", "ZtunnelAccepted", status, reason)
+        expect(bench.condition("authorizationpolicy", "ports", "FutureAccepted")["message"] == "of a newer version",
+               "what this version does not know is gone")
+
+
 def what_others_change_comes_back(bench):
     cluster = bench.cluster
     cluster.until(lambda: bench.roots("shop") != "", "the roots in a namespace")
@@ -253,6 +281,8 @@ def main():
             hosts_get_addresses(bench)
             a_version_is_the_same_everywhere(bench)
             nothing_is_written_twice(bench)
+            leaves_what_a_newer_version_wrote(bench)
+            does_not_quarrel(bench)
             what_others_change_comes_back(bench)
             the_other_goes_on(bench)
             names_a_verb_that_is_withheld(bench)
