@@ -20,14 +20,14 @@ hbone::PoolOptions pool_options(const Config& config, const hbone::CongestionOpt
 }  // namespace
 
 Lane::Lane(io::Ring& own_ring, const Config& settings, Telemetry& shared,
-           telemetry::TcpMetrics::Shard& shard)
+           telemetry::TcpMetrics::Shard& shard, identity::CertificateView::Wanted wanted)
     : ring(own_ring),
       config(settings),
       telemetry(shared),
       reports{own_ring, shared, shard},
       directory(workload::DirectoryBuilder(nullptr).build()),
       directory_changed(own_ring),
-      certificates(own_ring),
+      certificates(own_ring, std::move(wanted)),
       congestion(hbone::CongestionOptions::parse(settings.tunnel_congestion_control)
                      .value_or(hbone::CongestionOptions())),
       pool(own_ring, pool_options(settings, congestion, credit)),

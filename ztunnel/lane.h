@@ -33,7 +33,7 @@ struct PodSpec {
 class Lane {
  public:
   Lane(io::Ring& ring, const Config& config, Telemetry& telemetry,
-       telemetry::TcpMetrics::Shard& shard);
+       telemetry::TcpMetrics::Shard& shard, identity::CertificateView::Wanted wanted);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;

@@ -34,8 +34,10 @@ struct Program {
         config(settings),
         telemetry(shared),
         control(std::move(plane)),
-        node(ring, config, telemetry,
-             [this](const net::SpiffeId& id, bool used) { use_identity(id, used); }),
+        node(
+            ring, config, telemetry,
+            [this](const net::SpiffeId& id, bool used) { use_identity(id, used); },
+            [this](const net::SpiffeId& id) { control->certificates().wanted_now(id); }),
         zds(ring, config, telemetry, node),
         strict(ring, config, telemetry, node),
         quit(ring) {

@@ -17,11 +17,13 @@ struct Node::Gathering {
   io::Event done;
 };
 
-Node::Node(io::Ring& ring, const Config& config, Telemetry& telemetry, IdentityUse identity_use)
+Node::Node(io::Ring& ring, const Config& config, Telemetry& telemetry, IdentityUse identity_use,
+           identity::CertificateView::Wanted identity_wanted)
     : ring_(ring),
       config_(config),
       telemetry_(telemetry),
       identity_use_(std::move(identity_use)),
+      identity_wanted_(std::move(identity_wanted)),
       lanes_changed_(ring),
       changed_(ring),
       directory_(workload::DirectoryBuilder(nullptr).build()) {}
@@ -41,7 +43,11 @@ io::Task<Result<Done>> Node::start() {
 }
 
 io::Task<void> Node::run_lane(io::Ring& ring, Slot& slot) {
-  Lane lane(ring, config_, telemetry_, *slot.shard);
+  identity::CertificateView::Wanted wanted;
+  if (identity_wanted_) {
+    wanted = [this](const net::SpiffeId& id) { ring_.post([this, id] { identity_wanted_(id); }); };
+  }
+  Lane lane(ring, config_, telemetry_, *slot.shard, std::move(wanted));
   slot.lane = &lane;
   ring_.post([this] { lane_started(); });
   co_await lane.run();

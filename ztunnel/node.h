@@ -49,7 +49,9 @@ class Node {
   // Tells of identities that come and go with pods. Called on the main ring.
   using IdentityUse = std::function<void(const net::SpiffeId& id, bool used)>;
 
-  Node(io::Ring& ring, const Config& config, Telemetry& telemetry, IdentityUse identity_use);
+  // `identity_wanted`: a connection waits for its pod's certificate; see CertificateView::Wanted.
+  Node(io::Ring& ring, const Config& config, Telemetry& telemetry, IdentityUse identity_use,
+       identity::CertificateView::Wanted identity_wanted = {});
   ~Node();  // after drain()
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -113,6 +115,7 @@ class Node {
   const Config& config_;
   Telemetry& telemetry_;
   IdentityUse identity_use_;
+  identity::CertificateView::Wanted identity_wanted_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::size_t lanes_up_ = 0;
   io::Event lanes_changed_;

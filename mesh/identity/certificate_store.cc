@@ -173,15 +173,11 @@ std::shared_ptr<const Certificate> CertificateStore::find(const net::SpiffeId& i
   return entry->second.slot->valid_at(impl_->ring.wall_now());
 }
 
-io::Task<Result<std::shared_ptr<const Certificate>>> CertificateStore::wait(net::SpiffeId id,
-                                                                            io::Duration limit) {
+void CertificateStore::wanted_now(const net::SpiffeId& id) {
   const auto entry = impl_->entries.find(id);
-  if (entry == impl_->entries.end()) co_return failed(Reason::kNoIdentity, "certificate");
-  const std::shared_ptr<Slot> slot = entry->second.slot;
-  if (auto valid = slot->valid_at(impl_->ring.wall_now())) co_return valid;
+  if (entry == impl_->entries.end() || entry->second.slot->valid_at(impl_->ring.wall_now())) return;
   impl_->schedule.wanted_now(id, impl_->ring.now());
   impl_->work.set();
-  co_return co_await wait_for(impl_->ring, slot, limit);
 }
 
 std::vector<CertificateInfo> CertificateStore::list() const {

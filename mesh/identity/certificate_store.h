@@ -74,9 +74,9 @@ class CertificateStore {
 
   // The certificate, when there is a valid one.
   std::shared_ptr<const Certificate> find(const net::SpiffeId& id) const;
-  // Waits for one, for at most `limit`. Errors: kNoIdentity (no user has added `id`, it was removed
-  // meanwhile, or the time is up), kCancelled.
-  io::Task<Result<std::shared_ptr<const Certificate>>> wait(net::SpiffeId id, io::Duration limit);
+  // Somebody waits for one in a worker's view: it overtakes others, and a long wait between tries
+  // becomes a second.
+  void wanted_now(const net::SpiffeId& id);
 
   std::vector<CertificateInfo> list() const;
   const CertificateCounters& counters() const;

@@ -50,7 +50,7 @@ struct World {
   explicit World(StoreOptions options = {})
       : ring(*io::Ring::create()),
         ca(*ring),
-        view(*ring),
+        view(*ring, [this](const net::SpiffeId& wanted) { store.wanted_now(wanted); }),
         store(
             *ring, ca, options,
             [this](const net::SpiffeId& id, std::shared_ptr<const Certificate> got) {
@@ -132,7 +132,7 @@ Task<void> outage_story(World& world) {
   co_await world.pass(1h);
   world.ca.down = false;
   const io::TimePoint back = world.ring->now();
-  const auto again = co_await world.store.wait(id("web"), 10s);
+  const auto again = co_await world.view.wait(id("web"), 10s);
   REQUIRE(again);
   CHECK(world.ring->now() - back <= 2s);
   CHECK(world.view.find(id("web")) == *again);
@@ -151,7 +151,7 @@ Task<void> crowd_story(World& world) {
   }
   REQUIRE(world.store.add_user(id("urgent"), Priority::kBackground));
   co_await world.pass(10ms);
-  const auto urgent = co_await world.store.wait(id("urgent"), 1s);
+  const auto urgent = co_await world.view.wait(id("urgent"), 1s);
   CHECK(urgent);
   // Behind the eight that ran already, before the forty-two that waited.
   CHECK(world.ca.asked_for.size() <= 24);
@@ -211,7 +211,7 @@ Task<void> limit_story(World& world) {
   REQUIRE(world.store.add_user(id("b")));
   CHECK(world.store.add_user(id("c")).error().reason == Reason::kExhausted);
   REQUIRE(world.store.add_user(id("a")));
-  const auto none = co_await world.store.wait(id("c"), 1s);
+  const auto none = co_await world.view.wait(id("c"), 1s);
   CHECK(none.error().reason == Reason::kNoIdentity);
 }
 

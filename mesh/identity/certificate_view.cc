@@ -6,13 +6,24 @@
 
 namespace mesh::identity {
 
+constexpr io::Duration kWantedInterval = std::chrono::seconds(1);
+
 struct CertificateView::Impl {
-  explicit Impl(io::Ring& r) : ring(r) {}
+  Impl(io::Ring& r, Wanted told) : ring(r), wanted(std::move(told)) {}
+  void want(const net::SpiffeId& id, Slot& slot) {
+    const io::TimePoint now = ring.now();
+    if (!wanted || (slot.wanted && now - *slot.wanted < kWantedInterval)) return;
+    slot.wanted = now;
+    wanted(id);
+  }
+
   io::Ring& ring;
+  Wanted wanted;
   std::unordered_map<net::SpiffeId, std::shared_ptr<Slot>> slots;
 };
 
-CertificateView::CertificateView(io::Ring& ring) : impl_(std::make_unique<Impl>(ring)) {}
+CertificateView::CertificateView(io::Ring& ring, Wanted wanted)
+    : impl_(std::make_unique<Impl>(ring, std::move(wanted))) {}
 
 CertificateView::~CertificateView() {
   for (auto& [id, slot] : impl_->slots) slot->drop();
@@ -46,6 +57,7 @@ io::Task<Result<std::shared_ptr<const Certificate>>> CertificateView::wait(net::
   if (!place) place = std::make_shared<Slot>(impl_->ring);
   std::shared_ptr<Slot> slot = place;
   if (auto valid = slot->valid_at(impl_->ring.wall_now())) co_return valid;
+  impl_->want(id, *slot);
   auto got = co_await wait_for(impl_->ring, slot, limit);
   // The last waiter for something that never came leaves no trace.
   const auto known = impl_->slots.find(id);

@@ -2,6 +2,7 @@
 // CertificateView: a worker's copy of what the CertificateStore holds. On the worker's ring only.
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 
@@ -16,7 +17,11 @@ namespace mesh::identity {
 
 class CertificateView {
  public:
-  explicit CertificateView(io::Ring& ring);
+  // Told, on the view's ring, of an identity that somebody begins to wait for, while others wait
+  // once a second at most. To be passed on to CertificateStore::wanted_now().
+  using Wanted = std::function<void(const net::SpiffeId& id)>;
+
+  explicit CertificateView(io::Ring& ring, Wanted wanted = {});
   ~CertificateView();
 
   // What the store's `publish` said, posted to this ring. None: dropped; waiters fail.

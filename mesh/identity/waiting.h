@@ -3,6 +3,7 @@
 // mesh/identity: the store and each view have a table of these.
 
 #include <memory>
+#include <optional>
 
 #include "mesh/base/result.h"
 #include "mesh/identity/certificate.h"
@@ -33,6 +34,7 @@ struct Slot {
 
   std::shared_ptr<const Certificate> certificate;
   bool dropped = false;
+  std::optional<io::TimePoint> wanted;  // when the store was last told so, by a view
   io::Event changed;
 };
 
