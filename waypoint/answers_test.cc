@@ -11,8 +11,17 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// The client keeps its direction open: who ends the connection is the waypoint.
 io::Task<void> talk_into(World& world, std::string said, std::string& heard) {
-  heard = co_await world.talk(std::move(said));
+  auto wire = co_await world.call();
+  REQUIRE(wire.has_value());
+  const auto sent = co_await (*wire)->send_all(bytes(said));
+  CHECK(sent.has_value());
+  for (;;) {
+    auto got = co_await (*wire)->recv();
+    if (!got || got->empty()) co_return;
+    heard += text(got->bytes());
+  }
 }
 std::string status_line(World& world, std::string said) {
   std::string heard;
@@ -22,6 +31,11 @@ std::string status_line(World& world, std::string said) {
 
 std::string get(const std::string& more = "", const std::string& path = "/") {
   return "GET " + path + " HTTP/1.1\r\nHost: a\r\n" + more + "Connection: close\r\n\r\n";
+}
+
+std::string post(std::size_t length, const std::string& body) {
+  return "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: " +
+         std::to_string(length) + "\r\n\r\n" + body;
 }
 
 struct Row {
@@ -63,6 +77,13 @@ void say_garbage(World& world) {
     (void)co_await wire.recv();
   };
 }
+void show_little_to_authorizer(World& world) {
+  config::ExtAuthz filter;
+  filter.cluster = "cart";
+  filter.max_request_bytes = 10;
+  world.chain.filters.push_back({.name = "authorizer", .settings = filter});
+}
+void be_impatient(World& world) { world.chain.request_timeout = 50ms; }
 void say_nothing(World& world) {
   world.forward.timeout = 50ms;
   world.application.raw = [](wire::Wire& wire) -> io::Task<void> {
@@ -81,6 +102,9 @@ std::vector<Row> rows() {
       {400, "DPE", "http1.codec_error{ambiguous_framing}", get("Content_Length: 5\r\n")},
       {400, "DPE", "path_normalization_failed{path_ambiguous}", get("", "/a/..;/b")},
       {404, "NR", "route_not_found", get(), match_nothing},
+      {408, "DT", "request_overall_timeout", post(100, "late"), be_impatient},
+      {413, "DPE", "request_payload_too_large", post(20, std::string(20, 'a')),
+       show_little_to_authorizer},
       {414, "DPE", "http1.codec_error{target_too_long}", get("", long_path)},
       {417, "DPE", "expectation_failed", get("Expect: the-best\r\n")},
       {421, "DPE", "http1.codec_error{misdirected}", get("", "https://a/")},
@@ -120,8 +144,8 @@ TEST_CASE("each refusal has its status, its flag and its cause") {
 TEST_CASE("a gRPC caller is told the mapped status of each") {
   const struct {
     int http, grpc;
-  } mapped[] = {{400, 13}, {404, 12}, {417, 2},  {429, 14},
-                {500, 2},  {502, 14}, {503, 14}, {504, 14}};
+  } mapped[] = {{400, 13}, {404, 12}, {408, 2},  {413, 2},  {417, 2},
+                {429, 14}, {500, 2},  {502, 14}, {503, 14}, {504, 14}};
   for (const Row& row : rows()) {
     if (std::string_view(row.details).starts_with("http1.codec_error")) continue;
     World world;
@@ -141,6 +165,107 @@ TEST_CASE("a gRPC caller is told the mapped status of each") {
   }
 }
 
+// ---- over HTTP/2, where a caller's words are known before the exchange begins ----
+
+struct Http2Row {
+  int status = 0, grpc = 0;
+  const char* flags = "";
+  const char* details = "";
+  http::Request request = {};
+  std::string body = {};
+  void (*prepare)(World&) = [](World&) {};
+};
+
+std::vector<Http2Row> http2_rows() {
+  const auto with = [](std::string path, h2::Headers headers) {
+    return http::Request{
+        .method = "POST", .authority = "a", .path = std::move(path), .headers = std::move(headers)};
+  };
+  h2::Headers many;
+  for (int i = 0; i < 1'300; ++i)
+    many.push_back({"x-" + std::to_string(1'000 + i), "01234567890123456789"});
+  return {
+      {400, 13, "DPE", "http2.codec_error{ambiguous_framing}",
+       with("/", {{"content_length", "5"}})},
+      {400, 13, "DPE", "path_normalization_failed{path_ambiguous}", with("/a/..;/b", {})},
+      {404, 12, "NR", "route_not_found", with("/", {}), "", match_nothing},
+      {413, 2, "DPE", "request_payload_too_large", with("/", {}), std::string(20, 'a'),
+       show_little_to_authorizer},
+      {414, 2, "DPE", "path_normalization_failed{path_too_long}",
+       with("/" + std::string(62'000, 'a'), {})},
+      {417, 2, "DPE", "expectation_failed", with("/", {{"expect", "the-best"}})},
+      {429, 14, "RL", "local_rate_limited", with("/", {}), "", limit_to_nothing},
+      {431, 2, "DPE", "http2.codec_error{headers_too_large}", with("/", many)},
+      {500, 2, "NC", "no_cluster", with("/", {}), "", have_no_target},
+      {502, 14, "UPE", "upstream_reset_before_response_started{protocol_error}", with("/", {}), "",
+       say_garbage},
+      {503, 14, "UH", "no_healthy_upstream", with("/", {}), "", be_sick},
+      {504, 14, "UT", "response_timeout", with("/", {}), "", say_nothing},
+  };
+}
+
+io::Task<void> ask_row(wire::Http2Session& session, const Http2Row& row, bool grpc, Answer& got) {
+  auto stream = session.open(nullptr).value();
+  http::Request request = row.request;
+  // Before what is too much: of a head that is too large the beginning is known.
+  if (grpc) request.headers.insert(request.headers.begin(), {"content-type", "application/grpc"});
+  auto sent = co_await stream->send(request, row.body.empty());
+  REQUIRE(sent.has_value());
+  if (!row.body.empty()) {
+    sent = co_await stream->write(bytes(row.body));
+    if (sent) sent = co_await stream->finish({});
+  }
+  auto head = co_await stream->read_head();
+  REQUIRE(head.has_value());
+  got.status = head->status;
+  got.headers = std::move(head->headers);
+}
+
+TEST_CASE("over HTTP/2 the same, and gRPC callers are told in their words whatever it was") {
+  for (const Http2Row& row : http2_rows()) {
+    for (const bool grpc : {false, true}) {
+      World world;
+      world.application.handler.serve = wire::test::echo;
+      row.prepare(world);
+      world.use();
+      Answer got;
+      world.run(as_http2(
+          world, [&](wire::Http2Session& session) { return ask_row(session, row, grpc, got); }));
+      INFO(row.details << (grpc ? " by gRPC" : ""));
+      CHECK(got.status == (grpc ? 200 : row.status));
+      const auto told = h2::find_header(got.headers, "grpc-status");
+      CHECK(told.has_value() == grpc);
+      if (grpc) CHECK(told == std::to_string(row.grpc));
+      REQUIRE(world.kept.records.size() == 1);
+      CHECK(world.kept.last().status == (grpc ? 200 : row.status));
+      CHECK(world.kept.last().grpc_status == (grpc ? row.grpc : -1));
+      CHECK(world.kept.last().flags.to_string() == row.flags);
+      CHECK(world.kept.last().details == row.details);
+      CHECK(world.kept.last().protocol == "HTTP/2");
+    }
+  }
+}
+
+io::Task<void> leave_destination(World& world, wire::Http2Session& session, Answer& got) {
+  auto snapshot = std::make_shared<config::Snapshot>(*world.context.snapshot);
+  ++snapshot->number;
+  snapshot->by_address = std::make_shared<config::Snapshot::Destinations>();
+  world.context.snapshot = std::move(snapshot);
+  Http2Row row{.request = {.method = "POST", .authority = "a", .path = "/", .headers = {}}};
+  co_await ask_row(session, row, true, got);
+}
+
+TEST_CASE("a destination that went while its tunnel stayed is a 503 with its flag") {
+  World world;
+  Answer got;
+  world.run(as_http2(
+      world, [&](wire::Http2Session& session) { return leave_destination(world, session, got); }));
+  CHECK(got.status == 200);
+  CHECK(h2::find_header(got.headers, "grpc-status") == "14");
+  CHECK(world.kept.last().flags.to_string() == "NR");
+  CHECK(world.kept.last().details == "destination_gone");
+}
+
 io::Task<void> be_slow(World& world, std::string& heard) {
   auto wire = co_await world.call();
   REQUIRE(wire.has_value());
@@ -156,7 +281,7 @@ TEST_CASE("a head that does not come is 408", "[time]") {
   world.run(be_slow(world, heard));
   CHECK(heard.starts_with("HTTP/1.1 408 "));
   CHECK(world.kept.last().status == 408);
-  CHECK(world.kept.last().flags.to_string() == "-");  // as Envoy has it
+  CHECK(world.kept.last().flags.to_string() == "DT");  // Envoy has none here
   CHECK(world.kept.last().details == "request_header_timeout");
 }
 

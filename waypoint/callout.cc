@@ -19,11 +19,13 @@ io::Duration bounded(io::Duration timeout) {
 // A place in a cluster, an endpoint of it, and a stream to that.
 class Line {
  public:
-  Line(RingContext& context, config::SnapshotPtr snapshot, const config::Cluster& cluster)
+  Line(RingContext& context, config::SnapshotPtr snapshot, const config::Cluster& cluster,
+       const Aim* aim)
       : context_(context),
         snapshot_(std::move(snapshot)),
         cluster_(cluster),
-        place_(context.fleet.breaker(*snapshot_, cluster, false)) {}
+        aim_(aim),
+        place_(aim != nullptr ? aim->breaker : context.fleet.breaker(*snapshot_, cluster, false)) {}
   Line(const Line&) = delete;
   Line& operator=(const Line&) = delete;
 
@@ -31,12 +33,14 @@ class Line {
     stream_.reset();
     if (!place_.fits()) co_return failed(Reason::kExhausted, "callout: overflow");
     picked_.reset();
-    if (auto next = context_.fleet.pick(*snapshot_, cluster_, {}))
+    if (aim_ == nullptr) {
+      auto next = context_.fleet.pick(*snapshot_, cluster_, {});
+      if (!next) co_return failed(Reason::kNoEndpoint, "callout");
       picked_.emplace(*std::move(next));
-    if (!picked_) co_return failed(Reason::kNoEndpoint, "callout");
+    }
     begun_ = context_.ring.now();
-    auto opened = co_await context_.upstreams.open(cluster_, picked_->endpoint, version,
-                                                   place_.breaker(), reuse);
+    auto opened = co_await context_.upstreams.open(
+        cluster_, picked_ ? picked_->endpoint : aim_->endpoint, version, place_.breaker(), reuse);
     if (!opened) {
       if (opened.error().reason != Reason::kCancelled) told(balance::HostResult::kLocalFailure);
       co_return std::unexpected(opened.error());
@@ -61,14 +65,17 @@ class Line {
   RingContext& context_;
   config::SnapshotPtr snapshot_;
   const config::Cluster& cluster_;
+  const Aim* aim_;
   balance::Place place_;
   std::optional<Picked> picked_;
   std::unique_ptr<wire::ClientStream> stream_;
   io::TimePoint begun_{};
 };
 
-const config::Cluster* cluster_of(const config::SnapshotPtr& snapshot, std::string_view name) {
-  return name.empty() ? nullptr : snapshot->cluster(name);
+template <class Call>
+const config::Cluster* cluster_of(const config::SnapshotPtr& snapshot, const Call& call) {
+  if (call.aim != nullptr) return &call.aim->cluster;
+  return call.cluster.empty() ? nullptr : snapshot->cluster(call.cluster);
 }
 
 io::Task<Result<wire::Response>> final_head(wire::ClientStream& stream) {
@@ -164,8 +171,8 @@ balance::HostResult result_of(const grpc::Status& status) {
 class LineStream final : public GrpcStream {
  public:
   LineStream(RingContext& context, config::SnapshotPtr snapshot, const config::Cluster& cluster,
-             std::size_t message_max)
-      : line_(context, std::move(snapshot), cluster), response_(message_max) {}
+             const GrpcCall& call)
+      : line_(context, std::move(snapshot), cluster, call.aim), response_(call.message_max) {}
 
   io::Task<Result<Done>> begin(http::Request request) {
     for (int tries = 1;; ++tries) {
@@ -250,10 +257,9 @@ io::Task<Result<std::unique_ptr<LineStream>>> open_stream(RingContext& context,
                                                           config::SnapshotPtr snapshot,
                                                           const GrpcCall& call,
                                                           std::optional<io::Duration> timeout) {
-  const config::Cluster* cluster = cluster_of(snapshot, call.cluster);
+  const config::Cluster* cluster = cluster_of(snapshot, call);
   if (cluster == nullptr) co_return failed(Reason::kNoEndpoint, "callout: no such cluster");
-  auto stream =
-      std::make_unique<LineStream>(context, std::move(snapshot), *cluster, call.message_max);
+  auto stream = std::make_unique<LineStream>(context, std::move(snapshot), *cluster, call);
   CO_TRY_DO(co_await stream->begin(head_of(call, timeout)));
   co_return stream;
 }
@@ -305,7 +311,7 @@ io::Task<Result<std::unique_ptr<GrpcStream>>> open_any(RingContext& context,
 
 io::Task<Result<HttpAnswer>> call_http(RingContext& context, config::SnapshotPtr snapshot,
                                        HttpCall call) {
-  const config::Cluster* cluster = cluster_of(snapshot, call.cluster);
+  const config::Cluster* cluster = cluster_of(snapshot, call);
   if (cluster == nullptr) co_return failed(Reason::kNoEndpoint, "callout: no such cluster");
   if (call.request.authority.empty()) call.request.authority = call.cluster;
   const bool framed = h2::find_header(call.request.headers, "content-length").has_value();
@@ -315,7 +321,7 @@ io::Task<Result<HttpAnswer>> call_http(RingContext& context, config::SnapshotPtr
   const auto version = cluster->http.version == config::Http::Version::kHttp2
                            ? wire::Version::kHttp2
                            : wire::Version::kHttp1;
-  Line line(context, std::move(snapshot), *cluster);
+  Line line(context, std::move(snapshot), *cluster, call.aim);
   auto answer = co_await io::with_deadline(context.ring, bounded(call.timeout), "callout",
                                            try_http(line, call, version));
   if (!answer) line.told(answer.error());

@@ -25,8 +25,17 @@ namespace mesh::waypoint {
 inline constexpr io::Duration kCalloutMax = std::chrono::seconds(600);
 inline constexpr int kCalloutInterimsMax = 16;
 
+// One endpoint, in place of whom the balancer would choose; counted by `breaker`. Borrowed as long
+// as the call lasts.
+struct Aim {
+  const config::Cluster& cluster;
+  const config::Endpoint& endpoint;
+  balance::Breaker& breaker;
+};
+
 struct HttpCall {
   std::string cluster = {};
+  const Aim* aim = nullptr;    // null: one of `cluster`
   http::Request request = {};  // without an authority: the cluster's name
   std::string body = {};       // content-length is set for one, and where there is a wrong one
   io::Duration timeout = std::chrono::seconds(5);  // to the answer's last byte
@@ -43,6 +52,7 @@ io::Task<Result<HttpAnswer>> call_http(RingContext& context, config::SnapshotPtr
 
 struct GrpcCall {
   std::string cluster = {};
+  const Aim* aim = nullptr;    // null: one of `cluster`
   std::string authority = {};  // empty: the cluster's name
   std::string path = {};       // "/package.Service/Method"
   h2::Headers metadata = {};

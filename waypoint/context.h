@@ -18,6 +18,7 @@
 
 namespace mesh::waypoint {
 
+class NamedHosts;
 class RemoteKeys;
 
 struct ProxyLimits {
@@ -44,9 +45,10 @@ struct RingContext {
   bool draining = false;
   std::uint64_t faults_active = 0;
   Authenticators authenticators{};
-  Mirrors* mirrors = nullptr;  // null: nothing is copied
-  Tracer* tracer = nullptr;    // null: nothing is traced
+  Mirrors* mirrors = nullptr;         // null: nothing is copied
+  Tracer* tracer = nullptr;           // null: nothing is traced
   RemoteKeys* remote_keys = nullptr;  // none: tokens that need fetched keys are refused
+  const NamedHosts* names = nullptr;  // none: names are looked up when they are dialled
 };
 
 }  // namespace mesh::waypoint

@@ -16,6 +16,10 @@ std::string dump_stats(std::span<const Lane::Report> reports, const config::Snap
     sum.mirrors.dropped += report.mirrors.dropped;
     sum.spans.exported += report.spans.exported;
     sum.spans.dropped += report.spans.dropped;
+    sum.checks.hosts += report.checks.hosts;
+    sum.checks.unchecked += report.checks.unchecked;
+    sum.checks.passed += report.checks.passed;
+    sum.checks.failed += report.checks.failed;
   }
   std::string text;
   const auto line = [&](std::string_view name, std::uint64_t value) {
@@ -23,6 +27,10 @@ std::string dump_stats(std::span<const Lane::Report> reports, const config::Snap
   };
   line("cluster_manager.active_clusters", snapshot.clusters->size());
   line("control_plane.connected_state", connected ? 1 : 0);
+  line("health_check.failure", sum.checks.failed);
+  line("health_check.hosts", sum.checks.hosts);
+  line("health_check.hosts_unchecked", sum.checks.unchecked);
+  line("health_check.success", sum.checks.passed);
   line("listener.downstream_cx_active", sum.tunnels_in);
   line("listener.downstream_connect_active", sum.connections);
   line("mirror.requests_dropped", sum.mirrors.dropped);

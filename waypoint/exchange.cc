@@ -218,17 +218,26 @@ std::optional<LocalReply> Exchange::refuse_unavailable(const config::HttpFilter&
                             (missing != nullptr ? ": " + missing->problem : "")};
 }
 
-std::vector<limits::Descriptor> Exchange::descriptors(std::uint32_t stage) const {
+// `own`: what the route says of a filter, of those that a service counts for.
+std::vector<limits::Descriptor> Exchange::descriptors(std::uint32_t stage,
+                                                      const config::RateLimitOverride* own) const {
   limits::DescriptorContext about{
       .request = &request_, .remote = caller_.address.ip, .metadata = &metadata_};
   const std::string own_name = workload_name(caller_.own_principal);
   about.source_cluster = own_name;
   if (decision_.target != nullptr) about.destination_cluster = decision_.target->cluster;
+  if (own != nullptr && !own->rules.empty()) return limits::descriptors(own->rules, 0, about);
   std::vector<limits::Descriptor> asked;
   const config::Forward* forward = decision_.forward();
   if (forward != nullptr) asked = limits::descriptors(forward->rate_limits, stage, about);
-  if (decision_.host != nullptr && (forward == nullptr || forward->rate_limits.empty() ||
-                                    forward->include_virtual_host_rate_limits)) {
+  using OfHost = config::RateLimitOverride::OfHost;
+  OfHost of_host_too = own != nullptr ? own->of_host : OfHost::kOverride;
+  if (forward != nullptr && forward->include_virtual_host_rate_limits) {
+    of_host_too = OfHost::kInclude;
+  }
+  const bool none_of_route = forward == nullptr || forward->rate_limits.empty();
+  if (decision_.host != nullptr &&
+      (of_host_too == OfHost::kInclude || (of_host_too == OfHost::kOverride && none_of_route))) {
     auto of_host = limits::descriptors(decision_.host->rate_limits, stage, about);
     asked.insert(asked.end(), of_host.begin(), of_host.end());
   }
@@ -317,6 +326,7 @@ LocalReply Exchange::over_reply() const {
       reply.body = "stream timeout";
       break;
     case StreamClock::Over::kRequest:
+      reply.flags = Flag::kDT;
       reply.details = "request_overall_timeout";
       reply.body = "request timeout";
       break;

@@ -58,7 +58,8 @@ class Exchange {
   io::Task<std::optional<LocalReply>> ask(const config::RateLimitService& filter);
   io::Task<std::optional<LocalReply>> ask(const config::ExtProc& filter);
   io::Task<std::optional<LocalReply>> process_body();
-  std::vector<limits::Descriptor> descriptors(std::uint32_t stage) const;
+  std::vector<limits::Descriptor> descriptors(std::uint32_t stage,
+                                              const config::RateLimitOverride* own = nullptr) const;
   config::ExtAuthzOverride authz_override() const;
   io::Task<std::optional<LocalReply>> read_ahead(std::size_t most, bool& whole);
   void note_unsent(const Error& error);  // a response did not reach the client
@@ -100,6 +101,10 @@ class Exchange {
   io::Task<void> pump(Pumping& pumping);
   io::Task<Result<Done>> relay_response(wire::ClientStream& upstream, wire::Response head);
   io::Task<Result<Done>> relay_body(wire::ClientStream& upstream);
+  io::Task<Result<OpenedUpstream>> open_endpoint(const config::Cluster& cluster,
+                                                 const config::Endpoint& endpoint);
+  void begin_handshake(http::Request& request, wire::Version version);
+  Result<wire::Response> finish_handshake(wire::Response head) const;
   io::Task<Result<Done>> relay_upgraded(wire::ClientStream& upstream, wire::Response head);
   http::Request request_for(const config::Endpoint& endpoint);
   void dress_response(wire::Response& response);
@@ -136,6 +141,8 @@ class Exchange {
   StreamClock* try_clock_ = nullptr;  // of this try
   std::optional<io::Duration> wait_;  // before the next try
   bool repeated_unasked_ = false;
+  std::string websocket_key_;  // that the endpoint answers to; empty: it answers to none
+  bool own_websocket_key_ = false;
   std::function<void()> request_complete_;
   std::optional<std::uint64_t> hash_;
   std::string set_cookie_;

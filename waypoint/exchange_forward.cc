@@ -4,7 +4,6 @@
 #include <array>
 #include <utility>
 
-#include "mesh/io/both.h"
 #include "mesh/io/timer.h"
 #include "waypoint/exchange.h"
 #include "waypoint/route/deadlines.h"
@@ -132,7 +131,7 @@ io::Task<void> Exchange::forward_to(const config::Cluster& cluster) {
       limit.limit_whole(deadlines.whole);
       send_mirrors();
     };
-    if (body_->none()) request_complete_();
+    if (body_->none() || !request_.protocol.empty()) request_complete_();
     tried = co_await try_until_answered(cluster, failure).under(limit.scope);
     timed_out = limit.over() != StreamClock::Over::kNo;
     request_complete_ = {};
@@ -284,14 +283,7 @@ io::Task<Exchange::Tried> Exchange::try_once(const config::Cluster& cluster,
   const config::Endpoint& endpoint = picked->endpoint;
   tried_.push_back(endpoint.key());
   note_upstream(endpoint);
-  using Version = config::Http::Version;
-  const bool http2 =
-      cluster.http.version == Version::kHttp2 || (cluster.http.version == Version::kAsDownstream &&
-                                                  stream_.version() == wire::Version::kHttp2);
-  const bool upgrade = !request_.protocol.empty();
-  auto opened = co_await context_.upstreams.open(
-      cluster, endpoint, http2 && !upgrade ? wire::Version::kHttp2 : wire::Version::kHttp1,
-      *breaker_);
+  auto opened = co_await open_endpoint(cluster, endpoint);
   if (!opened) {
     if (opened.error().reason == Reason::kCancelled) co_return Tried::kOver;
     context_.fleet.finished(cluster, *picked, balance::HostResult::kLocalFailure, std::nullopt);
@@ -317,7 +309,8 @@ io::Task<Exchange::Tried> Exchange::ask_endpoint(wire::ClientStream& upstream,
   const bool upgrade = !request_.protocol.empty();
   const bool end = body_->none() && !upgrade;
   sent_at_ = context_.ring.now();
-  const http::Request request = request_for(endpoint);
+  http::Request request = request_for(endpoint);
+  if (upgrade) begin_handshake(request, upstream.version());
   io::CancelScope whole(co_await io::current_cancel());
   io::TaskScope pumps(co_await io::current_cancel());
   Pumping pumping{.to = upstream, .whole = whole};
@@ -327,6 +320,7 @@ io::Task<Exchange::Tried> Exchange::ask_endpoint(wire::ClientStream& upstream,
   if (sent) {
     if (!end && !upgrade) pumps.spawn(pump(pumping));
     head = co_await read_final_head(upstream).under(whole);
+    if (upgrade && head) head = finish_handshake(*std::move(head));
     if (head && again_after(*head)) {
       record_.status = head->status;
       pumps.cancel();
@@ -436,14 +430,6 @@ io::Task<Result<Done>> Exchange::relay_body(wire::ClientStream& upstream) {
   const auto done = co_await stream_.finish(trailers);
   if (!done && !passage_.settled()) record_.flags.add(Flag::kDC);
   co_return done;
-}
-
-io::Task<Result<Done>> Exchange::relay_upgraded(wire::ClientStream& upstream, wire::Response head) {
-  clock_->limit_request({});
-  CO_TRY_DO(co_await stream_.respond(std::move(head), false));
-  const auto ends = co_await io::both(body_->pump_raw(upstream), relay_body(upstream));
-  if (!ends.first) co_return ends.first;
-  co_return ends.second;
 }
 
 // ---- what went wrong ----

@@ -153,7 +153,10 @@ struct World final : wire::ServerHandler {
     ++ended;
     MESH_CHECK(!alone || counted.records == before + 1);
   }
-  void on_bad_request(const wire::BadRequest&) override { ++bad; }
+  wire::Response on_bad_request(const wire::BadRequest& request) override {
+    ++bad;
+    return {.status = request.status};
+  }
 
   // Says its bytes to whoever connects, when it has heard something.
   io::Task<void> answer(io::Socket socket) {

@@ -14,6 +14,13 @@ namespace {
 // For a body that somebody is to see first; beyond it: 408.
 constexpr io::Duration kReadAheadMax = std::chrono::seconds(60);
 
+LocalReply too_large() {
+  return {.status = 413,
+          .flags = Flag::kDPE,
+          .details = "request_payload_too_large",
+          .body = "Payload Too Large"};
+}
+
 http::Value& member_of(http::Value& object, std::string_view name) {
   if (object.kind != http::Value::Kind::kObject) object = http::Value::object({});
   for (auto& [known, value] : object.members) {
@@ -61,7 +68,7 @@ io::Task<std::optional<LocalReply>> Exchange::read_ahead(std::size_t most, bool&
     co_return std::nullopt;
   }
   if (read.error().reason == Reason::kTimedOut) {
-    co_return LocalReply{.status = 408, .flags = Flag::kDC, .details = "request_body_timeout"};
+    co_return LocalReply{.status = 408, .flags = Flag::kDT, .details = "request_body_timeout"};
   }
   co_return LocalReply{
       .status = 400, .flags = Flag::kDC, .details = "downstream_remote_disconnect"};
@@ -121,8 +128,7 @@ io::Task<std::optional<LocalReply>> Exchange::ask(const config::ExtAuthz& filter
     bool whole = false;
     if (auto reply = co_await read_ahead(body.max_request_bytes, whole)) co_return reply;
     if (!whole && !body.allow_partial_message) {
-      co_return LocalReply{
-          .status = 413, .details = "request_payload_too_large", .body = "Payload Too Large"};
+      co_return too_large();
     }
     subject.body = std::string(passage_.held().substr(0, body.max_request_bytes));
     subject.body_is_partial = !whole;
@@ -143,8 +149,13 @@ io::Task<std::optional<LocalReply>> Exchange::ask(const config::ExtAuthz& filter
 }
 
 io::Task<std::optional<LocalReply>> Exchange::ask(const config::RateLimitService& filter) {
-  extensions::LimitQuestion question{.domain = filter.domain,
-                                     .descriptors = descriptors(filter.stage)};
+  const config::RateLimitOverride* own =
+      http_.routes != nullptr
+          ? route::override_of(*http_.routes, decision_, &config::FilterOverrides::rate_limit)
+          : nullptr;
+  const bool named = own != nullptr && !own->domain.empty();
+  extensions::LimitQuestion question{.domain = named ? own->domain : filter.domain,
+                                     .descriptors = descriptors(filter.stage, own)};
   extensions::LimitResult result =
       co_await extensions::ask_limit(context_, snapshot_, filter, std::move(question));
   if (result.metadata.kind == http::Value::Kind::kObject) {
@@ -205,20 +216,20 @@ io::Task<std::optional<LocalReply>> Exchange::ask(const config::ExtProc& of_chai
 }
 
 io::Task<std::optional<LocalReply>> Exchange::process_body() {
+  using Body = config::ExtProc::Body;
   extensions::Processor& processor = *passage_.processor();
   if (stream_.request_ended() || !request_.protocol.empty()) co_return std::nullopt;
-  if (processor.request_body() == config::ExtProc::Body::kStreamed) {
+  if (processor.request_body() == Body::kStreamed) {
     http::remove_header(request_.headers, "content-length");
     passage_.stream_request();
   }
-  if (processor.request_body() != config::ExtProc::Body::kBuffered) co_return std::nullopt;
+  const bool part_will_do = processor.request_body() == Body::kBufferedPartial;
+  if (processor.request_body() != Body::kBuffered && !part_will_do) co_return std::nullopt;
   bool whole = false;
   if (auto reply = co_await read_ahead(extensions::kBufferedMax, whole)) co_return reply;
-  if (!whole) {
-    co_return LocalReply{
-        .status = 413, .details = "request_payload_too_large", .body = "Payload Too Large"};
-  }
-  const auto processed = co_await passage_.process_request(request_);
+  if (!whole && !part_will_do) co_return too_large();
+  const auto processed =
+      co_await (whole ? passage_.process_request(request_) : passage_.process_beginning(request_));
   if (!processed) co_return processor.why();
   co_return std::nullopt;
 }

@@ -9,15 +9,6 @@ namespace {
 
 constexpr io::Duration kTendEvery = std::chrono::seconds(1);
 
-// Shares what the snapshot holds, without a second copy.
-config::EndpointsPtr endpoints_in(const config::Snapshot& snapshot,
-                                  const config::Cluster& cluster) {
-  if (cluster.inline_endpoints) return cluster.inline_endpoints;
-  const std::string& name = cluster.eds_name.empty() ? cluster.name : cluster.eds_name;
-  const auto found = snapshot.endpoints->find(name);
-  return found == snapshot.endpoints->end() ? nullptr : found->second;
-}
-
 }  // namespace
 
 Fleet::State::State(const config::Cluster& of, Breakers& breakers, balance::Time now)
@@ -52,11 +43,21 @@ void Fleet::renew(State& state, const config::Snapshot& snapshot, const config::
       state.outlier.emplace(*cluster.outlier);
       state.endpoints.reset();
     }
+    if (!cluster.health_check || health_ == nullptr) {
+      state.health.reset();
+      for (std::uint32_t host = 0; host < state.hosts.size(); ++host) {
+        state.hosts.set_checked(host, false, false, now());
+      }
+    } else if (!state.health) {
+      state.health = health_->of(cluster.name);
+      state.health_seen.reset();
+    }
   }
-  config::EndpointsPtr endpoints = endpoints_in(snapshot, cluster);
+  config::EndpointsPtr endpoints = endpoints_in(snapshot, cluster, names_);
   if (!endpoints || endpoints == state.endpoints) return;
   state.endpoints = endpoints;
   state.hosts.update(std::move(endpoints), now());
+  state.health_seen.reset();
   if (!state.outlier) return;
   std::vector<std::string> keys;
   for (std::uint32_t host = 0; host < state.hosts.size(); ++host) {
@@ -74,6 +75,10 @@ std::optional<Picked> Fleet::pick(const config::Snapshot& snapshot, const config
     return Picked(std::move(endpoint), nullptr);
   }
   State& state = state_of(snapshot, cluster);
+  if (state.health) {
+    state.health->use();
+    look_at_checks(state);
+  }
   const balance::Pick how{
       .now = now(), .hash = context.hash, .avoid = context.tried, .attempts = context.attempts};
   const auto host = state.balancer.pick(state.hosts, how, dice_);
@@ -90,9 +95,30 @@ void Fleet::finished(const config::Cluster& cluster, const Picked& picked,
   if (state.outlier) obey(state, state.outlier->record(picked.state()->key, result, now(), dice_));
 }
 
+// What another ring found out. One load where nothing did change.
+void Fleet::look_at_checks(State& state) {
+  const std::uint64_t version = state.health->version();
+  if (state.health_seen == version) return;
+  state.health_seen = version;
+  const ClusterHealth::Standings all = state.health->all();
+  for (std::uint32_t host = 0; host < state.hosts.size(); ++host) {
+    balance::HostState& known = state.hosts.state(host);
+    const auto found = all.find(known.key);
+    const ClusterHealth::Standing standing =
+        found == all.end() ? ClusterHealth::Standing{.failed = false} : found->second;
+    state.hosts.set_checked(host, standing.failed, standing.degraded, now());
+    const bool passed = standing.passes > known.check_passes;
+    known.check_passes = standing.passes;
+    if (passed && known.ejected && state.outlier) {
+      obey(state, state.outlier->passed_check(known.key));
+    }
+  }
+}
+
 void Fleet::obey(State& state, const std::vector<balance::Ejection>& ejections) {
   for (const balance::Ejection& ejection : ejections) {
     if (ejection.ejected) ++ejections_;
+    if (ejection.ejected && state.health) state.health->ejected(ejection.host);
     state.hosts.set_ejected(ejection.host, ejection.ejected, now());
   }
 }
@@ -118,6 +144,7 @@ io::Task<void> Fleet::tend() {
     const auto slept = co_await io::sleep_for(ring_, kTendEvery);
     if (!slept) co_return;
     for (auto& [name, state] : states_) {
+      if (state->health) look_at_checks(*state);
       if (!state->outlier || now() < state->next_tick) continue;
       state->next_tick = now() + state->outlier->settings().interval;
       obey(*state, state->outlier->tick(now(), dice_));

@@ -16,7 +16,9 @@
 #include "waypoint/balance/outlier.h"
 #include "waypoint/breakers.h"
 #include "waypoint/config/model.h"
+#include "waypoint/health/board.h"
 #include "waypoint/http/dice.h"
+#include "waypoint/named_hosts.h"
 
 namespace mesh::waypoint {
 
@@ -50,9 +52,11 @@ class Picked {
 // Threads: those of its ring.
 class Fleet {
  public:
-  // `breakers`: shared with other rings; outlives this.
-  Fleet(io::Ring& ring, http::Dice& dice, Breakers& breakers)
-      : ring_(ring), dice_(dice), breakers_(breakers) {}
+  // `breakers`, `health`: shared with other rings. Without `health` there are no checks, without
+  // `names` an endpoint that has a name is one host. All of them outlive this.
+  Fleet(io::Ring& ring, http::Dice& dice, Breakers& breakers, HealthBoard* health = nullptr,
+        const NamedHosts* names = nullptr)
+      : ring_(ring), dice_(dice), breakers_(breakers), health_(health), names_(names) {}
 
   // None: nobody is there to take it (UH).
   std::optional<Picked> pick(const config::Snapshot& snapshot, const config::Cluster& cluster,
@@ -87,6 +91,8 @@ class Fleet {
     balance::Balancer balancer;
     balance::Breaker normal, high;
     std::optional<balance::OutlierDetector> outlier;
+    std::shared_ptr<ClusterHealth> health;  // null: nobody checks
+    std::optional<std::uint64_t> health_seen;
     const config::Cluster* cluster = nullptr;  // compared only
     config::EndpointsPtr endpoints;
     std::uint64_t number = 0;  // of the newest snapshot seen
@@ -95,12 +101,15 @@ class Fleet {
 
   State& state_of(const config::Snapshot& snapshot, const config::Cluster& cluster);
   void renew(State& state, const config::Snapshot& snapshot, const config::Cluster& cluster);
+  void look_at_checks(State& state);
   void obey(State& state, const std::vector<balance::Ejection>& ejections);
   balance::Time now() const { return ring_.now().time_since_epoch(); }
 
   io::Ring& ring_;
   http::Dice& dice_;
   Breakers& breakers_;
+  HealthBoard* health_;
+  const NamedHosts* names_;
   std::map<std::string, std::unique_ptr<State>, std::less<>> states_;
   std::uint64_t ejections_ = 0;
 };

@@ -50,7 +50,8 @@ struct Gate::Inside final : wire::ServerHandler {
   wire::Http2Session* http2 = nullptr;
 
   io::Task<void> on_request(wire::ServerStream& stream) override;
-  void on_bad_request(const wire::BadRequest& request) override;
+  wire::Response on_bad_request(const wire::BadRequest& request) override;
+  wire::Response refuse(Record record, LocalReply reply);
   void drain() {
     if (http1 != nullptr) http1->drain();
     if (http2 != nullptr) http2->drain();
@@ -62,8 +63,14 @@ io::Task<void> Gate::Inside::on_request(wire::ServerStream& stream) {
   config::SnapshotPtr snapshot = context.snapshot;
   const config::Destination* destination = find(*snapshot, target);
   if (destination == nullptr || !destination->http || !snapshot->ready) {
-    (void)stream.take_request();
-    (void)co_await stream.respond({.status = 503, .headers = {}}, true);
+    // It went while its tunnel stayed.
+    const http::Request request = stream.take_request();
+    Record record{.method = request.method, .path = request.path};
+    record.authority = request.authority;
+    record.grpc = http::is_grpc(request.headers);
+    wire::Response response = refuse(
+        std::move(record), {.status = 503, .flags = Flag::kNR, .details = "destination_gone"});
+    (void)co_await stream.respond(std::move(response), true);
     co_return;
   }
   config::ChainPtr chain = destination->http;
@@ -71,24 +78,39 @@ io::Task<void> Gate::Inside::on_request(wire::ServerStream& stream) {
   co_await exchange.run();
 }
 
-void Gate::Inside::on_bad_request(const wire::BadRequest& bad) {
+wire::Response Gate::Inside::on_bad_request(const wire::BadRequest& bad) {
   Record record;
-  record.begun = context.ring.now();
-  record.wall = context.ring.wall_now();
   record.method = bad.method;
   record.path = bad.path;
-  record.status = bad.status;
+  record.grpc = bad.grpc;
+  LocalReply reply{.status = bad.status, .flags = Flag::kDPE};
   if (bad.status == 408) {
-    record.details = "request_header_timeout";
+    reply.flags = Flag::kDT;
+    reply.details = "request_header_timeout";
   } else {
-    record.flags = Flag::kDPE;
-    record.details = "http1.codec_error{" + std::string(h1::fault_name(bad.fault)) + "}";
+    reply.details = (http2 != nullptr ? "http2.codec_error{" : "http1.codec_error{") +
+                    std::string(h1::fault_name(bad.fault)) + "}";
   }
+  return refuse(std::move(record), std::move(reply));
+}
+
+// An answer without an exchange; in gRPC's words for those who speak it.
+wire::Response Gate::Inside::refuse(Record record, LocalReply reply) {
+  record.begun = context.ring.now();
+  record.wall = context.ring.wall_now();
+  record.protocol = http2 != nullptr ? "HTTP/2" : "HTTP/1.1";
+  record.flags = reply.flags;
+  record.details = reply.details;
+  if (record.grpc) reply.body = reply.details;  // told as grpc-message; there is no body
+  FormedReply formed = form(reply, record.grpc);
+  record.status = formed.response.status;
+  record.grpc_status = formed.grpc_status;
   const config::SnapshotPtr snapshot = context.snapshot;
   if (const config::HttpChain* chain = http_at(*snapshot, target)) {
     record.logs = &chain->access_logs;
   }
   context.recorder.record(caller, record, io::Duration::zero());
+  return std::move(formed.response);
 }
 
 Gate::Gate(RingContext& context, Upstreams::Identity identity)

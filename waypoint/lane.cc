@@ -18,7 +18,7 @@ hbone::ServerOptions server_options() {
 }  // namespace
 
 Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters,
-           Breakers& breakers)
+           Breakers& breakers, HealthBoard& health, Checks checks)
     : ring_(ring),
       settings_(settings),
       id_(net::SpiffeId::parse(settings.identity()).value()),
@@ -26,7 +26,8 @@ Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiter
       certificates_(ring),
       tunnels_(ring, {}),
       upstreams_(ring, tunnels_, [this] { return own(); }, settings.pod_name, {}),
-      fleet_(ring, dice_, breakers),
+      names_(ring, {}, [this] { look_again(); }),
+      fleet_(ring, dice_, breakers, &health, &names_),
       snapshot_changed_(ring),
       context_{.ring = ring,
                .upstreams = upstreams_,
@@ -38,14 +39,17 @@ Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiter
                .snapshot_changed = &snapshot_changed_,
                .mirrors = &mirrors_,
                .tracer = &tracer_,
-               .remote_keys = &remote_keys_},
+               .remote_keys = &remote_keys_,
+               .names = &names_},
       mirrors_(context_),
       tracer_(context_, settings.pod_name + "." + settings.pod_namespace),
       remote_keys_(context_),
       gate_(context_, [this] { return own(); }),
       server_(ring, server_options(), gate_),
       stop_(ring),
-      served_(ring) {}
+      served_(ring) {
+  if (checks == Checks::kYes) checks_.emplace(context_, health);
+}
 
 Lane::~Lane() = default;
 
@@ -84,6 +88,8 @@ io::Task<void> Lane::run() {
   co_await mirrors_.close();
   co_await tracer_.flush(kLastSpans);
   co_await remote_keys_.close();
+  if (checks_) co_await checks_->close();
+  co_await names_.close();
   co_await upstreams_.close();
   co_await tunnels_.close(io::Duration::zero());
 }
@@ -130,8 +136,15 @@ void Lane::use(config::SnapshotPtr snapshot) {
   }
   fleet_.forget_others(*context_.snapshot);
   remote_keys_.prepare(*context_.snapshot);
+  names_.prepare(*context_.snapshot);
+  look_again();
   snapshot_changed_.set();
   snapshot_changed_.reset();
+}
+
+// Who is there to be asked changed.
+void Lane::look_again() {
+  if (checks_) checks_->prepare(*context_.snapshot);
 }
 
 void Lane::use(const net::SpiffeId& id, std::shared_ptr<const identity::Certificate> certificate) {
@@ -147,6 +160,7 @@ Lane::Report Lane::report() const {
           .ejections = fleet_.ejections(),
           .mirrors = mirrors_.counts(),
           .spans = tracer_.counts(),
+          .checks = checks_ ? checks_->counts() : HealthChecks::Counts{},
           .clusters = cluster_rows(fleet_)};
 }
 

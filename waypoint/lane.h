@@ -8,6 +8,7 @@
 #include "mesh/io/task_scope.h"
 #include "waypoint/clusters_page.h"
 #include "waypoint/gate.h"
+#include "waypoint/health/checks.h"
 #include "waypoint/mirrors.h"
 #include "waypoint/remote_keys.h"
 #include "waypoint/settings.h"
@@ -18,8 +19,10 @@ namespace mesh::waypoint {
 
 class Lane {
  public:
+  // Whether this is the one that checks endpoints for all of them.
+  enum class Checks : bool { kNo, kYes };
   Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters,
-       Breakers& breakers);
+       Breakers& breakers, HealthBoard& health, Checks checks);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -40,11 +43,13 @@ class Lane {
     std::uint64_t upstream_dialled = 0, upstream_reused = 0, ejections = 0;
     Mirrors::Counts mirrors{};
     Tracer::Counts spans{};
+    HealthChecks::Counts checks{};
     std::vector<ClusterRow> clusters{};
   };
   Report report() const;
 
  private:
+  void look_again();
   io::Task<void> accept();
   io::Task<void> serve(io::Socket socket);
   std::shared_ptr<const identity::Certificate> own() const { return certificates_.find(id_); }
@@ -56,11 +61,13 @@ class Lane {
   identity::CertificateView certificates_;
   hbone::TunnelPool tunnels_;
   Upstreams upstreams_;
+  NamedHosts names_;
   Fleet fleet_;
   io::Event snapshot_changed_;
   RingContext context_;
   Mirrors mirrors_;
   Tracer tracer_;
+  std::optional<HealthChecks> checks_;
   RemoteKeys remote_keys_;
   Gate gate_;
   hbone::TunnelServer server_;

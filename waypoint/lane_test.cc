@@ -20,7 +20,8 @@ struct LaneBench {
     settings.pod_namespace = "shop";
     settings.service_account = "waypoint";
     settings.hbone = {far.local_address().ip, 0};
-    lane.emplace(*world.ring, settings, world.kept, world.limiters, world.breakers);
+    lane.emplace(*world.ring, settings, world.kept, world.limiters, world.breakers, world.health,
+                 Lane::Checks::kYes);
     REQUIRE(lane->listen());
     lane->use(world.context.snapshot);
     lane->use(hbone::test::id(kWaypoint), world.certificate);

@@ -43,7 +43,7 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Outside::dial(const config::Cluste
   if (endpoint.tls_istio && cluster.tls_istio) co_return failed(Reason::kTlsHandshake, kDuring);
   CO_TRY(const auto context, context_for(cluster, endpoint, version));
   std::vector<net::IpAddress> addresses = {endpoint.address.ip};
-  if (!endpoint.hostname.empty()) {
+  if (!endpoint.hostname.empty() && !endpoint.resolved) {
     CO_TRY(addresses, co_await addresses_of(cluster, endpoint.hostname));
   }
   const io::TimePoint until = ring_.now() + cluster.connect_timeout;
@@ -93,12 +93,14 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Outside::secure(const config::Clus
 io::Task<Result<Done>> Outside::ask(Name& name, std::string host) {
   name.asking = true;
   name.asked_at = ring_.now();
-  auto found = co_await grpc::resolve(ring_, std::move(host), options_);
+  auto found = co_await grpc::resolve_timed(ring_, std::move(host), options_);
   name.asking = false;
   if (found) {
-    name.addresses = *std::move(found);
+    name.addresses = std::move(found->addresses);
+    name.ttl = found->ttl;
     name.known_at = ring_.now();
   }
+  name.gone = !found && found.error().reason == Reason::kUnreachable;
   name.done.set();
   name.done.reset();
   if (!found) co_return std::unexpected(found.error());
@@ -108,7 +110,6 @@ io::Task<Result<Done>> Outside::ask(Name& name, std::string host) {
 // One question at a time for a name; who comes meanwhile waits for its answer.
 io::Task<Result<std::vector<net::IpAddress>>> Outside::addresses_of(const config::Cluster& cluster,
                                                                     std::string host) {
-  const io::Duration fresh = std::max<io::Duration>(cluster.dns_refresh, kRefreshMin);
   auto found = names_.find(host);
   if (found == names_.end()) {
     if (names_.size() >= kNamesMax) {
@@ -118,6 +119,9 @@ io::Task<Result<std::vector<net::IpAddress>>> Outside::addresses_of(const config
     found = names_.emplace(host, std::make_shared<Name>(ring_)).first;
   }
   const std::shared_ptr<Name> name = found->second;
+  io::Duration fresh = cluster.dns_refresh;
+  if (cluster.respect_dns_ttl && name->ttl) fresh = *name->ttl;
+  fresh = std::max(fresh, kRefreshMin);
   if (name->addresses.empty() || ring_.now() - name->asked_at >= fresh) {
     Result<Done> asked = Done{};
     if (name->asking) asked = co_await name->done.wait();
@@ -129,7 +133,7 @@ io::Task<Result<std::vector<net::IpAddress>>> Outside::addresses_of(const config
     if (!asked && asked.error().reason == Reason::kCancelled) {
       co_return std::unexpected(asked.error());
     }
-    const bool stale = ring_.now() - name->known_at > kStaleMost;
+    const bool stale = name->gone && ring_.now() - name->known_at > kStaleMost;
     if (name->addresses.empty() || stale) {
       co_return failed(asked ? Reason::kUnreachable : asked.error().reason, "name of an endpoint");
     }
@@ -162,6 +166,7 @@ Result<std::shared_ptr<const tls::Context>> Outside::context_of(
                                   &tls.trusted_ca_secret, &tls.trusted_ca}) {
     key.append("\n").append(*part);
   }
+  key.append("\n").append(std::to_string(static_cast<int>(tls.tls12)));
   for (const std::string& protocol : alpn) key.append("\n").append(protocol);
   Context& known = contexts_[key];
   if (known.context && ring_.now() - known.made_at < kFilesEvery) return known.context;
@@ -182,6 +187,7 @@ Result<std::shared_ptr<const tls::Context>> Outside::context_of(
 Result<std::shared_ptr<const tls::Context>> Outside::make_context(
     const config::UpstreamTls& tls, const std::string& name, const std::vector<std::string>& alpn) {
   tls::OutsideServer server{.name = name, .alpn = alpn};
+  server.tls12 = static_cast<tls::OutsideServer::Tls12>(tls.tls12);
   const auto own = identity_();
   if (!tls.trusted_ca_secret.empty() || tls.certificate == "default") {
     if (!own) return failed(Reason::kNoIdentity, kDuring);

@@ -20,8 +20,9 @@
 namespace mesh::waypoint {
 
 // Threads: those of its ring. Limits: kNamesMax names are remembered, each as long as its cluster's
-// DNS refresh says, and, while the servers do not answer, for kStaleMost; kContextsMax TLS
-// settings, whose files (1 MiB each) are read again every kFilesEvery.
+// DNS refresh, or its records, say, and while the servers do not answer (kStaleMost when they say
+// that it is gone); kContextsMax TLS settings, whose files (1 MiB each) are read again every
+// kFilesEvery.
 class Outside {
  public:
   static constexpr std::size_t kNamesMax = 1024;
@@ -52,6 +53,8 @@ class Outside {
     explicit Name(io::Ring& ring) : done(ring) {}
     std::vector<net::IpAddress> addresses;
     io::TimePoint asked_at{}, known_at{};
+    std::optional<io::Duration> ttl{};
+    bool gone = false;  // the servers say that there is no such name
     std::size_t next = 0;
     bool asking = false;
     io::Event done;  // pulses

@@ -32,7 +32,8 @@ io::Task<Result<Done>> Proxy::start() {
 }
 
 io::Task<void> Proxy::run_lane(io::Ring& ring, Slot& slot) {
-  Lane lane(ring, settings_, *slot.shard, limiters_, breakers_);
+  const auto checks = &slot == slots_.front().get() ? Lane::Checks::kYes : Lane::Checks::kNo;
+  Lane lane(ring, settings_, *slot.shard, limiters_, breakers_, health_, checks);
   const Result<Done> listening = lane.listen();
   if (listening) slot.lane = &lane;
   ring_.post([this, &slot, listening] {

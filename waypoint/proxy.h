@@ -50,6 +50,7 @@ class Proxy {
   const Settings& settings_;
   Limiters limiters_;
   Breakers breakers_;
+  HealthBoard health_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::size_t lanes_up_ = 0;
   io::Event lanes_changed_;

@@ -1,5 +1,7 @@
 #include "waypoint/test_world.h"
 
+#include <algorithm>
+
 #include "mesh/io/timer.h"
 
 namespace mesh::waypoint::test {
@@ -94,10 +96,34 @@ void World::use() {
   snapshot->by_address = std::move(destinations);
   auto clusters = std::make_shared<config::Snapshot::Clusters>();
   (*clusters)[cluster.name] = std::make_shared<const config::Cluster>(cluster);
+  for (const config::Cluster& other : others) {
+    (*clusters)[other.name] = std::make_shared<const config::Cluster>(other);
+  }
   snapshot->clusters = std::move(clusters);
   context.snapshot = std::move(snapshot);
   changed.set();
   changed.reset();
+}
+
+config::EndpointsPtr World::endpoints(const std::vector<Locality>& localities) const {
+  auto made = std::make_shared<config::Endpoints>();
+  for (const Locality& locality : localities) {
+    made->groups.push_back({.zone = locality.zone,
+                            .priority = locality.priority,
+                            .weight = locality.weight,
+                            .first = static_cast<std::uint32_t>(made->all.size()),
+                            .count = static_cast<std::uint32_t>(locality.ports.size())});
+    made->priorities = std::max(made->priorities, locality.priority + 1);
+    for (const std::uint16_t port : locality.ports) {
+      config::Endpoint one;
+      one.address = {endpoint.listener.local_address().ip, port};
+      one.health = locality.health;
+      one.group = static_cast<std::uint32_t>(made->groups.size() - 1);
+      one.workload = "cart-1;shop;cart;v1;Kubernetes";
+      made->all.push_back(std::move(one));
+    }
+  }
+  return made;
 }
 
 io::Task<void> World::tell(io::Task<void> story) {
@@ -159,6 +185,23 @@ io::Task<void> until(io::Ring& ring, std::function<bool()> condition) {
   for (int turn = 0; turn < 5000 && !condition(); ++turn) {
     co_await lapse(ring, std::chrono::milliseconds(1));
   }
+}
+
+namespace {
+io::Task<void> run_session(wire::Http2Session& session) { (void)co_await session.run(); }
+}  // namespace
+
+io::Task<void> as_http2(World& world, std::function<io::Task<void>(wire::Http2Session&)> story,
+                        std::string authority) {
+  auto wire = co_await world.call(std::move(authority));
+  if (!wire) co_return;
+  wire::Http2Session session(*world.ring, **wire, nullptr,
+                             {.h2 = wire::Http2Options::for_client()});
+  io::TaskScope scope;
+  scope.spawn(run_session(session));
+  co_await story(session);
+  session.retire();
+  co_await scope.join();
 }
 
 io::Task<Answer> ask(World& world, http::Request request, std::string body, std::string authority) {

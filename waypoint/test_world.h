@@ -3,8 +3,10 @@
 // an endpoint whose application a test writes.
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,9 +46,29 @@ struct Application final : hbone::ConnectHandler {
   io::Ring& ring;
   wire::test::Handler handler;
   wire::Version version = wire::Version::kHttp1;
+  wire::Http2Options http2 = {};
   std::function<io::Task<void>(wire::Wire&)> raw;
   int refuse_with = 0;
   std::vector<std::string> asked, peers;
+  // Several endpoints: by port, what those do that are not as the others; requests that came.
+  std::map<std::uint16_t, std::function<io::Task<void>(wire::ServerStream&)>> at;
+  std::set<std::uint16_t> down;  // these refuse tunnels
+  std::map<std::uint16_t, int> requests;
+
+  struct AtPort final : wire::ServerHandler {
+    AtPort(Application& of, std::uint16_t on) : application(of), port(on) {}
+    Application& application;
+    std::uint16_t port;
+    io::Task<void> on_request(wire::ServerStream& stream) override {
+      ++application.requests[port];
+      const auto own = application.at.find(port);
+      return own == application.at.end() ? application.handler.on_request(stream)
+                                         : own->second(stream);
+    }
+    wire::Response on_bad_request(const wire::BadRequest& bad) override {
+      return application.handler.on_bad_request(bad);
+    }
+  };
 
   io::Task<void> on_connect(hbone::IncomingConnect connect) override {
     return serve(std::make_unique<hbone::IncomingConnect>(std::move(connect)));
@@ -54,17 +76,20 @@ struct Application final : hbone::ConnectHandler {
   io::Task<void> serve(std::unique_ptr<hbone::IncomingConnect> connect) {
     asked.push_back(connect->request().authority);
     peers.push_back(connect->request().peer.to_string());
+    const auto address = net::SocketAddress::parse(connect->request().authority);
+    AtPort here(*this, address ? address->port : std::uint16_t{0});
     if (refuse_with != 0) co_return connect->refuse(refuse_with);
+    if (down.contains(here.port)) co_return connect->refuse(503);
     auto stream = connect->accept();
     if (!stream) co_return;
     wire::TunnelWire wire(*std::move(stream));
     if (raw) {
       co_await raw(wire);
     } else if (version == wire::Version::kHttp1) {
-      wire::Http1Server server(ring, wire, handler, {});
+      wire::Http1Server server(ring, wire, here, {});
       (void)co_await server.run();
     } else {
-      wire::Http2Session session(ring, wire, &handler, {});
+      wire::Http2Session session(ring, wire, &here, http2);
       (void)co_await session.run();
     }
   }
@@ -105,7 +130,8 @@ struct World {
   hbone::TunnelPool upstream_tunnels{*ring, {}};
   Upstreams upstreams;
   Breakers breakers;
-  Fleet fleet{*ring, dice, breakers};
+  HealthBoard health;
+  Fleet fleet{*ring, dice, breakers, &health};
   Limiters limiters;
   io::Event changed{*ring};
   RingContext context;
@@ -124,8 +150,17 @@ struct World {
   config::Route route;  // the only one
   config::Forward forward;
   config::Cluster cluster;
+  std::vector<config::Cluster> others;
   config::TcpChain tcp;
   void use();
+  // Endpoints of the cluster, all of them behind the same node proxy.
+  struct Locality {
+    std::vector<std::uint16_t> ports = {};
+    std::uint32_t priority = 0, weight = 1;
+    std::string zone = {};
+    config::Endpoint::Health health = config::Endpoint::Health::kHealthy;
+  };
+  config::EndpointsPtr endpoints(const std::vector<Locality>& localities) const;
 
   io::Task<void> tell(io::Task<void> story);
   void run(io::Task<void> story) { ring->run(tell(std::move(story))); }
@@ -141,6 +176,10 @@ struct World {
 io::Task<void> lapse(io::Ring& ring, io::Duration time);
 // Until `condition` holds; gives up after a while, for the test to see that it does not.
 io::Task<void> until(io::Ring& ring, std::function<bool()> condition);
+
+// A client of HTTP/2: `story` has its session.
+io::Task<void> as_http2(World& world, std::function<io::Task<void>(wire::Http2Session&)> story,
+                        std::string authority = kService);
 
 struct Answer {
   int status = 0;

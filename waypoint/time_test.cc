@@ -228,13 +228,13 @@ TEST_CASE("a client that does not send its request in time is told so", "[time]"
        [](World& w) { w.chain.request_timeout = 300ms; },
        {"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc", "d", "e", "f", "g", "h"},
        "HTTP/1.1 408",
-       "-",
+       "DT",
        "request_overall_timeout"},
       {"slow in the head",
        [](World& w) { w.chain.request_headers_timeout = 300ms; },
        {"GET / HTTP/1.1\r\n", "host: ", "a\r", "\n\r", "\n"},
        "HTTP/1.1 408",
-       "-",
+       "DT",
        "request_header_timeout"},
       {"a body that is all there in time",
        [](World& w) { w.chain.request_timeout = 300ms; },
@@ -256,6 +256,82 @@ TEST_CASE("a client that does not send its request in time is told so", "[time]"
     REQUIRE(world.kept.records.size() == 1);
     CHECK(world.kept.last().flags.to_string() == row.flags);
     CHECK(world.kept.last().details == row.details);
+  }
+}
+
+// An upload over HTTP/2 that stops, or goes on byte by byte, and what is said to it. Another
+// request on the same connection is not harmed.
+io::Task<void> upload_slowly(World& world, wire::Http2Session& session, io::Duration between,
+                             int parts, int& status, std::string& rest, int& other) {
+  auto stream = session.open(nullptr).value();
+  const http::Request post{
+      .method = "POST", .authority = "a", .path = "/", .headers = {{"content-length", "9"}}};
+  auto sent = co_await stream->send(post, false);
+  for (int i = 0; sent && i < parts; ++i) {
+    sent = co_await stream->write(bytes("x"));
+    co_await lapse(*world.ring, between);
+  }
+  auto head = co_await stream->read_head();
+  if (head) status = head->status;
+  rest = co_await wire::test::read_all(*stream);
+  auto second = session.open(nullptr).value();
+  const http::Request get{.method = "GET", .authority = "a", .path = "/", .headers = {}};
+  sent = co_await second->send(get, true);
+  head = co_await second->read_head();
+  if (head) other = head->status;
+}
+
+TEST_CASE("an upload over HTTP/2 that is silent or too slow is cut, and nothing else with it",
+          "[time]") {
+  const struct {
+    const char* what;
+    void (*change)(World&);
+    io::Duration between;
+    int parts;
+    const char* flags;
+    const char* details;
+  } rows[] = {
+      {"silent from the beginning",
+       [](World& w) { w.chain.stream_idle_timeout = 300ms; },
+       {},
+       0,
+       "SI",
+       "stream_idle_timeout"},
+      {"silent in the middle",
+       [](World& w) { w.chain.stream_idle_timeout = 300ms; },
+       {},
+       3,
+       "SI",
+       "stream_idle_timeout"},
+      {"a byte now and then", [](World& w) { w.chain.request_timeout = 500ms; }, 200ms, 5, "DT",
+       "request_overall_timeout"},
+      {"a byte now and then, for as long as a stream may last",
+       [](World& w) { w.chain.max_stream_duration = 500ms; }, 200ms, 5, "DT",
+       "max_duration_timeout"},
+  };
+  for (const auto& row : rows) {
+    for (const auto endpoint : {wire::Version::kHttp1, wire::Version::kHttp2}) {
+      INFO(row.what);
+      World world;
+      world.application.version = endpoint;
+      if (endpoint == wire::Version::kHttp2) {
+        world.cluster.http.version = config::Http::Version::kHttp2;
+      }
+      behave(world, {});
+      row.change(world);
+      world.use();
+      int status = 0, other = 0;
+      std::string rest;
+      world.run(as_http2(world, [&](wire::Http2Session& session) {
+        return upload_slowly(world, session, row.between, row.parts, status, rest, other);
+      }));
+      CHECK(status == 408);
+      CHECK(other == 200);
+      REQUIRE(world.kept.records.size() == 2);
+      CHECK(world.kept.records[0].flags.to_string() == row.flags);
+      CHECK(world.kept.records[0].details == row.details);
+      CHECK(world.kept.records[1].status == 200);
+    }
   }
 }
 

@@ -314,7 +314,8 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial(
   ++counts_.dialled;
   const bool hbone = endpoint.transport == config::Endpoint::Transport::kHbone;
   // A tunnel leads to an address; none is not "any".
-  if (hbone && (!endpoint.hostname.empty() || endpoint.address.ip.is_unspecified())) {
+  if (hbone && ((!endpoint.hostname.empty() && !endpoint.resolved) ||
+                endpoint.address.ip.is_unspecified())) {
     co_return failed(Reason::kUnreachable, "an endpoint without an address");
   }
   co_return co_await io::with_deadline(ring_, cluster.connect_timeout, "upstream connect",

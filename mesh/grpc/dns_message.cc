@@ -19,6 +19,11 @@ constexpr std::size_t kRecordsMax = 64;
 constexpr unsigned kClassIn = 1;
 constexpr unsigned kTypeCname = 5;
 constexpr unsigned kNdotsMax = 15;
+constexpr std::uint32_t kTtlMax = 7 * 86'400;
+
+std::uint32_t bounded_ttl(std::uint32_t ttl) {
+  return ttl > 0x7fff'ffff ? 0 : std::min(ttl, kTtlMax);
+}
 
 // Calls `on_line` with the words of each line; '#' and ';' begin a comment.
 template <class OnLine>
@@ -198,8 +203,8 @@ std::string encode_query(std::uint16_t id, std::string_view name, QueryType type
   return packet;
 }
 
-Result<std::vector<net::IpAddress>> decode_reply(std::string_view packet, std::uint16_t id,
-                                                 std::string_view name, QueryType type) {
+Result<Resolved> decode_reply(std::string_view packet, std::uint16_t id, std::string_view name,
+                              QueryType type) {
   constexpr const char* kDuring = "dns reply";
   const auto malformed = failed(Reason::kMalformed, kDuring);
   if (packet.size() < kHeaderBytes) return malformed;
@@ -221,17 +226,20 @@ Result<std::vector<net::IpAddress>> decode_reply(std::string_view packet, std::u
   if (rcode == 3) return failed(Reason::kUnreachable, "dns: no such name");
   if (rcode != 0) return failed(Reason::kProtocol, "dns: server failure");
 
-  std::vector<net::IpAddress> found;
+  Resolved found;
+  std::uint32_t shortest = kTtlMax;
   for (unsigned i = 0; i < std::min<std::size_t>(answers, kRecordsMax); ++i) {
     const std::string owner = reader.name();
     const unsigned record_type = reader.u16();
     const unsigned record_class = reader.u16();
-    reader.bytes(4);  // time to live: an address is used once, at once
+    const unsigned high = reader.u16();
+    const std::uint32_t ttl = std::uint32_t{high} << 16 | reader.u16();
     const unsigned size = reader.u16();
     if (!reader.ok()) return malformed;
     if (record_type == kTypeCname && record_class == kClassIn && owner == wanted) {
       wanted = reader.name();
       if (!reader.ok()) return malformed;
+      shortest = std::min(shortest, bounded_ttl(ttl));
       continue;
     }
     const std::string_view data = reader.bytes(size);
@@ -241,9 +249,13 @@ Result<std::vector<net::IpAddress>> decode_reply(std::string_view packet, std::u
     }
     const auto ip = net::IpAddress::from_bytes(data);
     if (!ip || ip->is_v6() != (type == QueryType::kAaaa)) return malformed;
-    if (found.size() < kAddressesMax) found.push_back(*ip);
+    if (found.addresses.size() < kAddressesMax) found.addresses.push_back(*ip);
+    shortest = std::min(shortest, bounded_ttl(ttl));
   }
-  if (found.empty()) return failed(Reason::kUnreachable, "dns: no address of this family");
+  if (found.addresses.empty()) {
+    return failed(Reason::kUnreachable, "dns: no address of this family");
+  }
+  found.ttl = std::chrono::seconds(shortest);
   return found;
 }
 

@@ -1,5 +1,6 @@
 #include "mesh/grpc/resolver.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -20,10 +21,8 @@ struct Question {
 };
 
 // Waits for the reply to one question; whatever else arrives is passed over.
-io::Task<Result<std::vector<net::IpAddress>>> receive_reply(io::DatagramSocket& socket,
-                                                            net::SocketAddress server,
-                                                            std::uint16_t id,
-                                                            const Question& question) {
+io::Task<Result<Resolved>> receive_reply(io::DatagramSocket& socket, net::SocketAddress server,
+                                         std::uint16_t id, const Question& question) {
   std::array<std::byte, kReplyBytesMax> memory;
   for (;;) {
     CO_TRY(const auto datagram, co_await socket.recv_from(memory));
@@ -34,8 +33,8 @@ io::Task<Result<std::vector<net::IpAddress>>> receive_reply(io::DatagramSocket& 
   }
 }
 
-io::Task<Result<std::vector<net::IpAddress>>> ask(io::Ring& ring, net::IpAddress server,
-                                                  const Question& question, io::Duration patience) {
+io::Task<Result<Resolved>> ask(io::Ring& ring, net::IpAddress server, const Question& question,
+                               io::Duration patience) {
   const auto id = static_cast<std::uint16_t>(ring.random());
   const std::string query = encode_query(id, question.name, question.type);
   if (query.empty()) co_return failed(Reason::kUnreachable, "dns: not a domain name");
@@ -50,19 +49,20 @@ io::Task<Result<std::vector<net::IpAddress>>> ask(io::Ring& ring, net::IpAddress
 }
 
 // Both families of one name from the first server that answers.
-io::Task<Result<std::vector<net::IpAddress>>> ask_servers(io::Ring& ring, const ResolvConf& conf,
-                                                          std::string name,
-                                                          const ResolverOptions& options) {
+io::Task<Result<Resolved>> ask_servers(io::Ring& ring, const ResolvConf& conf, std::string name,
+                                       const ResolverOptions& options) {
   Error last{.reason = Reason::kUnreachable, .during = "dns: no server"};
   for (unsigned attempt = 0; attempt < options.attempts; ++attempt) {
     for (const net::IpAddress& server : conf.servers) {
-      std::vector<net::IpAddress> found;
+      Resolved found;
       bool answered = true;
       for (const QueryType type : {QueryType::kA, QueryType::kAaaa}) {
         const Question question{.name = name, .type = type};
         const auto ips = co_await ask(ring, server, question, options.attempt);
         if (ips) {
-          found.insert(found.end(), ips->begin(), ips->end());
+          found.addresses.insert(found.addresses.end(), ips->addresses.begin(),
+                                 ips->addresses.end());
+          found.ttl = found.ttl ? std::min(*found.ttl, *ips->ttl) : ips->ttl;
           continue;
         }
         if (ips.error().reason == Reason::kCancelled) co_return ips;
@@ -72,7 +72,7 @@ io::Task<Result<std::vector<net::IpAddress>>> ask_servers(io::Ring& ring, const 
         answered = answered && last.reason == Reason::kUnreachable;
         if (last.reason == Reason::kTimedOut) break;
       }
-      if (!found.empty()) co_return found;
+      if (!found.addresses.empty()) co_return found;
       if (answered) co_return std::unexpected(last);
     }
   }
@@ -81,11 +81,13 @@ io::Task<Result<std::vector<net::IpAddress>>> ask_servers(io::Ring& ring, const 
 
 }  // namespace
 
-io::Task<Result<std::vector<net::IpAddress>>> resolve(io::Ring& ring, std::string host,
-                                                      ResolverOptions options) {
-  if (const auto ip = net::IpAddress::parse(host)) co_return std::vector{*ip};
+io::Task<Result<Resolved>> resolve_timed(io::Ring& ring, std::string host,
+                                         ResolverOptions options) {
+  if (const auto ip = net::IpAddress::parse(host)) co_return Resolved{.addresses = {*ip}};
   if (const auto hosts = internal::read_file(options.hosts_path, kFileBytesMax, "reading hosts")) {
-    if (auto found = lookup_hosts(*hosts, host); !found.empty()) co_return found;
+    if (auto found = lookup_hosts(*hosts, host); !found.empty()) {
+      co_return Resolved{.addresses = std::move(found)};
+    }
   }
   CO_TRY(const std::string text,
          internal::read_file(options.resolv_conf_path, kFileBytesMax, "reading resolv.conf"));
@@ -99,6 +101,12 @@ io::Task<Result<std::vector<net::IpAddress>>> resolve(io::Ring& ring, std::strin
     if (last.reason == Reason::kTimedOut) break;
   }
   co_return std::unexpected(last);
+}
+
+io::Task<Result<std::vector<net::IpAddress>>> resolve(io::Ring& ring, std::string host,
+                                                      ResolverOptions options) {
+  CO_TRY(Resolved found, co_await resolve_timed(ring, std::move(host), std::move(options)));
+  co_return std::move(found.addresses);
 }
 
 }  // namespace mesh::grpc

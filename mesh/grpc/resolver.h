@@ -3,6 +3,8 @@
 // name servers of /etc/resolv.conf, asked over mesh/io's datagram sockets (so also in a
 // simulation).
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +28,14 @@ struct ResolverOptions {
 // Errors: kUnreachable: nobody knows the name; kTimedOut: no server answered.
 io::Task<Result<std::vector<net::IpAddress>>> resolve(io::Ring& ring, std::string host,
                                                       ResolverOptions options = {});
+// The same, and for how long it is good: the shortest time to live among the records that led
+// there; none: it is not from a name server.
+struct Resolved {
+  std::vector<net::IpAddress> addresses = {};
+  std::optional<std::chrono::seconds> ttl = {};
+};
+io::Task<Result<Resolved>> resolve_timed(io::Ring& ring, std::string host,
+                                         ResolverOptions options = {});
 
 // The parts of it, pure.
 struct ResolvConf {
@@ -43,7 +53,8 @@ enum class QueryType : std::uint16_t { kA = 1, kAaaa = 28 };
 std::string encode_query(std::uint16_t id, std::string_view name, QueryType type);
 // The addresses of a reply; follows CNAMEs within the reply. Errors: kMalformed (also: an answer to
 // another question), kUnreachable (no such name, or none of this type), kProtocol (server failure).
-Result<std::vector<net::IpAddress>> decode_reply(std::string_view packet, std::uint16_t id,
-                                                 std::string_view name, QueryType type);
+// A time to live above a week is a week; with its highest bit set it is none (RFC 2181 8).
+Result<Resolved> decode_reply(std::string_view packet, std::uint16_t id, std::string_view name,
+                              QueryType type);
 
 }  // namespace mesh::grpc

@@ -58,7 +58,8 @@ TEST_CASE("a reply is read: addresses, and CNAMEs within it") {
   const std::string query = encode_query(7, "Control.Mesh", QueryType::kA);
   const auto one = decode_reply(reply_to(query, 1, kA10), 7, "control.mesh", QueryType::kA);
   REQUIRE(one);
-  CHECK(shown(*one) == "10.0.0.1 ");
+  CHECK(shown(one->addresses) == "10.0.0.1 ");
+  CHECK(one->ttl == std::chrono::seconds(30));
 
   // control.mesh CNAME real; real A 10.0.0.2; other A 10.0.0.3 is somebody else's.
   const std::string chain = "\xc0\x0c\0\5\0\1\0\0\0\x1e\0\6\4real\0"s +
@@ -66,7 +67,32 @@ TEST_CASE("a reply is read: addresses, and CNAMEs within it") {
                             "\5other\0\0\1\0\1\0\0\0\x1e\0\4\x0a\0\0\3"s;
   const auto two = decode_reply(reply_to(query, 3, chain), 7, "control.mesh", QueryType::kA);
   REQUIRE(two);
-  CHECK(shown(*two) == "10.0.0.2 ");
+  CHECK(shown(two->addresses) == "10.0.0.2 ");
+  CHECK(two->ttl == std::chrono::seconds(30));
+}
+
+TEST_CASE("a reply is good for the shortest time of what led to its addresses") {
+  const std::string query = encode_query(7, "control.mesh", QueryType::kA);
+  const struct {
+    std::string records;
+    std::uint16_t count;
+    int seconds;
+  } rows[] = {
+      {"\xc0\x0c\0\5\0\1\0\0\0\x05\0\6\4real\0"s + "\4real\0\0\1\0\1\0\0\0\x1e\0\4\x0a\0\0\2"s, 2,
+       5},
+      {kA10 + "\xc0\x0c\0\1\0\1\0\0\0\x02\0\4\x0a\0\0\2"s, 2, 2},
+      // What has nothing to do with it counts for nothing.
+      {kA10 + "\5other\0\0\1\0\1\0\0\0\x01\0\4\x0a\0\0\3"s, 2, 30},
+      {"\xc0\x0c\0\1\0\1\0\0\0\0\0\4\x0a\0\0\1"s, 1, 0},
+      {"\xc0\x0c\0\1\0\1\x80\0\0\x1e\0\4\x0a\0\0\1"s, 1, 0},
+      {"\xc0\x0c\0\1\0\1\x7f\xff\xff\xff\0\4\x0a\0\0\1"s, 1, 604'800},
+  };
+  for (const auto& row : rows) {
+    const auto reply =
+        decode_reply(reply_to(query, row.count, row.records), 7, "control.mesh", QueryType::kA);
+    REQUIRE(reply);
+    CHECK(reply->ttl == std::chrono::seconds(row.seconds));
+  }
 }
 
 TEST_CASE("a reply that is none of ours, or broken, is refused") {

@@ -206,6 +206,19 @@ int Impl::headers_received(const nghttp2_frame& frame) {
          ErrorCode::kProtocolError);
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
+  const bool request = kind == MessageKind::kRequest || kind == MessageKind::kExtendedRequest;
+  if (request && stream->headers_size > options.max_header_list) {
+    const StreamId id = frame.hd.stream_id;
+    last_accepted = std::max(last_accepted, id);
+    stream->headers_done = true;
+    if (!spend(Flood::kOther)) return NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (events->on_too_large(id, std::exchange(stream->headers, {}))) {
+      if (StreamData* still = find(id); end && still != nullptr) remote_end(*still);
+      return 0;
+    }
+    submit_reset(id, ErrorCode::kProtocolError);
+    return 0;
+  }
   // Trailers that do not end the stream, or an interim answer that does, are malformed too.
   if (fault != MessageFault::kNone || stream->headers_size > options.max_header_list ||
       (kind == MessageKind::kTrailers && !end) || (interim && end)) {

@@ -71,6 +71,9 @@ class Events {
   // A request (server), a response other than 1xx (client), or trailers; checked. `end`: nothing
   // follows.
   virtual void on_headers(StreamId id, Headers headers, bool end) = 0;
+  // Server: a request whose header list is above Options::max_header_list: `headers` are what fits.
+  // True: it will be answered, and what follows dropped; false: it is reset.
+  virtual bool on_too_large(StreamId, Headers) { return false; }
   // A response of 1xx (client); others follow.
   virtual void on_interim(StreamId, Headers) {}
   // Tell consumed() as the bytes are taken.

@@ -38,6 +38,18 @@ Result<std::vector<std::uint8_t>> alpn_of(const std::vector<std::string>& names)
   return wire;
 }
 
+void allow_tls12(SSL_CTX* ctx, OutsideServer::Tls12 how) {
+  MESH_CHECK(SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1);
+  if (how == OutsideServer::Tls12::kOnly) {
+    MESH_CHECK(SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION) == 1);
+  }
+  MESH_CHECK(SSL_CTX_set_strict_cipher_list(
+                 ctx,
+                 "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                 "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                 "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305") == 1);
+}
+
 }  // namespace
 
 Result<std::shared_ptr<const Context>> context_for_outside(const OutsideServer& server) {
@@ -57,6 +69,7 @@ Result<std::shared_ptr<const Context>> context_for_outside(const OutsideServer& 
   for (std::size_t i = first; i < roots.size(); ++i) {
     MESH_CHECK(X509_STORE_add_cert(impl.roots.get(), roots[i].impl().x509.get()) == 1);
   }
+  if (server.tls12 != OutsideServer::Tls12::kNo) allow_tls12(impl.ssl.get(), server.tls12);
   MESH_CHECK(SSL_CTX_set_alpn_protos(impl.ssl.get(), alpn.data(), alpn.size()) == 0);
   return context;
 }

@@ -2,6 +2,7 @@
 // Contexts towards servers outside the mesh: verified by name, against roots that are somebody
 // else's, with the protocols that they speak.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -20,6 +21,9 @@ struct OutsideServer {
   std::string roots = {};                  // PEM
   bool lenient_roots = false;              // of a system: what cannot be used as a root is left out
   std::string certificate = {}, key = {};  // PEM, ours; empty: none is shown
+  // TLS 1.2 with forward secrecy and AEAD, if the server has no better; only that.
+  enum class Tls12 : std::uint8_t { kNo, kAllowed, kOnly };
+  Tls12 tls12 = Tls12::kNo;
 };
 
 // Errors: kMalformed, kTooLarge, kUntrusted (no usable root).

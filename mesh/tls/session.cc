@@ -150,7 +150,8 @@ Result<Done> SessionImpl::shake(const Slice& wire, Slice& rest) {
   }
   const std::uint8_t* left = nullptr;
   std::size_t left_size = 0;
-  if (BIO_mem_contents(in, &left, &left_size) == 1 && left_size > 0) {
+  const bool ours = SSL_version(ssl.get()) != TLS1_2_VERSION;
+  if (ours && BIO_mem_contents(in, &left, &left_size) == 1 && left_size > 0) {
     rest = Slice::copy_of(std::as_bytes(std::span(left, left_size)));
   }
   return take_over();
@@ -158,6 +159,12 @@ Result<Done> SessionImpl::shake(const Slice& wire, Slice& rest) {
 
 // The library's part ends here: from now on the records are ours.
 Result<Done> SessionImpl::take_over() {
+  if (SSL_version(ssl.get()) == TLS1_2_VERSION) {
+    tls12 = true;
+    cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(ssl.get()));
+    state = Session::State::kOpen;
+    return Done{};
+  }
   const std::uint16_t suite = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(ssl.get()));
   bssl::Span<const std::uint8_t> read_secret;
   bssl::Span<const std::uint8_t> write_secret;
@@ -228,6 +235,7 @@ Result<Done> Session::feed(Slice wire, std::vector<Slice>& plaintext, Next next)
     if (impl_->state == State::kHandshake) return Done{};
     wire = std::move(rest);
   }
+  if (impl_->tls12) return impl_->read_tls12(wire, plaintext);
   return impl_->read_records(wire, next, plaintext);
 }
 
@@ -240,6 +248,11 @@ bool Session::has_output() const { return !impl_->output.empty(); }
 
 Result<Done> Session::seal(Piece plaintext, std::vector<Piece>& ciphertext) {
   if (!open() || impl_->close_sent) return failed(Reason::kPeerClosed, "tls send");
+  if (impl_->tls12) {
+    TRY_DO(impl_->seal_tls12(plaintext.bytes()));
+    take_output(ciphertext);
+    return Done{};
+  }
   if (impl_->write.sequence() >= kRecordsPerKey) impl_->update_write_keys();
   if (!impl_->output.empty()) take_output(ciphertext);
   if (plaintext.empty()) return Done{};
@@ -259,6 +272,7 @@ Result<Done> Session::seal(Piece plaintext, std::vector<Piece>& ciphertext) {
 }
 
 void Session::close_notify() {
+  if (impl_->tls12 && open()) return impl_->close_tls12();
   if (open()) impl_->send_alert(kLevelWarning, SSL_AD_CLOSE_NOTIFY);
 }
 

@@ -32,7 +32,8 @@ struct SessionImpl {
   Session::State state = Session::State::kHandshake;
   Error failure{};
 
-  // Until the handshake is done.
+  // Until the handshake is done; with `tls12` to the end.
+  bool tls12 = false;
   bssl::UniquePtr<SSL> ssl;
   BIO* in = nullptr;   // owned by ssl
   BIO* out = nullptr;  // owned by ssl
@@ -73,6 +74,9 @@ struct SessionImpl {
   Result<Done> shake(const Slice& wire, Slice& rest);
   void flush_handshake();
   Result<Done> take_over();
+  Result<Done> read_tls12(const Slice& wire, std::vector<Slice>& plaintext);
+  Result<Done> seal_tls12(std::span<const std::byte> bytes);
+  void close_tls12();
   Result<Done> read_records(const Slice& wire, Session::Next next, std::vector<Slice>& plaintext);
   bool hold(const Slice& wire, std::span<std::byte> rest);
   Result<Done> read_across(const Slice& wire, std::span<std::byte>& rest,

@@ -61,7 +61,8 @@ Standing Hosts::standing(std::uint32_t host) const {
       health == Health::kDraining) {
     return Standing::kUnhealthy;
   }
-  return health == Health::kDegraded ? Standing::kDegraded : Standing::kHealthy;
+  const bool degraded = health == Health::kDegraded || state(host).degraded_checks;
+  return degraded ? Standing::kDegraded : Standing::kHealthy;
 }
 
 void Hosts::set_ejected(std::string_view key, bool ejected, Time now) {
@@ -72,11 +73,12 @@ void Hosts::set_ejected(std::string_view key, bool ejected, Time now) {
   ++generation_;
 }
 
-void Hosts::set_failed_checks(std::string_view key, bool failed, Time now) {
-  const auto host = find(key);
-  if (!host || state(*host).failed_checks == failed) return;
-  state(*host).failed_checks = failed;
-  if (!failed) state(*host).healthy_since = now;
+void Hosts::set_checked(std::uint32_t host, bool failed, bool degraded, Time now) {
+  HostState& known = state(host);
+  if (known.failed_checks == failed && known.degraded_checks == degraded) return;
+  if (known.failed_checks && !failed) known.healthy_since = now;
+  known.failed_checks = failed;
+  known.degraded_checks = degraded;
   ++generation_;
 }
 

@@ -40,9 +40,11 @@ class PeakEwma {
 struct HostState {
   std::string key = {};
   std::uint32_t active = 0;
-  bool ejected = false;        // by outlier detection
-  bool failed_checks = false;  // by active health checks
-  Time healthy_since{0};       // for slow start
+  bool ejected = false;            // by outlier detection
+  bool failed_checks = false;      // by active health checks
+  bool degraded_checks = false;    // by those, too
+  std::uint64_t check_passes = 0;  // ClusterHealth::Standing, as last seen
+  Time healthy_since{0};           // for slow start
   PeakEwma latency = {};
 };
 using HostStatePtr = std::shared_ptr<HostState>;
@@ -71,7 +73,7 @@ class Hosts {
 
   // These change generation().
   void set_ejected(std::string_view key, bool ejected, Time now);
-  void set_failed_checks(std::string_view key, bool failed, Time now);
+  void set_checked(std::uint32_t host, bool failed, bool degraded, Time now);
   // Grows with every change of the hosts or of their standing.
   std::uint64_t generation() const { return generation_; }
 

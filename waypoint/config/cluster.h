@@ -23,13 +23,17 @@ struct Endpoint {
 
   net::SocketAddress address = {};
   std::string hostname = {};  // not empty: resolve it, address.port counts
+  bool resolved = false;      // `address` is one of `hostname`'s
   Transport transport = Transport::kHbone;
   Health health = Health::kUnhealthy;
   std::uint32_t weight = 1;
   std::uint32_t group = 0;  // in Endpoints::groups
   // "web-0;shop;web;v1;Kubernetes": workload, namespace, service, version, cluster; for telemetry.
   std::string workload = {};
-  bool tls_istio = false;  // metadata tlsMode: istio
+  bool tls_istio = false;        // metadata tlsMode: istio
+  bool unchecked = false;        // health checks pass it over
+  std::uint16_t check_port = 0;  // where it is checked; 0: where it is asked
+  std::string check_host = {};   // instead of HealthCheck::host
 
   // What counts as the same host between updates, and what hashing uses.
   std::string key() const;
@@ -112,7 +116,7 @@ struct LoadBalancing {
     kRandom,
     kRingHash,
     kMaglev,
-    kPeakEwma,     // ours; no Envoy configuration asks for it but our control's
+    kPeakEwma,     // ours: metadata weft.loadBalancer asks for it
     kPassthrough,  // the address that was dialled (ORIGINAL_DST)
   };
   Policy policy = Policy::kLeastRequest;
@@ -142,6 +146,8 @@ struct UpstreamTls {
   std::vector<StringMatch> uri_names = {};  // any of; with dns_names none: any of the CA's
   std::vector<StringMatch> dns_names = {};
   bool verify_nothing = false;  // no CA at all: refuse to connect
+  enum class Tls12 : std::uint8_t { kNo, kAllowed, kOnly };
+  Tls12 tls12 = Tls12::kAllowed;  // TLS 1.3 otherwise, and where the server can
 };
 
 struct Http {
@@ -162,17 +168,41 @@ struct TcpKeepalive {
   std::uint32_t interval_s = 0;
 };
 
+// How endpoints are asked whether they are well; waypoint/balance/health.h says what becomes of it.
 struct HealthCheck {
-  std::chrono::milliseconds timeout{0};
-  std::chrono::milliseconds interval{0};
-  std::chrono::milliseconds no_traffic_interval{60'000};
-  std::uint32_t unhealthy_threshold = 0;
-  std::uint32_t healthy_threshold = 0;
+  using Ms = std::chrono::milliseconds;
   enum class Kind : std::uint8_t { kTcp, kHttp, kGrpc };
   Kind kind = Kind::kTcp;
-  std::string host = {};
-  std::string path = {};
+  Ms timeout{0};
+  Ms interval{0};
+  // Of each interval and of the first check; up to.
+  Ms jitter{0}, initial_jitter{0};
+  std::uint32_t jitter_percent = 0;
+  // Until the cluster was used; of hosts that are well: the second.
+  Ms no_traffic_interval{60'000}, no_traffic_healthy_interval{60'000};
+  Ms unhealthy_interval{0};                                 // after a check that failed
+  Ms unhealthy_edge_interval{0}, healthy_edge_interval{0};  // while a threshold is not reached
+  std::uint32_t unhealthy_threshold = 1;
+  std::uint32_t healthy_threshold = 1;
+  bool reuse_connection = true;
+  std::string host = {};  // of HTTP and gRPC; empty: the cluster's name
+  // HTTP
+  bool http2 = false;
+  std::string method = "GET", path = {};
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::vector<std::string> removed_headers = {};
+  struct Statuses {
+    int from = 0, to = 0;  // [from, to)
+    friend bool operator==(const Statuses&, const Statuses&) = default;
+  };
+  std::vector<Statuses> expected = {};  // none: 200
+  std::vector<Statuses> retriable = {};
   std::string grpc_service = {};
+  // TCP: what is sent, and what must come back, in this order.
+  std::string send = {};
+  std::vector<std::string> receive = {};
+
+  friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
 };
 
 struct Cluster {
@@ -193,12 +223,15 @@ struct Cluster {
   CircuitBreaker normal = {};
   CircuitBreaker high = {};
   std::optional<OutlierDetection> outlier = {};
-  std::vector<HealthCheck> health_checks = {};
+  std::optional<HealthCheck> health_check = {};
   Http http = {};
   std::optional<UpstreamTls> tls = {};         // of plain endpoints; none: plaintext
   std::optional<UpstreamTls> tls_istio = {};   // of endpoints whose metadata says tlsMode istio
   std::optional<TcpKeepalive> keepalive = {};  // of plain endpoints; 0: the system's figure
   std::chrono::milliseconds dns_refresh{5'000};
+  // After a failure; none: as after an answer.
+  std::optional<std::chrono::milliseconds> dns_failure_refresh = {};
+  bool respect_dns_ttl = false;
   // From istio metadata: which service this is, for telemetry.
   std::string service_host = {};
   std::string service_name = {};

@@ -246,7 +246,12 @@ void metadata(Input& in, const Tree& at, Cluster& cluster) {
   const Tree* metadata = in.object(at, "metadata");
   const Tree* filters = metadata == nullptr ? nullptr : in.object(*metadata, "filterMetadata");
   const Tree* istio = filters == nullptr ? nullptr : in.object(*filters, "istio");
+  const Tree* weft = filters == nullptr ? nullptr : in.object(*filters, "weft");
   Input::overlook(metadata);
+  // A balancer that Envoy has no name for: it keeps to lbPolicy, and so does who knows no better.
+  if (weft != nullptr && in.choice(*weft, "loadBalancer", {"", "PEAK_EWMA"}) == 1) {
+    cluster.balancing.policy = LoadBalancing::Policy::kPeakEwma;
+  }
   if (istio == nullptr) return;
   cluster.origin = in.text(*istio, "config");
   const auto services = in.list(*istio, "services");
@@ -254,28 +259,6 @@ void metadata(Input& in, const Tree& at, Cluster& cluster) {
   cluster.service_host = in.text(*services[0], "host");
   cluster.service_name = in.text(*services[0], "name");
   cluster.service_namespace = in.text(*services[0], "namespace");
-}
-
-HealthCheck health_check(Input& in, const Tree& at) {
-  HealthCheck check{.timeout = in.duration(at, "timeout", milliseconds(0)),
-                    .interval = in.duration(at, "interval", milliseconds(0))};
-  check.no_traffic_interval = in.duration(at, "noTrafficInterval", check.no_traffic_interval);
-  check.unhealthy_threshold = static_cast<std::uint32_t>(in.number(at, "unhealthyThreshold"));
-  check.healthy_threshold = static_cast<std::uint32_t>(in.number(at, "healthyThreshold"));
-  const auto which = in.one_of(at, {"httpHealthCheck", "tcpHealthCheck", "grpcHealthCheck"});
-  const Tree* how = which.empty() ? nullptr : in.object(at, which);
-  if (how == nullptr || check.timeout.count() == 0 || check.interval.count() == 0) {
-    in.refuse(at, "a health check without a way, a timeout or an interval");
-  } else if (which == "httpHealthCheck") {
-    check.kind = HealthCheck::Kind::kHttp;
-    check.host = in.text(*how, "host");
-    check.path = in.text(*how, "path");
-  } else if (which == "grpcHealthCheck") {
-    check.kind = HealthCheck::Kind::kGrpc;
-    check.grpc_service = in.text(*how, "serviceName");
-    check.host = in.text(*how, "authority");
-  }
-  return check;
 }
 
 // The internal listener behind a cluster whose one endpoint is that listener and nobody in
@@ -314,8 +297,12 @@ void discovery(Input& in, const Tree& at, Cluster& cluster) {
     cluster.inline_endpoints = std::make_shared<const Endpoints>(endpoints_of(in, *assignment));
   }
   cluster.dns_refresh = in.duration(at, "dnsRefreshRate", cluster.dns_refresh);
-  Input::overlook(
-      at, {"cleanupInterval", "originalDstLbConfig", "respectDnsTtl", "dnsFailureRefreshRate"});
+  cluster.respect_dns_ttl = in.flag(at, "respectDnsTtl");
+  if (const Tree* failing = in.object(at, "dnsFailureRefreshRate")) {
+    cluster.dns_failure_refresh = in.duration(*failing, "baseInterval");
+    Input::overlook(*failing, {"maxInterval"});
+  }
+  Input::overlook(at, {"cleanupInterval", "originalDstLbConfig"});
 }
 
 }  // namespace
@@ -331,7 +318,8 @@ Cluster cluster_of(Input& in, const Tree& at) {
     cluster.outlier = outlier_detection(in, *outlier);
   }
   for (const Tree* one : in.list(at, "healthChecks")) {
-    cluster.health_checks.push_back(health_check(in, *one));
+    if (cluster.health_check) in.refuse(*one, "a second health check");
+    cluster.health_check = health_check(in, *one);
   }
   if (const Tree* socket = in.object(at, "transportSocket")) {
     cluster.tls = transport_socket(in, *socket).tls;

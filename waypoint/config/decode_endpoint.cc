@@ -69,6 +69,11 @@ Endpoint read_endpoint(Input& in, const Tree& at) {
     return made;
   }
   Input::overlook(*endpoint, {"hostname"});
+  if (const Tree* checks = in.object(*endpoint, "healthCheckConfig")) {
+    made.check_port = static_cast<std::uint16_t>(in.number(*checks, "portValue", 0, 65'535));
+    made.check_host = in.text(*checks, "hostname");
+    made.unchecked = in.flag(*checks, "disableActiveHealthCheck");
+  }
   const auto which = in.one_of(*address, {"socketAddress", "envoyInternalAddress"});
   const Tree* where = which.empty() ? nullptr : in.object(*address, which);
   if (where == nullptr) {

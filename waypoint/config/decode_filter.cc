@@ -249,6 +249,8 @@ FilterOverrides filter_overrides(Input& in, const Tree& at) {
       made.ext_authz = ext_authz_override(in, *entry);
     } else if (is("ext_proc.v3.ExtProcPerRoute")) {
       made.ext_proc = ext_proc_override(in, *entry);
+    } else if (is("ratelimit.v3.RateLimitPerRoute")) {
+      made.rate_limit = rate_limit_override(in, *entry);
     } else {
       in.refuse(*entry, std::string(type) + " is not supported on a route");
     }

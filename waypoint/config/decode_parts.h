@@ -40,6 +40,7 @@ ExtAuthzOverride ext_authz_override(Input& in, const Tree& at);
 ExtProc ext_proc(Input& in, const Tree& at);
 ExtProcOverride ext_proc_override(Input& in, const Tree& at);
 RateLimitService rate_limit_service(Input& in, const Tree& at);
+RateLimitOverride rate_limit_override(Input& in, const Tree& at);
 // An HTTP status by its number, or as the name that envoy.type.v3.StatusCode has for it.
 std::uint16_t http_status(Input& in, const Tree& at, std::string_view name,
                           std::uint16_t otherwise);
@@ -59,6 +60,7 @@ void route_action(Input& in, const Tree& at, Forward& forward);
 std::vector<AccessLog> access_logs(Input& in, const Tree& at);
 std::optional<Tracing> tracing(Input& in, const Tree& at);
 
+HealthCheck health_check(Input& in, const Tree& at);
 net::Cidr cidr(Input& in, const Tree& at);
 net::SocketAddress socket_address(Input& in, const Tree& at, std::string* hostname);
 UpstreamTls upstream_tls(Input& in, const Tree& at);

@@ -155,9 +155,10 @@ void processing_mode(Input& in, const Tree& mode, ExtProc& made) {
   const auto send = [&](std::string_view name) {
     return static_cast<ExtProc::Send>(in.choice(mode, name, {"DEFAULT", "SEND", "SKIP"}));
   };
-  // BUFFERED_PARTIAL, FULL_DUPLEX_STREAMED and GRPC are refused by their names.
+  // FULL_DUPLEX_STREAMED and GRPC are refused by their names.
   const auto body = [&](std::string_view name) {
-    return static_cast<ExtProc::Body>(in.choice(mode, name, {"NONE", "STREAMED", "BUFFERED"}));
+    return static_cast<ExtProc::Body>(
+        in.choice(mode, name, {"NONE", "STREAMED", "BUFFERED", "BUFFERED_PARTIAL"}));
   };
   made.request_header = send("requestHeaderMode");
   made.response_header = send("responseHeaderMode");
@@ -264,6 +265,19 @@ RateLimitService rate_limit_service(Input& in, const Tree& at) {
     Input::overlook(*one, {"append", "appendAction"});
   }
   Input::overlook(at, {"statPrefix"});
+  return made;
+}
+
+RateLimitOverride rate_limit_override(Input& in, const Tree& at) {
+  RateLimitOverride made{.domain = in.text(at, "domain")};
+  made.of_host = static_cast<RateLimitOverride::OfHost>(
+      in.choice(at, "vhRateLimits", {"OVERRIDE", "INCLUDE", "IGNORE"}));
+  // Envoy knows the field, and does nothing about it.
+  in.choice(at, "overrideOption", {"DEFAULT"});
+  made.rules = rate_limits(in, at, "rateLimits");
+  for (const RateLimitDescriptor& rule : made.rules) {
+    if (rule.stage != 0) in.refuse(at, "a stage in a route's own rate limits is not supported");
+  }
   return made;
 }
 

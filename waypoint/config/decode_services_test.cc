@@ -73,7 +73,7 @@ TEST_CASE("what is not honoured of a filter that asks is refused by its name") {
       {R"("sendBodyWithoutWaitingForHeaderResponse":true)", "sendBodyWithoutWaiting"},
       {R"("requestAttributes":["a"])", "requestAttributes"},
       {R"("processingMode":{"requestBodyMode":"FULL_DUPLEX_STREAMED"})", "requestBodyMode"},
-      {R"("processingMode":{"responseBodyMode":"BUFFERED_PARTIAL"})", "responseBodyMode"}};
+      {R"("processingMode":{"responseBodyMode":"GRPC"})", "responseBodyMode"}};
   for (const auto& [field, named] : kProcCases) {
     INFO(field);
     CHECK(problem(kProc, kGrpc + "," + field).contains(named));
@@ -87,7 +87,7 @@ TEST_CASE("ext_proc and the global rate limit, every field of them") {
   const auto proc = made<ExtProc>(kProc, kGrpc + R"(,"failureModeAllow":true,
     "messageTimeout":"1s","maxMessageTimeout":"2s","allowModeOverride":true,
     "disableImmediateResponse":true,"routeCacheAction":"CLEAR","processingMode":{
-    "requestHeaderMode":"SKIP","requestBodyMode":"STREAMED","responseBodyMode":"BUFFERED",
+    "requestHeaderMode":"SKIP","requestBodyMode":"STREAMED","responseBodyMode":"BUFFERED_PARTIAL",
     "responseTrailerMode":"SEND"},"mutationRules":{"allowAllRouting":true,"disallowIsError":true,
     "allowExpression":{"regex":"x-.*"}},"forwardRules":{"allowedHeaders":{"patterns":[
     {"exact":"a"}]}})");
@@ -97,7 +97,7 @@ TEST_CASE("ext_proc and the global rate limit, every field of them") {
   CHECK(proc.route_cache == ExtProc::RouteCache::kClear);
   CHECK(proc.request_header == ExtProc::Send::kSkip);
   CHECK(proc.request_body == ExtProc::Body::kStreamed);
-  CHECK(proc.response_body == ExtProc::Body::kBuffered);
+  CHECK(proc.response_body == ExtProc::Body::kBufferedPartial);
   CHECK(proc.response_trailer == ExtProc::Send::kSend);
   CHECK((proc.rules.allow_routing && proc.rules.disallow_is_error && proc.rules.allow_expression));
   CHECK(proc.allowed_headers.size() == 1);

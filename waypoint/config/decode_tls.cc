@@ -89,6 +89,21 @@ void own_certificate(Input& in, const Tree& at, UpstreamTls& tls) {
   }
 }
 
+// Below TLS 1.2 nothing is ever spoken, whatever is allowed.
+void versions(Input& in, const Tree& at, UpstreamTls& tls) {
+  const auto version = [&](std::string_view name) {
+    return in.choice(at, name, {"TLS_AUTO", "TLSv1_0", "TLSv1_1", "TLSv1_2", "TLSv1_3"});
+  };
+  const std::size_t least = version("tlsMinimumProtocolVersion");
+  const std::size_t most = version("tlsMaximumProtocolVersion");
+  if (most == 1 || most == 2) in.refuse(at, "nothing above TLS 1.1 is not supported");
+  if (most != 0 && least > most) in.refuse(at, "a minimum above the maximum");
+  using Tls12 = UpstreamTls::Tls12;
+  tls.tls12 = least == 4 ? Tls12::kNo : most == 3 ? Tls12::kOnly : Tls12::kAllowed;
+  // Which ciphers and curves: ours are among the strong ones of any list.
+  Input::overlook(at, {"cipherSuites", "ecdhCurves", "signatureAlgorithms"});
+}
+
 void common(Input& in, const Tree& at, UpstreamTls& tls) {
   tls.alpn = in.texts(at, "alpnProtocols");
   own_certificate(in, at, tls);
@@ -109,8 +124,7 @@ void common(Input& in, const Tree& at, UpstreamTls& tls) {
       validation(in, *own, tls);
     tls.verify_nothing = tls.trusted_ca_secret.empty() && tls.trusted_ca.empty();
   }
-  // Nothing weaker than ours can be asked for: we speak TLS 1.3 alone.
-  Input::overlook(at, {"tlsParams"});
+  if (const Tree* params = in.object(at, "tlsParams")) versions(in, *params, tls);
 }
 
 }  // namespace

@@ -3,7 +3,8 @@
 namespace mesh::waypoint::config {
 
 std::string Endpoint::key() const {
-  return hostname.empty() ? address.to_string() : hostname + ":" + std::to_string(address.port);
+  if (hostname.empty() || resolved) return address.to_string();
+  return hostname + ":" + std::to_string(address.port);
 }
 
 const Destination& Snapshot::find(const net::SocketAddress& target) const {

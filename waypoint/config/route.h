@@ -40,6 +40,43 @@ struct HeaderChanges {
   bool empty() const { return remove.empty() && add.empty(); }
 };
 
+// A descriptor of the global rate limit service, as actions that make its entries.
+struct RateLimitAction {
+  enum class Kind : std::uint8_t {
+    kSourceCluster,
+    kDestinationCluster,
+    kRequestHeader,
+    kRemoteAddress,
+    kGenericKey,
+    kHeaderValueMatch,
+    kMaskedRemoteAddress,
+    kMetadata,
+  };
+  Kind kind = Kind::kGenericKey;
+  std::string key = {};
+  std::string value = {};                  // kMetadata: when there is none
+  std::vector<std::string> metadata = {};  // kMetadata: the filter, then the way in it
+  std::uint32_t mask_v4 = 32;
+  std::uint32_t mask_v6 = 128;
+  std::string header = {};
+  bool skip_if_absent = false;
+  bool expect_match = true;
+  std::vector<HeaderMatch> headers = {};
+};
+struct RateLimitDescriptor {
+  std::uint32_t stage = 0;
+  std::vector<RateLimitAction> actions = {};
+};
+
+// What a route says about the rate limit service (RateLimitPerRoute).
+struct RateLimitOverride {
+  // Whether the virtual host's limits count: where the route has none, too, never.
+  enum class OfHost : std::uint8_t { kOverride, kInclude, kIgnore };
+  std::string domain = {};  // instead of the filter's
+  OfHost of_host = OfHost::kOverride;
+  std::vector<RateLimitDescriptor> rules = {};  // instead of all others
+};
+
 // Settings of a filter that a route replaces.
 struct FilterOverrides {
   std::optional<CorsPolicy> cors = {};
@@ -48,6 +85,7 @@ struct FilterOverrides {
   std::optional<RbacFilter> rbac = {};
   std::optional<ExtAuthzOverride> ext_authz = {};
   std::optional<ExtProcOverride> ext_proc = {};
+  std::optional<RateLimitOverride> rate_limit = {};
   std::optional<std::string> jwt_requirement = {};
   bool jwt_disabled = false;
 };
@@ -117,34 +155,6 @@ struct WeightedTarget {
   HeaderChanges response_headers = {};
   std::string host_rewrite = {};
   FilterOverrides overrides = {};
-};
-
-// A descriptor of the global rate limit service, as actions that make its entries.
-struct RateLimitAction {
-  enum class Kind : std::uint8_t {
-    kSourceCluster,
-    kDestinationCluster,
-    kRequestHeader,
-    kRemoteAddress,
-    kGenericKey,
-    kHeaderValueMatch,
-    kMaskedRemoteAddress,
-    kMetadata,
-  };
-  Kind kind = Kind::kGenericKey;
-  std::string key = {};
-  std::string value = {};                  // kMetadata: when there is none
-  std::vector<std::string> metadata = {};  // kMetadata: the filter, then the way in it
-  std::uint32_t mask_v4 = 32;
-  std::uint32_t mask_v6 = 128;
-  std::string header = {};
-  bool skip_if_absent = false;
-  bool expect_match = true;
-  std::vector<HeaderMatch> headers = {};
-};
-struct RateLimitDescriptor {
-  std::uint32_t stage = 0;
-  std::vector<RateLimitAction> actions = {};
 };
 
 struct Forward {

@@ -22,7 +22,7 @@
 namespace mesh::waypoint::extensions {
 
 inline constexpr std::size_t kBufferedMax = 1024 * 1024;  // a body that is gathered
-inline constexpr std::size_t kProcessAnswerMax = kBufferedMax + 64 * 1024;
+inline constexpr std::size_t kProcessAnswerMax = kBufferedMax + 128 * 1024;
 
 // What may be changed: Envoy's HeaderMutationRules. Pure.
 enum class Allowed : std::uint8_t { kYes, kIgnored, kError };

@@ -232,7 +232,8 @@ std::optional<std::string> shout(const proc::ProcessingRequest& asked) {
 }
 
 TEST_CASE("ext_proc: bodies go through it whole or part by part") {
-  for (const auto mode : {ExtProc::Body::kBuffered, ExtProc::Body::kStreamed}) {
+  for (const auto mode :
+       {ExtProc::Body::kBuffered, ExtProc::Body::kBufferedPartial, ExtProc::Body::kStreamed}) {
     for (const std::size_t size : {5u, 200'000u}) {
       ProcWorld world;
       world.service.say = shout;
@@ -243,7 +244,7 @@ TEST_CASE("ext_proc: bodies go through it whole or part by part") {
       CHECK(answer.status == 200);
       CHECK(world.service.arrived_body == std::string(size, 'Q') + "!");
       CHECK(answer.body == std::string(size, 'R') + "!");
-      const bool whole = mode == ExtProc::Body::kBuffered;
+      const bool whole = mode != ExtProc::Body::kStreamed;
       CHECK(header(answer.headers, "content-length") ==
             (whole ? std::to_string(size + 1) : std::string()));
       CHECK(world.service.asked[0].protocol_config().request_body_mode() == static_cast<int>(mode));
@@ -264,6 +265,26 @@ TEST_CASE("ext_proc: a body that it wants whole has a limit") {
   response.service.body = std::string((1 << 20) + 1, 'r');
   CHECK(response.answer_to().status == 500);
   CHECK(response.kept.last().details == "response_payload_too_large");
+}
+
+TEST_CASE("ext_proc: of a body that is too large a beginning, where that will do") {
+  constexpr std::size_t kSize = extensions::kBufferedMax + 300'000;
+  ProcWorld world;
+  world.service.say = shout;
+  world.service.body = std::string(kSize, 'r');
+  world.filter.request_body = world.filter.response_body = ExtProc::Body::kBufferedPartial;
+  world.filter.message_timeout = 10s;
+  const Answer answer = world.answer_to(post(), std::string(kSize, 'q'));
+  CHECK(answer.status == 200);
+  CHECK(header(answer.headers, "content-length").empty());
+  const auto check = [](const std::string& body, char loud, char quiet) {
+    const std::size_t part = body.find_first_not_of(loud);
+    CHECK(part >= extensions::kBufferedMax);
+    CHECK(part <= extensions::kBufferedMax + 64 * 1024);
+    CHECK(body == std::string(part, loud) + std::string(kSize - part, quiet));
+  };
+  check(world.service.arrived_body, 'Q', 'q');
+  check(answer.body, 'R', 'r');
 }
 
 TEST_CASE("ext_proc: it may answer itself, at every step before the response began") {

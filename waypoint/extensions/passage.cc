@@ -64,6 +64,7 @@ bool Passage::request_ended() const {
     case Request::kPlain:
       return held().empty() && inner_.request_ended();
     case Request::kStreamed:
+    case Request::kRest:
       return request_done_;
     case Request::kReplaced:
       return held().empty();
@@ -87,8 +88,18 @@ io::Task<Result<Done>> Passage::process_request(http::Request& request) {
   co_return Done{};
 }
 
+io::Task<Result<Done>> Passage::process_beginning(http::Request& request) {
+  CO_TRY(held_, co_await processor_->body(ProcessPart::kRequestBody, std::string(held()), false,
+                                          &request.headers));
+  taken_ = 0;
+  request_ = Request::kRest;
+  http::remove_header(request.headers, "content-length");
+  co_return Done{};
+}
+
 io::Task<Result<tls::Slice>> Passage::read() {
   if (request_ == Request::kStreamed) return read_processed();
+  if (request_ == Request::kRest) return read_rest();
   if (!held().empty() || request_ == Request::kReplaced) return read_held();
   return inner_.read();
 }
@@ -124,6 +135,23 @@ io::Task<Result<tls::Slice>> Passage::read_processed() {
   co_return tls::Slice{};
 }
 
+io::Task<Result<tls::Slice>> Passage::read_rest() {
+  if (!held().empty()) co_return co_await read_held();
+  if (request_done_) co_return tls::Slice{};
+  CO_TRY(tls::Slice part, co_await inner_.read());
+  if (!part.empty()) co_return part;
+  trailers_ = inner_.take_trailers();
+  if (lost_) co_return failed(Reason::kPeerReset, "trailers that cannot be read again");
+  lost_ = true;
+  if (!trailers_.empty() && processor_ &&
+      processor_->sees_trailers(ProcessPart::kRequestTrailers)) {
+    CO_TRY_DO(co_await processor_->trailers(ProcessPart::kRequestTrailers, trailers_));
+  }
+  lost_ = false;
+  request_done_ = true;
+  co_return tls::Slice{};
+}
+
 // Says that it is over, and gives what the processor adds to it.
 io::Task<Result<tls::Slice>> Passage::end_request() {
   trailers_ = inner_.take_trailers();
@@ -148,7 +176,7 @@ io::Task<Result<Done>> Passage::respond(wire::Response response, bool end) {
 }
 
 io::Task<Result<Done>> Passage::write(std::span<const std::byte> bytes) {
-  if (response_ == Response::kPlain) return inner_.write(bytes);
+  if (response_ == Response::kPlain || response_ == Response::kRest) return inner_.write(bytes);
   return write_processed(bytes);
 }
 
@@ -181,11 +209,14 @@ io::Task<Result<Done>> Passage::respond_processed(wire::Response response, bool 
       http::remove_header(response.headers, "content-length");
       break;
     case Body::kBuffered:
+    case Body::kBufferedPartial:
+      may_be_part_ = processor_->response_body() == Body::kBufferedPartial;
       response_ = Response::kGathered;
       gathering_ = true;
       head_ = std::move(response);
       co_return Done{};
-    default:
+    case Body::kNone:
+    case Body::kDuplex:
       break;
   }
   co_return co_await inner_.respond(std::move(response), false);
@@ -204,9 +235,26 @@ io::Task<Result<Done>> Passage::respond_whole(wire::Response response, std::stri
   co_return co_await inner_.finish(trailers);
 }
 
+// The processor sees what there is; the rest passes as it is.
+io::Task<Result<Done>> Passage::respond_beginning() {
+  auto body = co_await processor_->body(ProcessPart::kResponseBody, std::exchange(gathered_, {}),
+                                        false, &head_.headers);
+  if (!body) co_return co_await replace(processor_->why());
+  gathering_ = false;
+  response_ = Response::kRest;
+  http::remove_header(head_.headers, "content-length");
+  CO_TRY_DO(co_await inner_.respond(std::move(head_), false));
+  if (body->empty()) co_return Done{};
+  co_return co_await inner_.write(bytes_of(*body));
+}
+
 io::Task<Result<Done>> Passage::write_processed(std::span<const std::byte> bytes) {
   if (response_ == Response::kGathered) {
     if (bytes.size() > kBufferedMax - gathered_.size()) {
+      if (may_be_part_) {
+        gathered_.append(text_of(bytes));
+        co_return co_await respond_beginning();
+      }
       co_return co_await replace({.status = 500, .details = "response_payload_too_large"});
     }
     gathered_.append(text_of(bytes));

@@ -4,7 +4,8 @@
 // head and the trailers changed by a Processor.
 //
 // Limits: read_ahead() holds what it was asked for and at most one part more; a body that a
-// processor wants whole, kBufferedMax: beyond it 413, or 500 for a response.
+// processor wants whole, kBufferedMax: beyond it 413, or 500 for a response; if a beginning will
+// do, that much and at most one part more is its.
 
 #include <memory>
 #include <optional>
@@ -38,6 +39,8 @@ class Passage final : public wire::ServerStream {
   // The processor sees the body, of which all was read ahead, and the trailers. Errors: as
   // Processor::body().
   io::Task<Result<Done>> process_request(http::Request& request);
+  // It sees what was read ahead of a larger body; the rest passes as it is. Errors: the same.
+  io::Task<Result<Done>> process_beginning(http::Request& request);
   // The body of the request goes through the processor, part by part.
   void stream_request() { request_ = Request::kStreamed; }
   // What the client got, or is to get, in place of the response.
@@ -63,15 +66,17 @@ class Passage final : public wire::ServerStream {
   void reset(h2::ErrorCode code) override { inner_.reset(code); }
 
  private:
-  enum class Request : std::uint8_t { kPlain, kStreamed, kReplaced };
-  enum class Response : std::uint8_t { kPlain, kStreamed, kGathered };
+  enum class Request : std::uint8_t { kPlain, kStreamed, kReplaced, kRest };
+  enum class Response : std::uint8_t { kPlain, kStreamed, kGathered, kRest };
 
   io::Task<Result<tls::Slice>> read_held();
   io::Task<Result<tls::Slice>> read_processed();
+  io::Task<Result<tls::Slice>> read_rest();
   io::Task<Result<tls::Slice>> end_request();
   io::Task<Result<Done>> respond_processed(wire::Response response, bool end);
   io::Task<Result<Done>> respond_whole(wire::Response response, std::string body,
                                        const h2::Headers& trailers);
+  io::Task<Result<Done>> respond_beginning();
   io::Task<Result<Done>> write_processed(std::span<const std::byte> bytes);
   io::Task<Result<Done>> finish_processed(h2::Headers trailers);
   io::Task<Result<Done>> replace(LocalReply reply);
@@ -87,7 +92,8 @@ class Passage final : public wire::ServerStream {
   h2::Headers trailers_;
   Response response_ = Response::kPlain;
   bool gathering_ = false;
-  wire::Response head_;  // held back while the body is gathered
+  bool may_be_part_ = false;  // of `gathered_`: a beginning will do
+  wire::Response head_;       // held back while the body is gathered
   std::string gathered_;
   bool settled_ = false;
   std::string server_name_;

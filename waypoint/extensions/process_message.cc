@@ -50,7 +50,7 @@ void take(const proc::ImmediateResponse& from, ProcessAnswer& to) {
 
 bool take(const Wire& from, ProcessAnswer& to) {
   using Send = ExtProc::Send;
-  const auto known = [](int value) { return value >= 0 && value <= Wire::BUFFERED; };
+  const auto known = [](int value) { return value >= 0 && value <= Wire::BUFFERED_PARTIAL; };
   if (!known(from.request_body_mode()) || !known(from.response_body_mode())) return false;
   to.mode.emplace();
   to.mode->response_header = static_cast<Send>(from.response_header_mode());

@@ -12,6 +12,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!answer) return 0;
   if (answer->headers.set.size() > extensions::kEditsMax) __builtin_trap();
   using Body = config::ExtProc::Body;
-  if (answer->mode && answer->mode->request_body > Body::kBuffered) __builtin_trap();
+  if (answer->mode && answer->mode->request_body > Body::kBufferedPartial) __builtin_trap();
   return 0;
 }

@@ -104,6 +104,56 @@ TEST_CASE("rate limit: every action makes its entry, and one that yields nothing
         "masked_remote_address=127.0.0.0/8;] [user=ann;k=v;] [header_match=gets;] [plan=free;]");
 }
 
+TEST_CASE("rate limit: what a route says of it in place of the filter, its rules and its host's") {
+  using OfHost = config::RateLimitOverride::OfHost;
+  const auto rule = [](const char* name) {
+    return config::RateLimitDescriptor{.actions = {{.kind = Kind::kGenericKey, .value = name}}};
+  };
+  struct Row {
+    std::optional<config::RateLimitOverride> own;
+    bool route_has, include;
+    const char* told;
+  };
+  const Row rows[] = {
+      {std::nullopt, true, false, "shop: [generic_key=route;]"},
+      {std::nullopt, false, false, "shop: [generic_key=host;]"},
+      {std::nullopt, true, true, "shop: [generic_key=route;] [generic_key=host;]"},
+      {{{.domain = "other"}}, true, false, "other: [generic_key=route;]"},
+      {{{.of_host = OfHost::kOverride}}, false, false, "shop: [generic_key=host;]"},
+      {{{.of_host = OfHost::kInclude}},
+       true,
+       false,
+       "shop: [generic_key=route;] [generic_key=host;]"},
+      {{{.of_host = OfHost::kIgnore}}, true, false, "shop: [generic_key=route;]"},
+      {{{.of_host = OfHost::kIgnore}}, false, false, ":"},
+      {{{.of_host = OfHost::kIgnore}},
+       true,
+       true,
+       "shop: [generic_key=route;] [generic_key=host;]"},
+      {{{.domain = "own", .of_host = OfHost::kInclude, .rules = {rule("own")}}},
+       true,
+       true,
+       "own: [generic_key=own;]"},
+  };
+  for (const Row& row : rows) {
+    LimitWorld world;
+    world.forward.rate_limits.clear();
+    if (row.route_has) world.forward.rate_limits = {rule("route")};
+    world.forward.include_virtual_host_rate_limits = row.include;
+    config::Route route = world.route;
+    route.action = world.forward;
+    route.overrides.rate_limit = row.own;
+    config::VirtualHost host;
+    host.domains = {"*"};
+    host.rate_limits = {rule("host")};
+    host.routes = {std::make_shared<const config::Route>(std::move(route))};
+    world.routes.hosts = {std::move(host)};
+    INFO(row.told);
+    CHECK(world.answer_to().status == 200);
+    CHECK(told(world.service.asked) == row.told);
+  }
+}
+
 TEST_CASE("rate limit: over is a 429 with what the service says of it") {
   LimitWorld world;
   world.service.answer.set_overall_code(limit::RateLimitResponse::OVER_LIMIT);

@@ -74,8 +74,7 @@ io::Task<Result<bool>> Http1Server::read_head() {
     if (!received) {
       if (received.error().reason != Reason::kTimedOut) co_return std::unexpected(received.error());
       if (!parser_.in_message()) co_return false;
-      handler_.on_bad_request({.status = 408});
-      CO_TRY_DO(co_await respond({.status = 408, .headers = {{"content-length", "0"}}}, true));
+      CO_TRY_DO(co_await respond(handler_.on_bad_request({.status = 408}), true));
       CO_TRY_DO(co_await end_connection());
       co_return failed(Reason::kTimedOut, "http/1 request head");
     }
@@ -142,11 +141,10 @@ io::Task<Result<Done>> Http1Server::drop_body() {
 // ---- answering ----
 
 io::Task<Result<Done>> Http1Server::refuse(h1::Fault fault) {
-  handler_.on_bad_request({.status = h1::status_of(fault), .fault = fault});
+  Response response = handler_.on_bad_request({.status = h1::status_of(fault), .fault = fault});
   close_after_ = true;
   answered_ = finished_ = false;
-  CO_TRY_DO(co_await respond({.status = h1::status_of(fault), .headers = {{"content-length", "0"}}},
-                             true));
+  CO_TRY_DO(co_await respond(std::move(response), true));
   co_return co_await end_connection();
 }
 

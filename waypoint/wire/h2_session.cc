@@ -38,7 +38,8 @@ Http2Session::Http2Session(io::Ring& ring, Wire& wire, ServerHandler* handler, H
       options_(std::move(options)),
       h2_(options_.h2, static_cast<h2::Events&>(*this), ring.now()),
       writable_(ring),
-      read_done_(ring) {}
+      read_done_(ring),
+      settings_(ring) {}
 
 Http2Session::~Http2Session() {
   for (auto& [id, state] : states_) state->session = nullptr;
@@ -132,6 +133,7 @@ void Http2Session::begin_close(const Error& error) {
 }
 
 void Http2Session::fail_streams(const Error& error) {
+  settings_.set();
   auto states = std::exchange(states_, {});
   for (auto& [id, state] : states) {
     state->session = nullptr;
@@ -189,14 +191,16 @@ void Http2Session::start_requests() {
 
 io::Task<void> Http2Session::handle(std::shared_ptr<Http2State> state) {
   Http2ServerStream stream(state);
-  const h1::Fault fault = stream.understand();
+  h1::Fault fault = stream.understand();
+  if (state->too_large) fault = h1::Fault::kHeadersTooLarge;
   if (fault != h1::Fault::kNone) {
     const Request request = stream.take_request();
-    handler_->on_bad_request({.status = h1::status_of(fault),
-                              .fault = fault,
-                              .method = request.method,
-                              .path = request.path});
-    (void)co_await stream.respond({.status = h1::status_of(fault), .headers = {}}, true);
+    Response response = handler_->on_bad_request({.status = h1::status_of(fault),
+                                                  .fault = fault,
+                                                  .method = request.method,
+                                                  .path = request.path,
+                                                  .grpc = http::is_grpc(request.headers)});
+    (void)co_await stream.respond(std::move(response), true);
     co_return;
   }
   io::CancelScope scope(co_await io::current_cancel());
@@ -208,6 +212,12 @@ io::Task<void> Http2Session::handle(std::shared_ptr<Http2State> state) {
 Result<std::unique_ptr<ClientStream>> Http2Session::open(std::shared_ptr<void> keep) {
   if (!accepts_requests()) return failed(Reason::kDraining, "http/2 connection");
   return std::make_unique<Http2ClientStream>(*this, std::move(keep));
+}
+
+io::Task<Result<Done>> Http2Session::wait_for_settings() {
+  CO_TRY_DO(co_await settings_.wait());
+  if (closing_) co_return failed(Reason::kPeerReset, "http/2 connection");
+  co_return Done{};
 }
 
 bool Http2Session::accepts_requests() const {
@@ -241,6 +251,17 @@ void Http2Session::on_headers(h2::StreamId id, h2::Headers headers, bool) {
   if (!length) return state->reset(h2::ErrorCode::kProtocolError);
   state->expected = *length;
   requests_.push_back(std::move(state));
+}
+
+bool Http2Session::on_too_large(h2::StreamId id, h2::Headers headers) {
+  if (handler_ == nullptr) return false;
+  idle_at_.reset();
+  auto state = std::make_shared<Http2State>(ring_, *this, id);
+  state->has_head = state->too_large = true;
+  state->head = std::move(headers);
+  states_.emplace(id, state);
+  requests_.push_back(std::move(state));
+  return true;
 }
 
 void Http2Session::on_interim(h2::StreamId id, h2::Headers headers) {

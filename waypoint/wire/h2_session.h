@@ -50,7 +50,10 @@ class Http2Session final : h2::Events, io::Timer {
   bool accepts_requests() const;
   std::size_t streams() const { return h2_.streams(); }
   std::uint32_t peer_max_streams() const { return h2_.peer_max_streams(); }
+  // Until the peer has said what it offers. Errors: kPeerReset, kCancelled.
+  io::Task<Result<Done>> wait_for_settings();
 
+  static constexpr io::Duration kSettingsWithin = std::chrono::seconds(5);
   static constexpr io::Duration kLinger = std::chrono::seconds(1);
   static constexpr std::size_t kUnsentMax = 128 * 1024;  // of a stream, before its writer waits
 
@@ -60,6 +63,7 @@ class Http2Session final : h2::Events, io::Timer {
   friend class Http2ClientStream;
 
   void on_headers(h2::StreamId id, h2::Headers headers, bool end) override;
+  bool on_too_large(h2::StreamId id, h2::Headers headers) override;
   void on_interim(h2::StreamId id, h2::Headers headers) override;
   void on_data(h2::StreamId id, tls::Slice bytes) override;
   void on_end(h2::StreamId id) override;
@@ -67,6 +71,7 @@ class Http2Session final : h2::Events, io::Timer {
   void on_closed(h2::StreamId id) override;
   void on_sent(h2::StreamId id) override;
   void on_goaway(h2::ErrorCode code, h2::StreamId last) override;
+  void on_settings() override { settings_.set(); }
   void on_time() noexcept override;
 
   io::Task<void> read_loop();
@@ -88,6 +93,7 @@ class Http2Session final : h2::Events, io::Timer {
   h2::Connection h2_;
   io::Event writable_;
   io::Event read_done_;
+  io::Event settings_;  // came, or will never come
   std::unordered_map<h2::StreamId, std::shared_ptr<Http2State>> states_;
   std::vector<std::shared_ptr<Http2State>> requests_;  // not yet handed on
   std::unique_ptr<io::TaskScope> handlers_;

@@ -190,22 +190,31 @@ Http2ClientStream::~Http2ClientStream() {
   state_->reset(state_->ended ? h2::ErrorCode::kNoError : h2::ErrorCode::kCancel);
 }
 
+// A peer says what it offers in its first SETTINGS.
+io::Task<Result<bool>> Http2ClientStream::takes_upgrades() {
+  CO_TRY_DO(co_await io::with_deadline(session_.ring_, Http2Session::kSettingsWithin, "SETTINGS",
+                                       session_.wait_for_settings()));
+  co_return session_.h2_.peer_offers_connect();
+}
+
 io::Task<Result<Done>> Http2ClientStream::send(const Request& request, bool end) {
   if (!session_.accepts_requests()) co_return failed(Reason::kDraining, "http/2 connection");
-  extended_ = !request.protocol.empty();
-  if (extended_ && !session_.h2_.peer_offers_connect()) {
+  protocol_ = request.protocol;
+  const bool extended = !protocol_.empty();
+  if (extended && !session_.h2_.peer_offers_connect()) {
     co_return failed(Reason::kProtocol, "extended CONNECT is not offered");
   }
-  h2::Headers headers = {{":method", extended_ ? "CONNECT" : request.method},
+  h2::Headers headers = {{":method", extended ? "CONNECT" : request.method},
                          {":scheme", request.scheme},
                          {":authority", request.authority},
                          {":path", request.path}};
-  if (extended_) headers.push_back({":protocol", request.protocol});
+  if (extended) headers.push_back({":protocol", protocol_});
   headers.insert(headers.end(), request.headers.begin(), request.headers.end());
   CO_TRY(const h2::StreamId id, session_.h2_.request(headers, end));
   state_ = std::make_shared<Http2State>(session_.ring_, session_, id);
   state_->finished = end;
-  state_->bodiless = request.method == "HEAD";
+  // The length that an answer to CONNECT claims says nothing about what comes then.
+  state_->bodiless = extended || request.method == "HEAD";
   session_.states_.emplace(id, state_);
   session_.idle_at_.reset();
   session_.wake_writer();
@@ -234,7 +243,12 @@ io::Task<Result<Response>> Http2ClientStream::read_head() {
   }
   Response response{.status = h2::status_of(state.head), .headers = std::move(state.head)};
   drop_pseudo(response.headers);
-  if (extended_ && response.status == 200) response.status = 101;
+  if (!protocol_.empty() && response.status / 100 == 2) {
+    response.status = 101;
+    std::erase_if(response.headers,
+                  [](const h2::Header& header) { return header.name == "content-length"; });
+    response.headers.push_back({"upgrade", protocol_});
+  }
   co_return response;
 }
 

@@ -26,6 +26,7 @@ struct Http2State {
 
   h2::Headers head{};  // the request, or the final response
   bool has_head = false;
+  bool too_large = false;  // of `head` the rest is missing
   std::vector<Response> interims{};
   h2::Headers trailers{};
   std::optional<std::uint64_t> expected{};  // content-length of what is received
@@ -80,6 +81,7 @@ class Http2ClientStream final : public ClientStream {
   ~Http2ClientStream() override;
 
   Version version() const override { return Version::kHttp2; }
+  io::Task<Result<bool>> takes_upgrades() override;
   io::Task<Result<Done>> send(const Request& request, bool end) override;
   io::Task<Result<Done>> write(std::span<const std::byte> bytes) override;
   io::Task<Result<Done>> finish(const h2::Headers& trailers) override;
@@ -97,7 +99,7 @@ class Http2ClientStream final : public ClientStream {
   std::shared_ptr<void> keep_;
   Http2Session& session_;
   std::shared_ptr<Http2State> state_;
-  bool extended_ = false;
+  std::string protocol_;  // asked for by extended CONNECT
 };
 
 }  // namespace mesh::waypoint::wire

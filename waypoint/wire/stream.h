@@ -26,8 +26,8 @@ enum class Version : std::uint8_t { kHttp1, kHttp2 };
 using http::Request;
 
 struct Response {
-  int status = 0;  // 101 also when HTTP/2 says 200 to an extended CONNECT
-  h2::Headers headers;
+  int status = 0;  // 101 also when HTTP/2 says 2xx to an extended CONNECT
+  h2::Headers headers = {};
 };
 
 class ServerStream {
@@ -60,6 +60,9 @@ class ClientStream {
  public:
   virtual ~ClientStream() = default;  // one that has not ended is reset
   virtual Version version() const = 0;
+  // Whether a request with a protocol may be sent here, once that is known. Errors: those of the
+  // connection, kTimedOut, kCancelled.
+  virtual io::Task<Result<bool>> takes_upgrades() { co_return true; }
 
   virtual io::Task<Result<Done>> send(const Request& request, bool end) = 0;
   virtual io::Task<Result<Done>> write(std::span<const std::byte> bytes) = 0;
@@ -83,6 +86,7 @@ struct BadRequest {
   int status = 400;
   h1::Fault fault = h1::Fault::kSyntax;
   std::string_view method{}, path{};  // as far as they were understood
+  bool grpc = false;
 };
 
 class ServerHandler {
@@ -90,7 +94,8 @@ class ServerHandler {
   virtual ~ServerHandler() = default;
   // Runs until the exchange is over; cancelled when the client gives up.
   virtual io::Task<void> on_request(ServerStream& stream) = 0;
-  virtual void on_bad_request(const BadRequest&) {}
+  // What it is told: a head, and nothing after it.
+  virtual Response on_bad_request(const BadRequest& bad) { return {.status = bad.status}; }
 };
 
 // What no version's own rules refuse but no two readers should be asked to agree on. `none`: fine.

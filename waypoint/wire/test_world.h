@@ -30,8 +30,9 @@ struct Handler final : ServerHandler {
     --running;
     ++served;
   }
-  void on_bad_request(const BadRequest& request) override {
+  Response on_bad_request(const BadRequest& request) override {
     bad.push_back({.status = request.status, .fault = request.fault});
+    return {.status = request.status};
   }
 };
 
