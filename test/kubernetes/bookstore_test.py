@@ -98,8 +98,9 @@ def orders_are_for_customers(lab):
 
 
 def searches_are_limited(lab):
-    seen = many(lab, "http://catalogue/search", 5)
-    expect(seen["200"] == 3 and seen["429"] == 2, f"not three a minute: {seen}")
+    seen = many(lab, "http://catalogue/search", 8)
+    # Another minute may begin meanwhile.
+    expect(3 <= seen["200"] <= 6 and seen["200"] + seen["429"] == 8, f"not three a minute: {seen}")
     expect(get(lab, "http://catalogue/").endswith("200"), "the rest is limited too")
 
 

@@ -264,6 +264,16 @@ def test_every_fault_is_found(cluster):
     expect(not extra, f"said beside that: {extra}")
 
 
+def test_completion_in_a_shell(cluster):
+    def offered(*words):
+        script = (f"source <({WEFT} completion bash); COMP_WORDS=(weft {' '.join(words)}); COMP_CWORD={len(words)}; _weft; "
+                  "echo ${COMPREPLY[@]}")
+        return cluster.run("bash", "-c", script).stdout.split()
+    expect(offered("way") == ["waypoint"] and offered("waypoint", "ap") == ["apply"], f"{offered('way')}")
+    expect(offered("waypoint", "apply", "--enr") == ["--enroll-namespace"], offered("waypoint", "apply", "--enr"))
+    expect("proxy-status" in offered("proxy-") and not offered("nothing-like-it"), offered("proxy-"))
+
+
 def test_bug_report_has_no_secrets(cluster):
     cluster.kubectl("create", "secret", "generic", "-n", "weft-system", "s", "--from-literal=k=very-secret-value")
     path = cluster.folder / "report.tar"
@@ -281,4 +291,4 @@ if __name__ == "__main__":
     WEFT = pathlib.Path(sys.argv[1]).resolve()
     sys.exit(run_tests([test_check_before_an_installation, test_check_names_a_missing_verb, test_waypoints,
                         test_analyze_and_describe, test_every_fault_is_found,
-                        test_bug_report_has_no_secrets], Cluster))
+                        test_completion_in_a_shell, test_bug_report_has_no_secrets], Cluster))
