@@ -8,6 +8,7 @@
 #include "cli/analyze/finding.h"
 #include "cli/json.h"
 #include "cli/kubernetes/check.h"
+#include "cli/kubernetes/replicas.h"
 #include "cli/lab/files.h"
 #include "mesh/manifest/parse.h"
 
@@ -50,22 +51,44 @@ class Report {
   Cluster& cluster_;
 };
 
-void add_pods(Cluster& cluster, const std::string& ns, Report& report) {
-  const auto pods = cluster.list(kPods.path(ns), "app.kubernetes.io/part-of=weft");
+// Logs, and what the proxies among them are configured with: they show no key.
+void add_pods(Cluster& cluster, const std::string& ns, const std::string& selector,
+              Report& report) {
+  const auto pods = cluster.list(kPods.path(ns), selector);
   if (!pods) return;
   for (const Json& pod : *pods) {
-    const std::string path = kPods.path(ns, name_of(pod), "log");
-    const std::string name = "logs/" + name_of(pod);
+    const bool is_waypoint = ns.empty();
+    const std::string path = kPods.path(namespace_of(pod), name_of(pod), "log");
+    const std::string short_name =
+        (is_waypoint ? namespace_of(pod) + "." : std::string()) + name_of(pod);
+    const std::string name = "logs/" + short_name;
     report.page(name + ".log", kube::with_query(path, {{"limitBytes", kLogBytes}}));
     for (const Json& container : member(member(pod, "status"), "containerStatuses")) {
       if (text(container, "restartCount") == "0") continue;
       report.page(name + ".previous.log",
                   kube::with_query(path, {{"limitBytes", kLogBytes}, {"previous", "true"}}));
     }
-    if (label(pod, "app") != "ztunnel") continue;
-    const auto dump =
-        cluster.pod_page({.ns = ns, .pod = name_of(pod), .port = 15000, .path = "/config_dump"});
-    report.files["ztunnel/" + name_of(pod) + ".json"] = dump ? *dump : dump.error();
+    if (label(pod, "app") != "ztunnel" && !is_waypoint) continue;
+    const auto dump = cluster.pod_page(
+        {.ns = namespace_of(pod), .pod = name_of(pod), .port = 15000, .path = "/config_dump"});
+    report.files[(is_waypoint ? "waypoint/" : "ztunnel/") + short_name + ".json"] =
+        dump ? *dump : dump.error();
+  }
+}
+
+// What each replica of control says of itself.
+void add_controls(Cluster& cluster, const std::string& ns, Report& report) {
+  const auto controls = controls_of_cluster(cluster, ns);
+  if (!controls) {
+    report.files["problems.txt"] += "control: " + controls.error() + "\n";
+    return;
+  }
+  for (const ControlTarget& control : *controls) {
+    for (const char* page : {"sync", "problems", "replica", "ca", "status"}) {
+      auto text = control_get(control, std::string("/debug/") + page);
+      report.files["control/" + control.name + "." + page + ".json"] =
+          text ? std::move(*text) : text.error();
+    }
   }
 }
 
@@ -118,7 +141,9 @@ std::map<std::string, std::string> gather_report(Cluster& cluster, const std::st
     report.objects("mesh/" + types.front().plural + ".json", types.front().path());
   }
   report.objects("mesh/services.json", kServices.path());
-  add_pods(cluster, ns, report);
+  add_pods(cluster, ns, "app.kubernetes.io/part-of=weft", report);
+  add_pods(cluster, "", kWaypointPods, report);
+  add_controls(cluster, ns, report);
   add_checks(cluster, ns, report);
   return std::move(report.files);
 }

@@ -19,8 +19,10 @@ TEST_CASE("A report goes on when something cannot be read, and says so") {
   CHECK(files.at("problems.txt").find("server-version.json: GET /version: 403") == 0);
   CHECK(files.at("nodes.json").find("n1") != std::string::npos);
   CHECK(files.at("nodes.json").find("managedFields") == std::string::npos);
+  CHECK(files.at("problems.txt").contains("control: no weft-control runs in mesh"));
   for (const std::string& asked : server.asked) {
-    CHECK(asked.find("secrets") == std::string::npos);
+    INFO(asked);  // the token for control's pages is used, and goes nowhere
+    CHECK((!asked.contains("secrets") || asked.ends_with("/mesh/secrets/weft-debug-token")));
   }
 }
 

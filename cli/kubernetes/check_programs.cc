@@ -137,8 +137,7 @@ Outcome<Done> check_chain(Cluster& cluster, const Json& pod, CheckResults& resul
 
 // Those that control has deployed, in every namespace.
 Outcome<Done> check_waypoints(Cluster& cluster, CheckResults& results) {
-  TRY(const std::vector<Json> pods,
-      cluster.list(kPods.path(""), "gateway.istio.io/managed=weft.dev-mesh-controller"));
+  TRY(const std::vector<Json> pods, cluster.list(kPods.path(""), kWaypointPods));
   for (const Json& pod : pods) TRY_DO(diagnose(cluster, pod, results));
   return Done{};
 }

@@ -20,6 +20,9 @@
 
 namespace mesh::cli {
 
+// The label of the waypoints that control has deployed.
+inline constexpr const char* kWaypointPods = "gateway.istio.io/managed=weft.dev-mesh-controller";
+
 inline constexpr std::string_view kFieldManager = "weft";
 
 // A page of a pod's own server, through a port-forward.

@@ -5,10 +5,12 @@ Istio's users have it; a Gateway of class istio-waypoint gets the same by parame
 
 usage: envoy_test.py WEFT
 """
+import base64
 import json
 import pathlib
 import subprocess
 import sys
+import tarfile
 
 import yaml
 
@@ -213,6 +215,24 @@ def it_shows_its_configuration(lab):
     expect("PRIVATE KEY" not in "".join(shown.values()), "a key is shown")
 
 
+def a_report_has_what_is_needed_and_no_secret(lab):
+    path = lab.folder / "report.tar"
+    lab.run(WEFT, "bug-report", "-f", path)
+    with tarfile.open(path) as tar:
+        files = {name: tar.extractfile(name).read().decode("utf-8", "replace") for name in tar.getnames()}
+    controls = [text for name, text in files.items() if name.startswith("control/") and name.endswith(".sync.json")]
+    expect(len(controls) == 2 and any("shop/waypoint-" in text for text in controls), f"control's pages: {list(files)}")
+    for folder in ("logs", "waypoint", "ztunnel"):
+        names = [name for name in files if name.startswith(f"{folder}/")]
+        expect(names and all(files[name] for name in names), f"of {folder}: {names}")
+    expect(any(name.startswith("waypoint/shop.waypoint-") and "web.shop.svc" in text for name, text in files.items()),
+           "no configuration of the waypoint")
+    secret = lab.kubectl("-n", "weft-system", "get", "secret", "weft-debug-token", "-o", "jsonpath={.data.token}").stdout
+    token = base64.b64decode(secret).decode()
+    for name, text in files.items():
+        expect("PRIVATE KEY" not in text and token not in text and secret not in text, f"a secret is in {name}")
+
+
 def answer_header(lab):
     return lab.kubectl("-n", "shop", "exec", "deploy/client", "--", "curl", "-sS", "-m", "5", "-o", "/dev/null", "-w",
                        "%header{x-new}", "http://web/", check=False).stdout
@@ -247,6 +267,7 @@ def back_to_ours(lab):
 
 STEPS = [install, roots_are_where_the_chart_says, envoy_by_the_chart, the_key_is_the_pods_alone,
          a_change_is_applied_when_the_waypoint_has_it, it_shows_its_configuration,
+         a_report_has_what_is_needed_and_no_secret,
          a_gateway_of_the_stock_class, the_configuration_of_istio, back_to_ours]
 
 
