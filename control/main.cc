@@ -146,8 +146,9 @@ class ServingIdentity {
 
   const std::string& folder() const { return folder_; }
 
-  // What is wrong; nothing is before there is an authority.
+  // What is wrong; nothing is before there is an authority. From any thread.
   std::expected<Done, std::string> write() {
+    const std::lock_guard lock(mutex_);
     const auto authority = authority_.now();
     if (authority == nullptr || authority == shown_) return Done{};
     const auto identity = authority->issue_server(names_);
@@ -166,7 +167,8 @@ class ServingIdentity {
   const std::vector<std::string> names_;
   const ca::Authority& authority_;
   telemetry::Log& log_;
-  std::shared_ptr<const CertificateAuthority> shown_;
+  std::mutex mutex_;
+  std::shared_ptr<const CertificateAuthority> shown_;  // under mutex_
 };
 
 // What the store says, with the keys that RequestAuthentications name by URI, to the hub: from the
@@ -255,9 +257,8 @@ int run(const Config& config) {
                    http.error());
   }
   if (!wait_for(authority, signals)) return 0;
-  if (source.folder != nullptr) {
-    if (const auto written = identity.write(); !written) return give_up(written.error());
-  }
+  // Before the port is there: without these files it would end every connection for seconds.
+  if (const auto written = identity.write(); !written) return give_up(written.error());
   std::vector<Authenticator*> token_books;
   std::optional<Tokens> tokens;
   if (!config.tokens.empty()) token_books.push_back(&tokens.emplace(config.tokens));
