@@ -1,6 +1,6 @@
 #pragma once
 // `weft bug-report`: what somebody needs to see to help, in one tar file: objects, logs, what
-// proxies are configured with, what each replica of control says of itself. Secrets are never in it.
+// proxies are configured with, what each replica of control says of itself. No secret is in it.
 
 #include <map>
 #include <string>
