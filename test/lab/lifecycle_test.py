@@ -278,7 +278,7 @@ while any(there(*place) for place in places): pass
 print('closed', flush=True)
 """
 # A connection to redis, asked again for each line of stdin.
-HOLD = """
+PINGS = """
 import socket, sys
 s = socket.create_connection(('redis', 6379), 5); s.settimeout(10)
 print('open', flush=True)
@@ -290,7 +290,7 @@ for line in sys.stdin:
 def test_a_drain_closes_the_pages_and_no_connection():
     lab = Lab("drain", SHOP, "--ztunnel-flag=--termination-deadline=60s")
     try:
-        kept, first = lab.spawn("web", HOLD)
+        kept, first = lab.spawn("web", PINGS)
         expect(first == "open", first)
         pages, first = lab.spawn("node-2", WATCH, "127.0.0.1:15000", "127.0.0.1:15020", "127.0.0.1:15021")
         expect(first == "ready", first)
