@@ -2,7 +2,6 @@
 // The part of WebSocket's handshake that only HTTP/1.1 has (RFC 6455, 4; RFC 8441, 5): needed where
 // the two sides of an upgrade speak different versions. Pure.
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -14,8 +13,5 @@ namespace mesh::waypoint::wire {
 std::string websocket_accept(std::string_view key);
 // A key of 16 random bytes.
 std::string websocket_key(std::span<const std::uint64_t, 2> random);
-
-// SHA-1, which nothing but this handshake asks for: no secret depends on it.
-std::array<std::uint8_t, 20> sha1(std::string_view text);
 
 }  // namespace mesh::waypoint::wire
