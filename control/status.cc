@@ -88,9 +88,8 @@ Attachment attach_service(const World& world, const std::string& ns, const Metad
   return {"Accepted", "bound to " + binding.ns + "/" + binding.name};
 }
 
-Attachment attach(const World& world, const Settings& settings, const AuthorizationPolicy& policy,
+Attachment attach(const World& world, const Settings& settings, const std::string& ns,
                   const manifest::TargetRef& ref) {
-  const std::string& ns = policy.metadata.ns;
   if (ref.kind == "Service") {
     const auto* service = world.find<Service>(ns, ref.name);
     return attach_service(world, ns, service == nullptr ? nullptr : &service->metadata, ref);
@@ -117,27 +116,13 @@ Attachment attach(const World& world, const Settings& settings, const Authorizat
 
 StatusCondition attachment_status(const World& world, const Settings& settings,
                                   const AuthorizationPolicy& policy) {
-  std::size_t good = 0;
-  Attachment first_good;
-  Attachment first_bad;
-  for (const manifest::TargetRef& ref : policy.targets) {
-    const Attachment attachment = attach(world, settings, policy, ref);
-    if (attachment.good()) {
-      if (good++ == 0) first_good = attachment;
-    } else if (first_bad.good()) {
-      first_bad = attachment;
-    }
-  }
-  if (good > 0 && policy.action == AuthorizationAction::kCustom &&
+  StatusCondition status = targets_status(world, settings, policy.metadata.ns, policy.targets);
+  if (status.holds && policy.action == AuthorizationAction::kCustom &&
       settings.mesh.authorizer(policy.provider) == nullptr) {
     return {"WaypointAccepted", false, "UnsupportedValue",
             "provider " + policy.provider + " is not known: what it would be asked is denied"};
   }
-  if (good == policy.targets.size()) {
-    return {"WaypointAccepted", true, "Accepted", first_good.message};
-  }
-  if (good > 0) return {"WaypointAccepted", true, "PartiallyInvalid", first_bad.message};
-  return {"WaypointAccepted", false, first_bad.reason, first_bad.message};
+  return status;
 }
 
 bool waits_for_waypoint(const World& world, const AuthorizationPolicy& policy) {
@@ -280,6 +265,26 @@ StatusConditions waypoint_status(const World& world, const ReadyWaypoints& ready
   return said(true, "WaypointAccepted", "bound to waypoint " + name);
 }
 
+StatusCondition targets_status(const World& world, const Settings& settings, const std::string& ns,
+                               const std::vector<manifest::TargetRef>& targets) {
+  std::size_t good = 0;
+  Attachment first_good;
+  Attachment first_bad;
+  for (const manifest::TargetRef& ref : targets) {
+    const Attachment attachment = attach(world, settings, ns, ref);
+    if (attachment.good()) {
+      if (good++ == 0) first_good = attachment;
+    } else if (first_bad.good()) {
+      first_bad = attachment;
+    }
+  }
+  if (good == targets.size()) {
+    return {"WaypointAccepted", true, "Accepted", first_good.message};
+  }
+  if (good > 0) return {"WaypointAccepted", true, "PartiallyInvalid", first_bad.message};
+  return {"WaypointAccepted", false, first_bad.reason, first_bad.message};
+}
+
 StatusConditions policy_status(const World& world, const Settings& settings,
                                const AuthorizationPolicy& policy) {
   if (policy.targets.empty()) return {ztunnel_status(policy)};
@@ -306,6 +311,12 @@ std::vector<ObjectStatus> compute_statuses(const World& world, const Settings& s
   }
   add_classes(world, statuses);
   add_route_statuses(world, statuses);
+  for (const auto* telemetry : world.all<manifest::Telemetry>()) {
+    statuses.push_back(
+        {.object = {Kind::kTelemetry, telemetry->metadata.ns, telemetry->metadata.name},
+         .generation = telemetry->metadata.generation,
+         .conditions = {telemetry_status(world, settings, *telemetry)}});
+  }
   return statuses;
 }
 

@@ -60,6 +60,11 @@ std::vector<ObjectStatus> compute_statuses(const World& world, const Settings& s
 // The parts of it, for one object each.
 StatusConditions policy_status(const World& world, const Settings& settings,
                                const manifest::AuthorizationPolicy& policy);
+StatusCondition telemetry_status(const World& world, const Settings& settings,
+                                 const manifest::Telemetry& telemetry);
+// Of the targets of an object in `ns`: whether they have a waypoint.
+StatusCondition targets_status(const World& world, const Settings& settings, const std::string& ns,
+                               const std::vector<manifest::TargetRef>& targets);
 // The waypoints whose Service has a pod behind it.
 class ReadyWaypoints {
  public:

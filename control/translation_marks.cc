@@ -69,6 +69,7 @@ bool is_for_waypoints(Kind kind) {
     case Kind::kReferenceGrant:
     case Kind::kDestinationRule:
     case Kind::kVirtualService:
+    case Kind::kTelemetry:
       return true;
     default:
       return false;

@@ -33,7 +33,10 @@ Outcome<std::string> read_file(const std::string& path) {
 
 Outcome<Done> write_file(const std::string& path, std::string_view text, unsigned mode) {
   const fs::path target(path);
-  const std::string beside = (target.parent_path() / ("." + target.filename().string())).string();
+  // A name that no other process writes to meanwhile.
+  const std::string beside =
+      (target.parent_path() / ("." + target.filename().string() + "." + std::to_string(::getpid())))
+          .string();
   const int fd = ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   if (fd < 0) return problem_with_errno("write " + path);
   std::string_view rest = text;

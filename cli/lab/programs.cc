@@ -98,6 +98,8 @@ Outcome<Done> Programs::add_control() {
   if (!options_.certificate_lifetime.empty()) {
     arguments.insert(arguments.end(), {"--certificate-lifetime", options_.certificate_lifetime});
   }
+  const std::string mesh = record_.manifests() + "/mesh.yaml";
+  if (read_file(mesh)) arguments.insert(arguments.end(), {"--mesh-config", mesh});
   arguments.insert(arguments.end(), options_.control_flags.begin(), options_.control_flags.end());
   return add("control", "weft-control", std::move(arguments),
              {.cgroup = record_.cgroup + "/control", .netns = netns_path(record_.link_netns)}, {});

@@ -27,12 +27,6 @@ void add_filter(const char* name, const google::protobuf::MessageLite& config,
   pack(config, filter->mutable_typed_config());
 }
 
-const CatalogService* service_of(const Catalog& catalog, const std::string& ns,
-                                 const AuthzProvider& provider) {
-  return provider.ns.empty() ? catalog.find_host(ns, provider.host)
-                             : catalog.find(provider.ns, provider.host);
-}
-
 // "x-a", "x-*", "*-x", "*".
 void add_matcher(const std::string& pattern, Matchers* into) {
   auto* matcher = into->add_patterns();
@@ -131,7 +125,7 @@ std::string authorizer_problem(const Settings& settings, const Catalog& catalog,
                                const std::string& ns, const std::string& provider) {
   const AuthzProvider* found = settings.mesh.authorizer(provider);
   if (found == nullptr) return "provider " + provider + " is not known";
-  const CatalogService* service = service_of(catalog, ns, *found);
+  const CatalogService* service = catalog.find_provider(ns, found->ns, found->host);
   if (service == nullptr) return "provider " + provider + ": there is no service " + found->host;
   if (service->port(found->port) == nullptr) {
     return "provider " + provider + ": " + found->host + " has no port " +
@@ -178,7 +172,7 @@ void add_authorizers(Build& build, const CatalogService* service,
     add_filter("envoy.filters.http.rbac", filter, into);
     const AuthzProvider& provider = *build.settings.mesh.authorizer(name);
     const std::string& ns = build.client.gateway->metadata.ns;
-    const CatalogService* whom = service_of(build.catalog, ns, provider);
+    const CatalogService* whom = build.catalog.find_provider(ns, provider.ns, provider.host);
     const std::string cluster = build.cluster(*whom, provider.port, true);
     add_filter("envoy.filters.http.ext_authz", filter_of(provider, cluster, prefix), into);
   }

@@ -99,6 +99,11 @@ class Catalog {
   const CatalogService* find(std::string_view ns, std::string_view host) const;
   // The service of that host, as `ns` sees it: its own first.
   const CatalogService* find_host(std::string_view ns, std::string_view host) const;
+  // The service of an extension provider, which may say its namespace; nullptr: there is none.
+  const CatalogService* find_provider(std::string_view viewer_ns, std::string_view ns,
+                                      std::string_view host) const {
+    return ns.empty() ? find_host(viewer_ns, host) : find(ns, host);
+  }
   // The service that a Kubernetes Service is.
   const CatalogService* of_service(std::string_view ns, std::string_view name) const;
   // What a waypoint stands before, by its host; ordered by key.

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "control/envoy/access_logs.h"
 #include "control/envoy/authentication.h"
 #include "control/envoy/authorization.h"
 #include "control/envoy/authorizers.h"
@@ -10,6 +11,7 @@
 #include "control/envoy/gateway_routes.h"
 #include "control/envoy/local_limits.h"
 #include "control/envoy/route_pieces.h"
+#include "control/envoy/tracing.h"
 #include "control/envoy/virtual_routes.h"
 #include "envoy/cors.pb.h"
 #include "envoy/fault.pb.h"
@@ -72,6 +74,9 @@ HttpConnectionManager http_manager(Build& build, const CatalogService* service,
   envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig ids;
   ids.mutable_use_request_id_for_trace_sampling()->set_value(true);
   pack(ids, to.mutable_request_id_extension()->mutable_typed_config());
+  const ChainTelemetry telemetry = telemetry_for(build, service);
+  if (telemetry.tracing) fill_tracing(build, *telemetry.tracing, &to);
+  add_access_logs(telemetry, to.mutable_access_log());
 
   add_http_policy(build, service, &to);
   filters::http::grpc_stats::v3::FilterConfig stats;
@@ -183,6 +188,7 @@ listener::FilterChain tcp_chain(Build& build, const CatalogService& service,
   chain.set_name(cluster);
   add_tcp_policy(build, &service, &chain);
   filters::network::tcp_proxy::v3::TcpProxy proxy;
+  add_access_logs(telemetry_for(build, &service), proxy.mutable_access_log());
   proxy.set_stat_prefix(cluster);
   auto backends = tcp_backends(build, service, port);
   if (backends.empty()) backends = virtual_tcp_backends(build, service, port);
@@ -222,6 +228,7 @@ listener::FilterChain direct_tcp_chain(Build& build) {
   keep_destination(&chain);
   add_tcp_policy(build, nullptr, &chain);
   filters::network::tcp_proxy::v3::TcpProxy proxy;
+  add_access_logs(telemetry_for(build, nullptr), proxy.mutable_access_log());
   proxy.set_stat_prefix(std::string(kEncap));
   proxy.set_cluster(std::string(kEncap));
   add_network_filter("envoy.filters.network.tcp_proxy", proxy, &chain);

@@ -63,11 +63,16 @@ void fill_hash(const manifest::ConsistentHash& hash, cluster::Cluster& to) {
       hash.table_size > 0 ? hash.table_size : 1024);
 }
 
-void fill_slow_start(std::chrono::milliseconds warmup, cluster::Cluster& to) {
+void fill_slow_start(const manifest::Warmup& warmup, cluster::Cluster& to) {
   auto* config = to.lb_policy() == cluster::Cluster::ROUND_ROBIN
                      ? to.mutable_round_robin_lb_config()->mutable_slow_start_config()
                      : to.mutable_least_request_lb_config()->mutable_slow_start_config();
-  set_duration(config->mutable_slow_start_window(), warmup);
+  set_duration(config->mutable_slow_start_window(), warmup.duration);
+  config->mutable_min_weight_percent()->set_value(warmup.minimum_percent);
+  if (warmup.aggression != 1) {
+    config->mutable_aggression()->set_default_value(warmup.aggression);
+    config->mutable_aggression()->set_runtime_key("weft.slow_start_aggression");
+  }
 }
 
 void fill_balancing(const manifest::TrafficPolicy& policy, const CatalogService& service,
@@ -120,6 +125,24 @@ void fill_outlier(const manifest::OutlierDetection& from, cluster::Cluster& to) 
   }
 }
 
+void fill_keepalive(const manifest::TcpKeepalive& from, cluster::Cluster& to) {
+  auto* keepalive = to.mutable_upstream_connection_options()->mutable_tcp_keepalive();
+  const auto seconds_of = [](std::chrono::milliseconds time) {
+    return static_cast<std::uint32_t>(time.count() / 1000);
+  };
+  if (from.probes > 0) keepalive->mutable_keepalive_probes()->set_value(from.probes);
+  if (from.time.count() > 0) keepalive->mutable_keepalive_time()->set_value(seconds_of(from.time));
+  if (from.interval.count() > 0) {
+    keepalive->mutable_keepalive_interval()->set_value(seconds_of(from.interval));
+  }
+}
+
+void fill_budget(const manifest::RetryBudget& from, cluster::Cluster& to) {
+  auto* budget = to.mutable_circuit_breakers()->mutable_thresholds(0)->mutable_retry_budget();
+  budget->mutable_budget_percent()->set_value(from.percent);
+  budget->mutable_min_retry_concurrency()->set_value(from.min_concurrency);
+}
+
 // The limits that a rule sets, and the options of HTTP that come of it and of the port's protocol.
 void fill_pool(const manifest::ConnectionPool& pool, cluster::Cluster& to,
                HttpProtocolOptions& options) {
@@ -129,6 +152,7 @@ void fill_pool(const manifest::ConnectionPool& pool, cluster::Cluster& to,
   if (pool.max_requests) limits->mutable_max_requests()->set_value(*pool.max_requests);
   if (pool.max_retries) limits->mutable_max_retries()->set_value(*pool.max_retries);
   if (pool.connect_timeout) set_duration(to.mutable_connect_timeout(), *pool.connect_timeout);
+  if (pool.keepalive) fill_keepalive(*pool.keepalive, to);
   auto* common = options.mutable_common_http_protocol_options();
   if (pool.max_requests_per_connection && *pool.max_requests_per_connection > 0) {
     common->mutable_max_requests_per_connection()->set_value(*pool.max_requests_per_connection);
@@ -152,7 +176,17 @@ void fill_http(const ClusterUse& use, const manifest::TrafficPolicy& policy, clu
   if (policy.pool && policy.pool->max_streams) {
     http2.mutable_max_concurrent_streams()->set_value(*policy.pool->max_streams);
   }
-  if (use.port.protocol == PortProtocol::kHttp2 || upgrade) {
+  if (policy.pool && policy.pool->http2_keepalive) {
+    auto* keepalive = http2.mutable_connection_keepalive();
+    set_duration(keepalive->mutable_interval(), policy.pool->http2_keepalive->interval);
+    set_duration(keepalive->mutable_timeout(), policy.pool->http2_keepalive->timeout);
+  }
+  const bool as_client = policy.pool && policy.pool->use_client_protocol;
+  if (as_client) {
+    auto* same = options.mutable_use_downstream_protocol_config();
+    same->mutable_http_protocol_options();
+    *same->mutable_http2_protocol_options() = http2;
+  } else if (use.port.protocol == PortProtocol::kHttp2 || upgrade) {
     *options.mutable_explicit_http_config()->mutable_http2_protocol_options() = http2;
   } else if (use.port.protocol == PortProtocol::kUnknown) {
     auto* same = options.mutable_use_downstream_protocol_config();
@@ -232,7 +266,7 @@ void fill_metadata(const ClusterUse& use, cluster::Cluster& to) {
 }
 
 // Where its endpoints come from.
-void fill_discovery(const ClusterUse& use, cluster::Cluster& to) {
+void fill_discovery(const WaypointClient& client, const ClusterUse& use, cluster::Cluster& to) {
   if (use.service->is_entry && use.service->headless) {
     to.set_type(cluster::Cluster::ORIGINAL_DST);
     to.set_lb_policy(cluster::Cluster::CLUSTER_PROVIDED);
@@ -243,7 +277,7 @@ void fill_discovery(const ClusterUse& use, cluster::Cluster& to) {
     to.set_dns_lookup_family(cluster::Cluster::V4_PREFERRED);
     to.set_respect_dns_ttl(true);
     set_duration(to.mutable_dns_refresh_rate(), seconds(60));
-    *to.mutable_load_assignment() = named_endpoints(use);
+    *to.mutable_load_assignment() = named_endpoints(client, use);
     return;
   }
   to.set_type(cluster::Cluster::EDS);
@@ -283,14 +317,16 @@ cluster::Cluster connect_originate_cluster(const Settings& settings, const Waypo
   return to;
 }
 
-cluster::Cluster service_cluster(const ClusterUse& use, std::string& problem) {
+cluster::Cluster service_cluster(const WaypointClient& client, const ClusterUse& use,
+                                 std::string& problem) {
   const manifest::TrafficPolicy policy = traffic_policy(use.rule, use.subset, use.port.number);
   cluster::Cluster to;
   fill_cluster(use.name, &to);
   set_duration(to.mutable_connect_timeout(), seconds(10));
   fill_balancing(policy, *use.service, to);
+  if (policy.retry_budget) fill_budget(*policy.retry_budget, to);
   if (policy.outlier) fill_outlier(*policy.outlier, to);
-  fill_discovery(use, to);
+  fill_discovery(client, use, to);
   fill_http(use, policy, to);
   fill_metadata(use, to);
   fill_internal_transport(true, to.mutable_transport_socket());

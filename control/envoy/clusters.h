@@ -31,6 +31,7 @@ struct ClusterUse {
 
 // `problem`: what of the rule cannot be honoured; then the cluster has no endpoints, and whoever
 // calls it is refused.
-envoy::config::cluster::v3::Cluster service_cluster(const ClusterUse& use, std::string& problem);
+envoy::config::cluster::v3::Cluster service_cluster(const WaypointClient& client,
+                                                    const ClusterUse& use, std::string& problem);
 
 }  // namespace mesh::control

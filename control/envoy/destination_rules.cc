@@ -14,6 +14,7 @@ void override_with(const TrafficPolicy& stronger, TrafficPolicy& into) {
   if (stronger.pool) into.pool = stronger.pool;
   if (stronger.outlier) into.outlier = stronger.outlier;
   if (stronger.tls) into.tls = stronger.tls;
+  if (stronger.retry_budget) into.retry_budget = stronger.retry_budget;
 }
 
 TrafficPolicy for_port(const TrafficPolicy& policy, std::uint16_t port) {

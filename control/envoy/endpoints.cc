@@ -59,7 +59,57 @@ struct Group {
   std::vector<endpoint::LbEndpoint> endpoints;
   std::uint32_t weight = 0;
 };
-using Groups = std::map<Locality, Group>;
+// By rank, the nearest first, and place.
+using Groups = std::map<std::pair<std::size_t, Locality>, Group>;
+
+// How far an endpoint is from the proxy, in priorities.
+class Ranks {
+ public:
+  Ranks(const WaypointClient& client, const ClusterUse& use)
+      : client_(client),
+        policy_(traffic_policy(use.rule, use.subset, use.port.number)),
+        balancing_(balancing_of(policy_)),
+        apply_(weighs_localities(policy_, *use.service) &&
+               (balancing_ == nullptr || balancing_->distribute.empty())) {}
+
+  std::size_t of(const CatalogWorkload& workload) const {
+    if (!apply_) return 0;
+    if (balancing_ == nullptr || balancing_->priority.empty()) {
+      return distance(client_.locality, workload.locality, balancing_);
+    }
+    // As many ranks as labels: the first that differs says which.
+    std::size_t same = 0;
+    for (const std::string& label : balancing_->priority) {
+      const auto equals = label.find('=');
+      const std::string key = label.substr(0, equals);
+      const std::string wanted = equals == std::string::npos
+                                     ? value_of(key, client_.locality, &client_.labels)
+                                     : label.substr(equals + 1);
+      if (value_of(key, workload.locality, workload.labels) != wanted) break;
+      ++same;
+    }
+    return balancing_->priority.size() - same;
+  }
+
+  const manifest::LocalityBalancing* balancing() const { return balancing_; }
+  bool weighs(const CatalogService& service) const { return weighs_localities(policy_, service); }
+
+ private:
+  static std::string value_of(const std::string& key, const Locality& place,
+                              const manifest::Labels* labels) {
+    if (key == "topology.kubernetes.io/region") return place.region;
+    if (key == "topology.kubernetes.io/zone") return place.zone;
+    if (key == "topology.istio.io/subzone") return place.subzone;
+    if (labels == nullptr) return {};
+    const auto found = labels->find(key);
+    return found == labels->end() ? std::string() : found->second;
+  }
+
+  const WaypointClient& client_;
+  const manifest::TrafficPolicy policy_;
+  const manifest::LocalityBalancing* balancing_;
+  bool apply_;
+};
 
 void fill_address(const CatalogWorkload& workload, std::uint16_t port, endpoint::LbEndpoint& to) {
   const std::string& address = workload.addresses.front();
@@ -76,12 +126,12 @@ void fill_address(const CatalogWorkload& workload, std::uint16_t port, endpoint:
   }
 }
 
-void add_endpoint(const CatalogWorkload& workload, endpoint::LbEndpoint to, bool healthy,
-                  Groups& groups) {
+void add_endpoint(const Ranks& ranks, const CatalogWorkload& workload, endpoint::LbEndpoint to,
+                  bool healthy, Groups& groups) {
   to.set_health_status(healthy ? core::HEALTHY : core::UNHEALTHY);
   to.mutable_load_balancing_weight()->set_value(workload.weight);
   add_metadata(to.mutable_metadata(), "istio", "workload", workload.description);
-  Group& group = groups[workload.locality];
+  Group& group = groups[{ranks.of(workload), workload.locality}];
   group.weight += workload.weight;
   group.endpoints.push_back(std::move(to));
 }
@@ -91,7 +141,7 @@ bool in_subset(const CatalogWorkload& workload, const manifest::Subset* subset) 
   return workload.labels != nullptr && selects(subset->labels, *workload.labels);
 }
 
-void add_backing(const ClusterUse& use, Groups& groups) {
+void add_backing(const Ranks& ranks, const ClusterUse& use, Groups& groups) {
   for (const Backing& backing : use.service->backing) {
     const CatalogWorkload& workload = *backing.workload;
     const auto target = backing.targets.find(use.port.number);
@@ -99,13 +149,14 @@ void add_backing(const ClusterUse& use, Groups& groups) {
     if (!in_subset(workload, use.subset)) continue;
     endpoint::LbEndpoint to;
     fill_address(workload, target->second, to);
-    add_endpoint(workload, std::move(to), workload.healthy || use.service->allows_unhealthy,
+    add_endpoint(ranks, workload, std::move(to), workload.healthy || use.service->allows_unhealthy,
                  groups);
   }
 }
 
 // Every proxy of the waypoint that stands before the service; none: nobody can be called.
-void add_waypoint(const Catalog& catalog, const ClusterUse& use, Groups& groups) {
+void add_waypoint(const Catalog& catalog, const Ranks& ranks, const ClusterUse& use,
+                  Groups& groups) {
   const CatalogService* waypoint = catalog.find_host(use.service->ns, use.service->waypoint);
   if (waypoint == nullptr || use.service->addresses.empty()) return;
   const std::string target =
@@ -120,7 +171,7 @@ void add_waypoint(const Catalog& catalog, const ClusterUse& use, Groups& groups)
     address->set_endpoint_id(target + "@" + at);
     add_metadata(to.mutable_metadata(), kOriginalDst, "local", target);
     add_metadata(to.mutable_metadata(), kOriginalDst, "waypoint", at);
-    add_endpoint(proxy, std::move(to), proxy.healthy, groups);
+    add_endpoint(ranks, proxy, std::move(to), proxy.healthy, groups);
   }
 }
 
@@ -138,22 +189,19 @@ std::optional<std::uint32_t> share(const LocalityBalancing& balancing, const Loc
   return {};
 }
 
-void fill_places(const WaypointClient& client, const ClusterUse& use, Groups groups,
-                 endpoint::ClusterLoadAssignment& to) {
-  const manifest::TrafficPolicy policy = traffic_policy(use.rule, use.subset, use.port.number);
-  const bool weighs = weighs_localities(policy, *use.service);
-  const LocalityBalancing* balancing = balancing_of(policy);
-  std::map<unsigned, std::uint32_t> priorities;  // by distance, without gaps
-  if (weighs && (balancing == nullptr || balancing->distribute.empty())) {
-    for (const auto& [place, group] : groups) {
-      priorities.emplace(distance(client.locality, place, balancing), 0);
-    }
-  }
+void fill_places(const WaypointClient& client, const Ranks& ranks, const ClusterUse& use,
+                 Groups groups, endpoint::ClusterLoadAssignment& to) {
+  const LocalityBalancing* balancing = ranks.balancing();
+  const bool distributes =
+      ranks.weighs(*use.service) && balancing != nullptr && !balancing->distribute.empty();
+  std::map<std::size_t, std::uint32_t> priorities;  // by rank, without gaps
+  for (const auto& [key, group] : groups) priorities.emplace(key.first, 0);
   std::uint32_t next = 0;
-  for (auto& [far, priority] : priorities) priority = next++;
-  for (auto& [place, group] : groups) {
+  for (auto& [rank, priority] : priorities) priority = next++;
+  for (auto& [key, group] : groups) {
+    const auto& [rank, place] = key;
     std::uint32_t weight = group.weight;
-    if (weighs && balancing != nullptr && !balancing->distribute.empty()) {
+    if (distributes) {
       bool applies = false;
       const auto percent = share(*balancing, client.locality, place, applies);
       if (applies && percent.value_or(0) == 0) continue;
@@ -166,9 +214,7 @@ void fill_places(const WaypointClient& client, const ClusterUse& use, Groups gro
       into->mutable_locality()->set_sub_zone(place.subzone);
     }
     into->mutable_load_balancing_weight()->set_value(weight);
-    if (!priorities.empty()) {
-      into->set_priority(priorities[distance(client.locality, place, balancing)]);
-    }
+    into->set_priority(priorities[rank]);
     for (endpoint::LbEndpoint& one : group.endpoints) *into->add_lb_endpoints() = std::move(one);
   }
 }
@@ -188,19 +234,22 @@ endpoint::ClusterLoadAssignment service_endpoints(const Catalog& catalog,
                                                   const ClusterUse& use) {
   endpoint::ClusterLoadAssignment to;
   to.set_cluster_name(use.name);
+  const Ranks ranks(client, use);
   Groups groups;
   if (!use.inbound && !use.service->waypoint.empty()) {
-    add_waypoint(catalog, use, groups);
+    add_waypoint(catalog, ranks, use, groups);
   } else {
-    add_backing(use, groups);
+    add_backing(ranks, use, groups);
   }
-  fill_places(client, use, std::move(groups), to);
+  fill_places(client, ranks, use, std::move(groups), to);
   return to;
 }
 
-endpoint::ClusterLoadAssignment named_endpoints(const ClusterUse& use) {
+endpoint::ClusterLoadAssignment named_endpoints(const WaypointClient& client,
+                                                const ClusterUse& use) {
   endpoint::ClusterLoadAssignment to;
   to.set_cluster_name(use.name);
+  const Ranks ranks(client, use);
   Groups groups;
   for (const Backing& backing : use.service->backing) {
     const CatalogWorkload& workload = *backing.workload;
@@ -211,10 +260,9 @@ endpoint::ClusterLoadAssignment named_endpoints(const ClusterUse& use) {
     address->set_address(workload.addresses.empty() ? workload.hostname
                                                     : workload.addresses.front());
     address->set_port_value(target->second);
-    add_endpoint(workload, std::move(one), true, groups);
+    add_endpoint(ranks, workload, std::move(one), true, groups);
   }
-  WaypointClient nowhere;
-  fill_places(nowhere, use, std::move(groups), to);
+  fill_places(client, ranks, use, std::move(groups), to);
   return to;
 }
 

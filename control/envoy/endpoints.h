@@ -24,6 +24,7 @@ envoy::config::endpoint::v3::ClusterLoadAssignment service_endpoints(const Catal
                                                                      const ClusterUse& use);
 
 // Of a ServiceEntry whose endpoints are names.
-envoy::config::endpoint::v3::ClusterLoadAssignment named_endpoints(const ClusterUse& use);
+envoy::config::endpoint::v3::ClusterLoadAssignment named_endpoints(const WaypointClient& client,
+                                                                   const ClusterUse& use);
 
 }  // namespace mesh::control

@@ -43,6 +43,9 @@ json route_of(json route) {
 
 json http_of(const json& manager) {
   json to = json::object();
+  for (const char* kept : {"accessLog", "tracing"}) {
+    if (manager.contains(kept)) to[kept] = manager[kept];
+  }
   for (const json& filter : manager.value("httpFilters", json::array())) {
     if (!kUsualFilters.contains(filter.value("name", ""))) to["filters"].push_back(filter);
   }
@@ -63,6 +66,7 @@ json chain_of(const json& chain) {
     } else if (filter["name"] == "envoy.filters.network.tcp_proxy") {
       to["tcp"] = config.value("cluster", json());
       if (config.contains("weightedClusters")) to["tcp"] = config["weightedClusters"]["clusters"];
+      if (config.contains("accessLog")) to["accessLog"] = config["accessLog"];
     } else {
       to["network"].push_back(filter);
     }

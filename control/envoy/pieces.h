@@ -36,7 +36,8 @@ inline constexpr std::string_view kPeerPrincipal = "io.istio.peer_principal";
 // What distinguishes one waypoint proxy's configuration from another's.
 struct WaypointClient {
   const manifest::Gateway* gateway = nullptr;
-  Locality locality;       // of the proxy itself
+  Locality locality;             // of the proxy itself
+  manifest::Labels labels = {};  // of its pod
   std::string sds_folder;  // where it finds its secrets as files; empty: at its cluster `sds-grpc`
 };
 

@@ -53,12 +53,21 @@ void note_rule(Build& build, const ClusterUse& use, const std::string& text) {
 
 // What a rule asks for and does not get.
 void note_unhonoured(Build& build, const ClusterUse& use) {
-  const auto balancer = traffic_policy(use.rule, use.subset, use.port.number).load_balancer;
-  if (!balancer) return;
-  if (balancer->locality && !balancer->locality->priority.empty()) {
-    note_rule(build, use, "failoverPriority is not honoured: endpoints fail over by locality");
+  const manifest::TrafficPolicy policy = traffic_policy(use.rule, use.subset, use.port.number);
+  if (policy.outlier && policy.outlier->has_error_codes) {
+    note_rule(build, use,
+              "outlierDetectionHttpErrorCodes is not honoured: 5xx count, and nothing else");
   }
-  if (balancer->hash && !use.http) {
+  const auto& balancer = policy.load_balancer;
+  if (!balancer) return;
+  const bool hashes = balancer->hash.has_value();
+  if (hashes && balancer->hash->has_cookie_attributes) {
+    note_rule(build, use, "httpCookie.attributes is not honoured");
+  }
+  if (balancer->warmup && (hashes || balancer->simple == "RANDOM")) {
+    note_rule(build, use, "warmup is not honoured: only ROUND_ROBIN and LEAST_REQUEST warm up");
+  }
+  if (hashes && !use.http) {
     note_rule(build, use,
               "consistentHash is not honoured for TCP (port " + std::to_string(use.port.number) +
                   "): any endpoint may get a connection");
@@ -99,7 +108,7 @@ WaypointConfig translate_waypoint(const World& world, const Settings& settings,
   add_cluster(connect_originate_cluster(settings, client), to);
   for (const auto& [name, use] : build.clusters) {
     std::string problem;
-    const auto cluster = service_cluster(use, problem);
+    const auto cluster = service_cluster(client, use, problem);
     add_cluster(cluster, to);
     if (!problem.empty()) note_rule(build, use, problem);
     note_unhonoured(build, use);

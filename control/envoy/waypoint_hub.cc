@@ -254,8 +254,10 @@ void WaypointHub::compute(const std::shared_ptr<const Snapshot>& snapshot) {
       continue;
     }
     const auto* pod = world.find<manifest::Pod>(node->ns, node->pod);
-    const WaypointClient client{
-        .gateway = gateway, .locality = locality_of(world, *pod), .sds_folder = node->sds_folder};
+    const WaypointClient client{.gateway = gateway,
+                                .locality = locality_of(world, *pod),
+                                .labels = pod->metadata.labels,
+                                .sds_folder = node->sds_folder};
     conversation->configure(computed.cache.of(client), snapshot->version);
   }
   std::set<std::string> now;

@@ -8,6 +8,34 @@
 namespace mesh::manifest {
 namespace {
 
+// What the incumbent writes as JSON unless told otherwise.
+std::vector<std::pair<std::string, std::string>> usual_json() {
+  return {{"authority", "%REQ(:AUTHORITY)%"},
+          {"bytes_received", "%BYTES_RECEIVED%"},
+          {"bytes_sent", "%BYTES_SENT%"},
+          {"connection_termination_details", "%CONNECTION_TERMINATION_DETAILS%"},
+          {"downstream_local_address", "%DOWNSTREAM_LOCAL_ADDRESS%"},
+          {"downstream_remote_address", "%DOWNSTREAM_REMOTE_ADDRESS%"},
+          {"duration", "%DURATION%"},
+          {"method", "%REQ(:METHOD)%"},
+          {"path", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"},
+          {"protocol", "%PROTOCOL%"},
+          {"request_id", "%REQ(X-REQUEST-ID)%"},
+          {"requested_server_name", "%REQUESTED_SERVER_NAME%"},
+          {"response_code", "%RESPONSE_CODE%"},
+          {"response_code_details", "%RESPONSE_CODE_DETAILS%"},
+          {"response_flags", "%RESPONSE_FLAGS%"},
+          {"route_name", "%ROUTE_NAME%"},
+          {"start_time", "%START_TIME%"},
+          {"upstream_cluster", "%UPSTREAM_CLUSTER_RAW%"},
+          {"upstream_host", "%UPSTREAM_HOST%"},
+          {"upstream_local_address", "%UPSTREAM_LOCAL_ADDRESS%"},
+          {"upstream_service_time", "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)%"},
+          {"upstream_transport_failure_reason", "%UPSTREAM_TRANSPORT_FAILURE_REASON%"},
+          {"user_agent", "%REQ(USER-AGENT)%"},
+          {"x_forwarded_for", "%REQ(X-FORWARDED-FOR)%"}};
+}
+
 std::uint16_t status_of(Fields& from) {
   const std::string text = from.text("statusOnError");
   if (text.empty()) return 403;
@@ -88,20 +116,140 @@ AuthzProvider authorizer_of(Fields from, std::string name, bool grpc) {
   return made;
 }
 
+template <class T>
+const T* named(const std::vector<T>& list, std::string_view name) {
+  const auto found = std::ranges::find(list, name, &T::name);
+  return found == list.end() ? nullptr : &*found;
+}
+
+bool is_taken(const MeshConfig& config, std::string_view name) {
+  return config.authorizer(name) != nullptr || config.tracer(name) != nullptr ||
+         named(config.loggers, name) != nullptr ||
+         std::ranges::find(config.unusable, name, &std::pair<std::string, std::string>::first) !=
+             config.unusable.end();
+}
+
+// Fields that a collector's settings may have and that we do not act on.
+std::string unread_of(const Fields& from, std::initializer_list<const char*> keys) {
+  for (const char* key : keys) {
+    if (from.present(key)) return from.path_of(key) + " is not supported";
+  }
+  return {};
+}
+
+void read_tracer(Fields from, std::string name, MeshConfig& config) {
+  TracingProvider made{.name = name};
+  std::string problem = unread_of(from, {"resourceDetectors", "dynatraceSampler"});
+  from.ignore("resourceDetectors");
+  from.ignore("dynatraceSampler");
+  AuthzProvider at;
+  fill_service(from, at);
+  made.ns = at.ns;
+  made.host = at.host;
+  made.port = at.port;
+  made.http = from.present("http");
+  Fields how = from.map(made.http ? "http" : "grpc");
+  if (problem.empty()) problem = unread_of(how, {"headers", "initialMetadata"});
+  how.ignore("headers");
+  how.ignore("initialMetadata");
+  if (made.http) made.path = how.text("path", made.path);
+  if (!made.path.starts_with('/')) made.path.insert(0, 1, '/');
+  if (made.path.find_first_of(" \t\r\n") != std::string::npos) how.error("path", "not a path");
+  if (const auto timeout = how.duration("timeout")) made.timeout = *timeout;
+  if (made.timeout.count() <= 0 || made.timeout > std::chrono::minutes(1)) {
+    how.error("timeout", "must be above 0 and at most 1m");
+  }
+  how.finish();
+  made.max_tag_length = from.optional_number("maxTagLength", 65'536).value_or(256);
+  from.finish();
+  if (problem.empty()) {
+    config.tracers.push_back(std::move(made));
+  } else {
+    config.unusable.emplace_back(std::move(name), std::move(problem));
+  }
+}
+
+void read_logger(Fields from, std::string name, MeshConfig& config) {
+  LogProvider made{.name = std::move(name)};
+  made.path = from.text("path", made.path);
+  made.omit_empty = from.flag("omitEmptyValues", false);
+  Fields format = from.map("logFormat");
+  made.text = format.text("text");
+  const Value* labels = format.take("labels");
+  format.finish();
+  from.finish();
+  bool texts = labels == nullptr || labels->type == Value::Type::kMap;
+  for (std::size_t i = 0; texts && labels != nullptr && i < labels->keys.size(); ++i) {
+    texts = labels->items[i].type == Value::Type::kScalar;
+    if (texts) made.fields.emplace_back(labels->keys[i], labels->items[i].text);
+  }
+  if (texts) {
+    config.loggers.push_back(std::move(made));
+  } else {
+    config.unusable.emplace_back(made.name, "logFormat.labels: only texts are supported");
+  }
+}
+
+// A kind that we do not have: whoever refers to it is told.
+void read_other(const Fields& provider, std::string name, MeshConfig& config) {
+  std::string kind = "nothing that is known";
+  for (const std::string& key : provider.value()->keys) {
+    if (key != "name") kind = key;
+  }
+  config.unusable.emplace_back(std::move(name), kind.substr(0, 64) + " is not supported");
+}
+
 void read_providers(Fields& from, MeshConfig& config) {
   for (Fields& provider : from.maps("extensionProviders", kProvidersMax)) {
     std::string name = provider.required_text("name");
-    const bool grpc = provider.present("envoyExtAuthzGrpc");
-    if (!grpc && !provider.present("envoyExtAuthzHttp")) continue;  // another kind
-    if (config.authorizer(name) != nullptr) {
+    if (is_taken(config, name)) {
       provider.error("name", "there are two providers \"" + name + "\"");
       continue;
     }
     // A name is told apart in the name of a policy, "istio-ext-authz-NAME-ns[…".
     if (name.find_first_of("[]\"") != std::string::npos) provider.error("name", "holds a bracket");
-    const char* const key = grpc ? "envoyExtAuthzGrpc" : "envoyExtAuthzHttp";
-    config.authorizers.push_back(authorizer_of(provider.map(key), std::move(name), grpc));
+    if (provider.present("opentelemetry")) {
+      read_tracer(provider.map("opentelemetry"), std::move(name), config);
+    } else if (provider.present("envoyFileAccessLog")) {
+      read_logger(provider.map("envoyFileAccessLog"), std::move(name), config);
+    } else if (provider.present("envoyExtAuthzGrpc") || provider.present("envoyExtAuthzHttp")) {
+      const bool grpc = provider.present("envoyExtAuthzGrpc");
+      const char* const key = grpc ? "envoyExtAuthzGrpc" : "envoyExtAuthzHttp";
+      config.authorizers.push_back(authorizer_of(provider.map(key), std::move(name), grpc));
+    } else {
+      read_other(provider, std::move(name), config);
+    }
   }
+}
+
+// accessLogFile and its like: the log that is called "envoy", and whether it is written unasked.
+void read_usual_log(Fields& from, MeshConfig& config) {
+  const std::string file = from.text("accessLogFile");
+  const std::string format = from.text("accessLogFormat");
+  LogProvider usual{.name = "envoy"};
+  if (!file.empty()) usual.path = file;
+  if (from.choice("accessLogEncoding", {"TEXT", "JSON"}, "TEXT") == "TEXT") {
+    usual.text = format;
+  } else if (!format.empty()) {
+    const YamlFile json = read_yaml(format);
+    bool texts = json.errors.empty() && json.documents.size() == 1 &&
+                 json.documents[0].type == Value::Type::kMap;
+    for (std::size_t i = 0; texts && i < json.documents[0].keys.size(); ++i) {
+      texts = json.documents[0].items[i].type == Value::Type::kScalar;
+      usual.fields.emplace_back(json.documents[0].keys[i], json.documents[0].items[i].text);
+    }
+    if (!texts) from.error("accessLogFormat", "not a JSON object of texts");
+  } else {
+    usual.fields = usual_json();
+  }
+  if (named(config.loggers, "envoy") == nullptr) config.loggers.push_back(std::move(usual));
+  if (!file.empty() && config.default_logging.empty()) config.default_logging = {"envoy"};
+}
+
+void read_defaults(Fields& from, MeshConfig& config) {
+  Fields defaults = from.map("defaultProviders");
+  config.default_tracing = defaults.texts("tracing");
+  config.default_logging = defaults.texts("accessLogging");
 }
 
 void read(const std::string& file, std::string_view text, int depth, ParsedMeshConfig& to) {
@@ -117,6 +265,8 @@ void read(const std::string& file, std::string_view text, int depth, ParsedMeshC
       read(file, data.text("mesh"), depth + 1, to);
     } else {
       read_providers(whole, to.config);
+      read_defaults(whole, to.config);
+      read_usual_log(whole, to.config);
     }
   }
   to.problems.insert(to.problems.end(), collected.problems.begin(), collected.problems.end());
@@ -125,8 +275,26 @@ void read(const std::string& file, std::string_view text, int depth, ParsedMeshC
 }  // namespace
 
 const AuthzProvider* MeshConfig::authorizer(std::string_view name) const {
-  const auto found = std::ranges::find(authorizers, name, &AuthzProvider::name);
-  return found == authorizers.end() ? nullptr : &*found;
+  return named(authorizers, name);
+}
+
+const TracingProvider* MeshConfig::tracer(std::string_view name) const {
+  return named(tracers, name);
+}
+
+const LogProvider* MeshConfig::logger(std::string_view name) const {
+  static const LogProvider kUsual{.name = "envoy"};
+  const LogProvider* found = named(loggers, name);
+  return found == nullptr && name == kUsual.name ? &kUsual : found;
+}
+
+std::string MeshConfig::why_not(std::string_view name, std::string_view what) const {
+  const std::string start = "provider " + std::string(name) + ": ";
+  for (const auto& [other, why] : unusable) {
+    if (other == name) return start + why;
+  }
+  if (is_taken(*this, name)) return start + "not one of " + std::string(what);
+  return "provider " + std::string(name) + " is not known";
 }
 
 ParsedMeshConfig parse_mesh_config(const std::string& file, std::string_view text) {

@@ -1,6 +1,7 @@
 #pragma once
 // MeshConfig: the part of the incumbent's mesh-wide configuration that names whom others refer to:
-// its extension providers. Read from a file of its own, plain or as the ConfigMap that holds it.
+// its extension providers, and which of them are meant where nobody is named. Read from a file of
+// its own, plain or as the ConfigMap that holds it.
 
 #include <chrono>
 #include <cstdint>
@@ -42,10 +43,43 @@ struct AuthzProvider {
   std::vector<std::string> client_headers_on_deny = {};
 };
 
+// opentelemetry: a collector of spans.
+struct TracingProvider {
+  std::string name = {};
+  std::string ns = {};  // of the service, when it is said
+  std::string host = {};
+  std::uint16_t port = 0;
+  bool http = false;  // else gRPC
+  std::string path = "/v1/traces";
+  std::chrono::milliseconds timeout{10'000};
+  std::uint32_t max_tag_length = 256;
+};
+
+// envoyFileAccessLog: lines of an access log.
+struct LogProvider {
+  std::string name = {};
+  std::string path = "/dev/stdout";
+  std::string text = {};  // a format; empty, without fields: the usual one
+  std::vector<std::pair<std::string, std::string>> fields = {};  // JSON
+  bool omit_empty = false;
+};
+
 struct MeshConfig {
   std::vector<AuthzProvider> authorizers = {};
+  std::vector<TracingProvider> tracers = {};
+  // With one called "envoy", which is there whether it is written or not.
+  std::vector<LogProvider> loggers = {};
+  // Those that cannot be used: by name, why.
+  std::vector<std::pair<std::string, std::string>> unusable = {};
+  // What is meant where no Telemetry says anything.
+  std::vector<std::string> default_tracing = {}, default_logging = {};
+
   // Null: nobody of that name can be asked.
   const AuthzProvider* authorizer(std::string_view name) const;
+  const TracingProvider* tracer(std::string_view name) const;
+  const LogProvider* logger(std::string_view name) const;
+  // Why nobody of that name can be used for `what` ("traces", "access logs").
+  std::string why_not(std::string_view name, std::string_view what) const;
 };
 
 struct ParsedMeshConfig {

@@ -57,6 +57,8 @@ std::string_view kind_name(Kind kind) {
       return "DestinationRule";
     case Kind::kVirtualService:
       return "VirtualService";
+    case Kind::kTelemetry:
+      return "Telemetry";
   }
   return "";
 }
@@ -73,6 +75,7 @@ bool is_strict_kind(Kind kind) {
     case Kind::kReferenceGrant:
     case Kind::kDestinationRule:
     case Kind::kVirtualService:
+    case Kind::kTelemetry:
       return true;
     default:
       return false;

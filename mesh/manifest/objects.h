@@ -16,6 +16,7 @@
 
 #include "mesh/manifest/gateway_api.h"
 #include "mesh/manifest/metadata.h"
+#include "mesh/manifest/telemetry.h"
 #include "mesh/manifest/traffic.h"
 #include "mesh/net/address.h"
 
@@ -164,12 +165,6 @@ struct AuthorizationRule {
   std::vector<Condition> when;
 };
 
-struct TargetRef {
-  std::string group;
-  std::string kind;
-  std::string name;
-};
-
 enum class AuthorizationAction { kDeny, kAllow, kAudit, kCustom };
 
 struct AuthorizationPolicy {
@@ -264,10 +259,11 @@ struct ServiceEntry {
 // -------------------------------------------------------------------------------------------------
 
 // The order is that of Kind.
-using Object = std::variant<Namespace, Node, ServiceAccount, Pod, Service, EndpointSlice,
-                            AuthorizationPolicy, PeerAuthentication, WorkloadEntry, ServiceEntry,
-                            Gateway, RequestAuthentication, GatewayClass, HttpRoute, GrpcRoute,
-                            TcpRoute, TlsRoute, ReferenceGrant, DestinationRule, VirtualService>;
+using Object =
+    std::variant<Namespace, Node, ServiceAccount, Pod, Service, EndpointSlice, AuthorizationPolicy,
+                 PeerAuthentication, WorkloadEntry, ServiceEntry, Gateway, RequestAuthentication,
+                 GatewayClass, HttpRoute, GrpcRoute, TcpRoute, TlsRoute, ReferenceGrant,
+                 DestinationRule, VirtualService, Telemetry>;
 
 enum class Kind : std::uint8_t {
   kNamespace,
@@ -290,6 +286,7 @@ enum class Kind : std::uint8_t {
   kReferenceGrant,
   kDestinationRule,
   kVirtualService,
+  kTelemetry,
 };
 
 std::string_view kind_name(Kind kind);

@@ -40,6 +40,7 @@ constexpr KnownKind kKinds[] = {
     {{"networking.istio.io/v1", "networking.istio.io/v1beta1", "networking.istio.io/v1alpha3"},
      "VirtualService",
      Kind::kVirtualService},
+    {{"telemetry.istio.io/v1", "telemetry.istio.io/v1alpha1"}, "Telemetry", Kind::kTelemetry},
     {{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"},
      "GatewayClass",
      Kind::kGatewayClass,
@@ -239,6 +240,8 @@ class FileReader {
         return read_destination_rule(fields, std::move(metadata));
       case Kind::kVirtualService:
         return read_virtual_service(fields, std::move(metadata));
+      case Kind::kTelemetry:
+        return read_telemetry(fields, std::move(metadata));
       default:
         return read_core(kind, fields, std::move(metadata));
     }

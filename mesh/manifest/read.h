@@ -15,6 +15,7 @@ Object read_route(Kind kind, Fields& document, Metadata metadata);
 RequestAuthentication read_request_authentication(Fields& document, Metadata metadata);
 DestinationRule read_destination_rule(Fields& document, Metadata metadata);
 VirtualService read_virtual_service(Fields& document, Metadata metadata);
+Telemetry read_telemetry(Fields& document, Metadata metadata);
 
 // spec.selector.matchLabels; spec.targetRef and spec.targetRefs of a policy.
 std::optional<Labels> read_selector(Fields& spec);

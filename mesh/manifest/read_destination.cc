@@ -1,5 +1,8 @@
 // DestinationRule.
 
+#include <charconv>
+#include <utility>
+
 #include "mesh/manifest/read.h"
 
 namespace mesh::manifest {
@@ -18,6 +21,7 @@ ConsistentHash read_hash(Fields fields) {
   hash.cookie = cookie.text("name");
   hash.cookie_path = cookie.text("path");
   hash.cookie_ttl = cookie.duration("ttl");
+  hash.has_cookie_attributes = cookie.present("attributes");
   cookie.ignore("attributes");
   cookie.finish();
   const int keys = int{!hash.header.empty()} + int{hash.source_ip} + int{!hash.query.empty()} +
@@ -61,6 +65,28 @@ LocalityBalancing read_locality(Fields fields) {
   return locality;
 }
 
+double read_factor(Fields& fields, std::string_view key, double least, double most) {
+  const Value* value = fields.take(key);
+  double number = least;
+  if (value == nullptr) return 0;
+  const char* end = value->text.data() + value->text.size();
+  const auto [stop, error] = std::from_chars(value->text.data(), end, number);
+  const bool fits = value->type == Value::Type::kScalar && error == std::errc() && stop == end &&
+                    number >= least && number <= most;
+  if (!fits) fields.error(key, "is not a number that is possible here");
+  return number;
+}
+
+Warmup read_warmup(Fields fields) {
+  Warmup warmup;
+  warmup.duration = fields.duration("duration").value_or(Milliseconds(0));
+  if (warmup.duration < Milliseconds(1)) fields.error("duration", "is required, and above 0");
+  warmup.minimum_percent = fields.percent("minimumPercent", warmup.minimum_percent);
+  if (fields.present("aggression")) warmup.aggression = read_factor(fields, "aggression", 1, 100);
+  fields.finish();
+  return warmup;
+}
+
 LoadBalancer read_balancer(Fields fields) {
   LoadBalancer balancer;
   balancer.simple = fields.choice("simple", {"UNSPECIFIED", "LEAST_CONN", "LEAST_REQUEST", "RANDOM",
@@ -71,16 +97,54 @@ LoadBalancer read_balancer(Fields fields) {
   }
   fields.ignore("consistentHash");
   fields.ignore("localityLbSetting");
-  balancer.warmup = fields.duration("warmupDurationSecs");
-  if (fields.present("warmup")) {
-    Fields warmup = fields.map("warmup");
-    balancer.warmup = warmup.duration("duration");
-    warmup.ignore("minimumPercent");
-    warmup.ignore("aggression");
-    warmup.finish();
+  if (const auto older = fields.duration("warmupDurationSecs")) {
+    balancer.warmup = Warmup{.duration = *older};
   }
+  if (fields.present("warmup")) balancer.warmup = read_warmup(fields.map("warmup"));
+  fields.ignore("warmup");
   fields.finish();
   return balancer;
+}
+
+// "30s"; Envoy's figures are whole seconds.
+Milliseconds whole_seconds(Fields& fields, std::string_view key) {
+  constexpr Milliseconds kMost{32'767'000};
+  const auto time = fields.duration(key);
+  if (time && (time->count() % 1000 != 0 || time->count() <= 0 || *time > kMost)) {
+    fields.error(key, "must be whole seconds, at most 32767s");
+  }
+  return time.value_or(Milliseconds(0));
+}
+
+TcpKeepalive read_keepalive(Fields fields) {
+  TcpKeepalive keepalive;
+  keepalive.probes = fields.optional_number("probes", 127).value_or(0);
+  keepalive.time = whole_seconds(fields, "time");
+  keepalive.interval = whole_seconds(fields, "interval");
+  fields.finish();
+  return keepalive;
+}
+
+Http2Keepalive read_http2_keepalive(Fields fields) {
+  Http2Keepalive keepalive;
+  for (const auto& [key, to] :
+       {std::pair("interval", &keepalive.interval), std::pair("timeout", &keepalive.timeout)}) {
+    *to = fields.duration(key).value_or(Milliseconds(0));
+    if (*to < Milliseconds(1) || *to > Milliseconds(86'400'000)) {
+      fields.error(key, "must be from 1ms to 24h");
+    }
+  }
+  fields.finish();
+  return keepalive;
+}
+
+RetryBudget read_budget(Fields fields) {
+  RetryBudget budget;
+  budget.percent = fields.percent("percent", budget.percent);
+  budget.min_concurrency =
+      fields.optional_number("minRetryConcurrency", kAnyNumber).value_or(budget.min_concurrency);
+  fields.finish();
+  return budget;
 }
 
 ConnectionPool read_pool(Fields fields) {
@@ -90,6 +154,7 @@ ConnectionPool read_pool(Fields fields) {
   pool.connect_timeout = tcp.duration("connectTimeout");
   pool.max_duration = tcp.duration("maxConnectionDuration");
   pool.tcp_idle_timeout = tcp.duration("idleTimeout");
+  if (tcp.present("tcpKeepalive")) pool.keepalive = read_keepalive(tcp.map("tcpKeepalive"));
   tcp.ignore("tcpKeepalive");
   tcp.finish();
   Fields http = fields.map("http");
@@ -100,7 +165,10 @@ ConnectionPool read_pool(Fields fields) {
   pool.max_streams = http.optional_number("maxConcurrentStreams", kAnyNumber);
   pool.http_idle_timeout = http.duration("idleTimeout");
   pool.h2_upgrade = http.choice("h2UpgradePolicy", {"DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"});
-  http.ignore("useClientProtocol");
+  pool.use_client_protocol = http.flag("useClientProtocol", false);
+  if (http.present("http2KeepAlive")) {
+    pool.http2_keepalive = read_http2_keepalive(http.map("http2KeepAlive"));
+  }
   http.ignore("http2KeepAlive");
   http.finish();
   fields.finish();
@@ -118,6 +186,7 @@ OutlierDetection read_outlier(Fields fields) {
   outlier.max_ejection_percent = fields.optional_number("maxEjectionPercent", 100);
   outlier.min_health_percent = fields.optional_number("minHealthPercent", 100);
   fields.ignore("consecutiveErrors");  // long deprecated, and without effect
+  outlier.has_error_codes = fields.present("outlierDetectionHttpErrorCodes");
   fields.ignore("outlierDetectionHttpErrorCodes");
   fields.finish();
   return outlier;
@@ -148,6 +217,7 @@ TrafficPolicy read_policy(Fields fields, bool for_port) {
     policy.outlier = read_outlier(fields.map("outlierDetection"));
   }
   if (fields.present("tls")) policy.tls = read_tls(fields.map("tls"));
+  if (fields.present("retryBudget")) policy.retry_budget = read_budget(fields.map("retryBudget"));
   for (const char* read :
        {"loadBalancer", "connectionPool", "outlierDetection", "tls", "retryBudget"}) {
     fields.ignore(read);

@@ -23,6 +23,7 @@ struct ConsistentHash {
   std::string cookie;
   std::string cookie_path;
   std::optional<Milliseconds> cookie_ttl;
+  bool has_cookie_attributes = false;
   bool source_ip = false;
   std::string query;
   bool maglev = false;
@@ -46,11 +47,34 @@ struct LocalityBalancing {
   std::vector<std::string> priority;  // failoverPriority
 };
 
+// Endpoints that are new get their share little by little.
+struct Warmup {
+  Milliseconds duration{0};
+  double minimum_percent = 10;
+  double aggression = 1;
+};
+
 struct LoadBalancer {
   std::string simple;  // "", ROUND_ROBIN, LEAST_REQUEST, LEAST_CONN, RANDOM, PASSTHROUGH
   std::optional<ConsistentHash> hash;
   std::optional<LocalityBalancing> locality;
-  std::optional<Milliseconds> warmup;
+  std::optional<Warmup> warmup;
+};
+
+struct TcpKeepalive {  // 0: the system's figure
+  std::uint32_t probes = 0;
+  Milliseconds time{0};
+  Milliseconds interval{0};
+};
+
+struct Http2Keepalive {
+  Milliseconds interval{0};
+  Milliseconds timeout{0};
+};
+
+struct RetryBudget {
+  double percent = 20;
+  std::uint32_t min_concurrency = 3;
 };
 
 struct ConnectionPool {
@@ -65,6 +89,9 @@ struct ConnectionPool {
   std::optional<std::uint32_t> max_streams;
   std::optional<Milliseconds> http_idle_timeout;
   std::string h2_upgrade;
+  bool use_client_protocol = false;
+  std::optional<TcpKeepalive> keepalive;
+  std::optional<Http2Keepalive> http2_keepalive;
 };
 
 struct OutlierDetection {
@@ -76,6 +103,7 @@ struct OutlierDetection {
   std::optional<Milliseconds> base_ejection;
   std::optional<std::uint32_t> max_ejection_percent;
   std::optional<std::uint32_t> min_health_percent;
+  bool has_error_codes = false;  // outlierDetectionHttpErrorCodes
 };
 
 struct ClientTls {
@@ -92,6 +120,7 @@ struct TrafficPolicy {
   std::optional<ConnectionPool> pool;
   std::optional<OutlierDetection> outlier;
   std::optional<ClientTls> tls;
+  std::optional<RetryBudget> retry_budget;
   std::map<std::uint16_t, TrafficPolicy> ports;  // each replaces the whole policy for its port
 };
 

@@ -1,5 +1,6 @@
-"""examples/bookstore as its README tells it: a canary, a retry, a breaker, tokens, a limit."""
+"""examples/bookstore as its README tells it: a canary, a retry, a breaker, tokens, a limit, a trace."""
 import collections
+import json
 
 from harness import ROOT, expect, main, until
 
@@ -65,6 +66,27 @@ def test_searches_are_limited(lab):
     expect(seen["200"] == 3 and seen["429"] == 2, f"three a minute: {seen}")
     expect(get(lab, "http://catalogue/").endswith("200"), "the rest is not limited")
     expect(" 429 RL " in waypoint_log(lab), "the log says why")
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def spans_of(lab, trace):
+    log = lab.folder() / "logs" / "books.traces.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [span for span in map(json.loads, lines) if span["trace"] == trace]
+
+
+def test_a_request_leaves_a_trace(lab):
+    parent = "b7ad6b7169203331"
+    expect(get(lab, "http://stock/traced", "-H", f"traceparent: 00-{TRACE}-{parent}-01").endswith("200"), "it is answered")
+    spans = until(lambda: spans_of(lab, TRACE), "its span arrives", 30)
+    expect(len(spans) == 1 and spans[0]["parent"] == parent, f"one span, the client's child: {spans}")
+    span, said = spans[0], spans[0]["attributes"]
+    expect(span["service"] == "waypoint.books" and span["ended"] >= span["begun"] > 0, f"whose, when: {span}")
+    wanted = {"http.method": "GET", "http.status_code": 200, "istio.destination_workload": "stock-good", "shop": "bookstore",
+              "customer": "nobody", "http.url": "http://stock/traced"}
+    expect(all(said.get(name) == value for name, value in wanted.items()), f"what for: {said}")
 
 
 if __name__ == "__main__":

@@ -98,9 +98,10 @@ def gateway(ns, name="waypoint"):
         "gatewayClassName": "weft-waypoint", "listeners": [{"name": "mesh", "port": 15008, "protocol": "HBONE"}]})
 
 
-def waypoint(ns, name="waypoint", stock=False):
-    """A waypoint's Gateway; the lab makes a weft-waypoint of it. `stock`: an Envoy instead."""
-    if not stock:
+def waypoint(ns, name="waypoint", stock=False, node=None, flags=()):
+    """A waypoint's Gateway; the lab makes a weft-waypoint of it. `stock`: an Envoy instead. `node`: where it must run;
+    `flags`: of a weft-waypoint."""
+    if not stock and not node and not flags:
         return [gateway(ns, name)]
     labels = {"gateway.networking.k8s.io/gateway-name": name, "istio.io/dataplane-mode": "none"}
     command = ["sh", "-c", f"umask 077; d=$(mktemp -d); exec {BUILD}/sds/weft-sds --folder $d/secrets --bootstrap "
@@ -108,7 +109,8 @@ def waypoint(ns, name="waypoint", stock=False):
     its = service(ns, name, {"gateway.networking.k8s.io/gateway-name": name}, ("mesh", 15008, 15008), labels=labels)
     its["spec"]["ports"][0]["appProtocol"] = "hbone"
     return [gateway(ns, name), its, named("v1", "ServiceAccount", ns, name),
-            pod(ns, f"{name}-0", command, labels, name, {"httpGet": {"port": 15021, "path": "/healthz/ready"}})]
+            pod(ns, f"{name}-0", command if stock else [BUILD / "waypoint" / "weft-waypoint", *flags], labels, name,
+                {"httpGet": {"port": 15021, "path": "/healthz/ready"}}, node)]
 
 
 def text(objects):
