@@ -25,6 +25,27 @@ wire::Http2Options http2_options(const config::Cluster& cluster, io::Duration id
   return options;
 }
 
+// All that decides whom a connection proves to be its far end, and who we say that we are: one that
+// was made under other settings, or under none, is not for this request.
+void append_tls(const config::UpstreamTls& tls, std::string& key) {
+  const auto part = [&](std::string_view text) { key.append("|").append(text); };
+  part(tls.sni);
+  part(tls.auto_sni ? "auto" : "");
+  for (const std::string& protocol : tls.alpn) part(protocol);
+  for (const std::string* text :
+       {&tls.certificate, &tls.certificate_file, &tls.key_file, &tls.trusted_ca_secret}) {
+    part(*text);
+  }
+  part(tls.trusted_ca_is_file ? "file" : "");
+  part(tls.trusted_ca_is_file ? tls.trusted_ca
+                              : std::to_string(std::hash<std::string>()(tls.trusted_ca)));
+  for (const auto* names : {&tls.uri_names, &tls.dns_names}) {
+    part(names == &tls.uri_names ? "uri" : "dns");
+    for (const config::StringMatch& name : *names) part(name.to_string());
+  }
+  part(tls.verify_nothing ? "nobody" : "");
+}
+
 }  // namespace
 
 struct Upstreams::Group {
@@ -130,6 +151,8 @@ Upstreams::Group& Upstreams::group(const config::Cluster& cluster, const config:
   key_.append(version == wire::Version::kHttp2 ? "|2|" : "|1|");
   key_.append(endpoint.transport == config::Endpoint::Transport::kHbone ? "h|" : "p|");
   key_.append(endpoint.key());
+  if (cluster.tls) append_tls(*cluster.tls, key_);
+  if (endpoint.tls_istio && cluster.tls_istio) append_tls(*cluster.tls_istio, key_);
   auto found = groups_.find(key_);
   if (found == groups_.end()) found = groups_.emplace(key_, std::make_unique<Group>(ring_)).first;
   Group& group = *found->second;

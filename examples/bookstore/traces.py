@@ -64,8 +64,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    def body(self):
+        if self.headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length") or 0))
+        whole = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            whole += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # trailers
+        return whole
+
     def do_POST(self):
-        for span in spans(self.rfile.read(int(self.headers.get("content-length") or 0))):
+        for span in spans(self.body()):
             print(json.dumps(span), flush=True)
         self.send_response(200)
         self.send_header("content-type", "application/x-protobuf")

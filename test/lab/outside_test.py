@@ -144,7 +144,7 @@ def test_plaintext_is_no_tls(lab):
 
 
 def test_by_mutual_tls(lab):
-    own = {"mode": "MUTUAL", "clientCertificate": CERTIFICATES.client, "privateKey": CERTIFICATES.client}
+    own = {"mode": "MUTUAL", "clientCertificate": CERTIFICATES.client + ".crt", "privateKey": CERTIFICATES.client + ".key"}
     with Outside(lab, lambda ns: [entry(ns, 8444), secured(ns, **simple(**own))]):
         all_get(lab, 200, port=8444, sni=HOST, peer=["client.example"])
     with Outside(lab, lambda ns: [entry(ns, 8444), secured(ns, **simple())]):  # who shows nothing
@@ -156,7 +156,7 @@ class Certificates:
         ours, theirs = Authority(folder / "ours"), Authority(folder / "theirs")
         self.root, self.other = str(ours.root), str(theirs.root)
         self.leaf = ours.issue("api", f"DNS:{HOST}")
-        self.client = ours.issue("client", "DNS:client.example")
+        self.client = ours.issue("client", "DNS:client.example").removesuffix(".pem")
         for path in (folder, folder / "ours", folder / "theirs"):
             path.chmod(0o755)
 
