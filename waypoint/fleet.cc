@@ -32,10 +32,15 @@ void Fleet::renew(State& state, const config::Snapshot& snapshot, const config::
   state.number = snapshot.number;
   if (state.cluster != &cluster) {
     state.cluster = &cluster;
+    const auto known = snapshot.clusters->find(cluster.name);
+    state.held = known == snapshot.clusters->end() ? nullptr : known->second;
     state.balancer = balance::Balancer(cluster.balancing);
     state.normal.set_limits(cluster.normal);
     state.high.set_limits(cluster.high);
     if (!cluster.outlier) {
+      for (std::uint32_t host = 0; state.outlier && host < state.hosts.size(); ++host) {
+        state.hosts.set_ejected(state.hosts.state(host).key, false, now());
+      }
       state.outlier.reset();
     } else if (state.outlier) {
       state.outlier->set(*cluster.outlier);

@@ -93,7 +93,8 @@ class Fleet {
     std::optional<balance::OutlierDetector> outlier;
     std::shared_ptr<ClusterHealth> health;  // null: nobody checks
     std::optional<std::uint64_t> health_seen;
-    const config::Cluster* cluster = nullptr;  // compared only
+    const config::Cluster* cluster = nullptr;  // what is in force here; compared only
+    config::ClusterPtr held;                   // the same: a later one must not get its address
     config::EndpointsPtr endpoints;
     std::uint64_t number = 0;  // of the newest snapshot seen
     balance::Time next_tick{0};

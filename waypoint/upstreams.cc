@@ -44,6 +44,7 @@ void append_tls(const config::UpstreamTls& tls, std::string& key) {
     for (const config::StringMatch& name : *names) part(name.to_string());
   }
   part(tls.verify_nothing ? "nobody" : "");
+  part(std::to_string(static_cast<int>(tls.tls12)));
 }
 
 }  // namespace
