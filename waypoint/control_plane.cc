@@ -81,6 +81,7 @@ void ControlPlane::publish(std::uint64_t sequence) {
 
 io::Task<void> ControlPlane::run(Proxy& proxy) {
   proxy_ = &proxy;
+  proxy.on_identity_wanted([this](const net::SpiffeId& id) { certificates_->wanted_now(id); });
   (void)certificates_->add_user(net::SpiffeId::parse(settings_.identity()).value());
   io::TaskScope scope(co_await io::current_cancel());
   scope.spawn(discovery_->run());

@@ -1,5 +1,7 @@
 #include "waypoint/lane.h"
 
+#include <utility>
+
 #include "mesh/io/timer.h"
 
 namespace mesh::waypoint {
@@ -18,12 +20,13 @@ hbone::ServerOptions server_options() {
 }  // namespace
 
 Lane::Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters,
-           Breakers& breakers, HealthBoard& health, Checks checks)
+           Breakers& breakers, HealthBoard& health, Checks checks,
+           identity::CertificateView::Wanted wanted)
     : ring_(ring),
       settings_(settings),
       id_(net::SpiffeId::parse(settings.identity()).value()),
       dice_(ring.random()),
-      certificates_(ring),
+      certificates_(ring, std::move(wanted)),
       tunnels_(ring, {}),
       upstreams_(ring, tunnels_, [this] { return own(); }, settings.pod_name, {}),
       names_(ring, {}, [this] { look_again(); }),

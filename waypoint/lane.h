@@ -22,7 +22,8 @@ class Lane {
   // Whether this is the one that checks endpoints for all of them.
   enum class Checks : bool { kNo, kYes };
   Lane(io::Ring& ring, const Settings& settings, Recorder& recorder, Limiters& limiters,
-       Breakers& breakers, HealthBoard& health, Checks checks);
+       Breakers& breakers, HealthBoard& health, Checks checks,
+       identity::CertificateView::Wanted wanted = {});
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;

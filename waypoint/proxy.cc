@@ -33,7 +33,12 @@ io::Task<Result<Done>> Proxy::start() {
 
 io::Task<void> Proxy::run_lane(io::Ring& ring, Slot& slot) {
   const auto checks = &slot == slots_.front().get() ? Lane::Checks::kYes : Lane::Checks::kNo;
-  Lane lane(ring, settings_, *slot.shard, limiters_, breakers_, health_, checks);
+  const auto wanted = [this](const net::SpiffeId& id) {
+    ring_.post([this, id] {
+      if (identity_wanted_) identity_wanted_(id);
+    });
+  };
+  Lane lane(ring, settings_, *slot.shard, limiters_, breakers_, health_, checks, wanted);
   const Result<Done> listening = lane.listen();
   if (listening) slot.lane = &lane;
   ring_.post([this, &slot, listening] {

@@ -28,6 +28,10 @@ class Proxy {
   // `applied` runs on the main ring when every lane uses it.
   void publish(config::SnapshotPtr snapshot, std::function<void()> applied);
   void publish(const net::SpiffeId& id, std::shared_ptr<const identity::Certificate> certificate);
+  // `wanted` is told, on the main ring, that a connection waits for the certificate.
+  void on_identity_wanted(identity::CertificateView::Wanted wanted) {
+    identity_wanted_ = std::move(wanted);
+  }
 
   // A complete configuration is in force, and there is a certificate.
   bool ready() const { return snapshot_->ready && has_certificate_ && !draining_; }
@@ -55,6 +59,7 @@ class Proxy {
   std::size_t lanes_up_ = 0;
   io::Event lanes_changed_;
   config::SnapshotPtr snapshot_ = std::make_shared<config::Snapshot>();
+  identity::CertificateView::Wanted identity_wanted_ = {};
   bool has_certificate_ = false;
   bool draining_ = false;
 };
