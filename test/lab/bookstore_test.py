@@ -62,8 +62,8 @@ def test_orders_are_for_customers(lab):
 
 
 def test_searches_are_limited(lab):
-    seen, _ = many(lab, "http://catalogue/search", 5)
-    expect(seen["200"] == 3 and seen["429"] == 2, f"three a minute: {seen}")
+    seen, _ = many(lab, "http://catalogue/search", 7)  # a new minute may begin between them, once
+    expect(3 <= seen["200"] <= 6 and seen["200"] + seen["429"] == 7, f"three a minute: {seen}")
     expect(get(lab, "http://catalogue/").endswith("200"), "the rest is not limited")
     expect(" 429 RL " in waypoint_log(lab), "the log says why")
 
