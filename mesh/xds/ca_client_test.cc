@@ -36,7 +36,8 @@ struct World {
     options.request_deadline = 300ms;
     client = std::make_unique<CaClient>(*ring, std::move(options),
                                         [this](std::string_view line) { log.emplace_back(line); });
-    view = std::make_unique<identity::CertificateView>(*ring);
+    view = std::make_unique<identity::CertificateView>(
+        *ring, [this](const net::SpiffeId& wanted) { store->wanted_now(wanted); });
     store = std::make_unique<identity::CertificateStore>(
         *ring, *client, identity::StoreOptions{},
         [this](const net::SpiffeId& id, std::shared_ptr<const identity::Certificate> got) {
@@ -85,9 +86,7 @@ Task<void> issue_story(World& world) {
   CHECK((*seen)->client->role() == tls::Role::kClient);
   CHECK((*seen)->server->identity() == id("web"));
   CHECK((*seen)->roots.roots().size() == 1);
-  const auto kept = co_await world.store->wait(id("web"), 5s);
-  REQUIRE(kept);
-  CHECK(*kept == *seen);
+  CHECK(world.store->find(id("web")) == *seen);
   CHECK(world.service->asked_for ==
         std::vector<std::string>{"spiffe://cluster.local/ns/shop/sa/web"});
   CHECK(h2::find_header(world.service->calls.at(0), "authorization") == "Bearer t");
@@ -103,7 +102,7 @@ Task<void> issue_story(World& world) {
   CHECK(!world.view->find(id("web")));
   CHECK(!world.store->find(id("web")));
   CHECK(world.store->list().empty());
-  const auto none = co_await world.store->wait(id("web"), 5s);
+  const auto none = co_await world.view->wait(id("web"), 5ms);
   CHECK(none.error().reason == Reason::kNoIdentity);
   // The burst is over: no connection is kept.
   const auto is_closed = [&] { return world.server->connections() == 0; };
@@ -217,7 +216,7 @@ Task<void> refusal_story(World& world) {
 
   // A second later it is tried again.
   world.service->refuse_with.reset();
-  const auto got = co_await world.store->wait(id("web"), 5s);
+  const auto got = co_await world.view->wait(id("web"), 5s);
   CHECK(got);
 }
 
