@@ -193,8 +193,10 @@ void read_logger(Fields from, std::string name, MeshConfig& config) {
 // A kind that we do not have: whoever refers to it is told.
 void read_other(const Fields& provider, std::string name, MeshConfig& config) {
   std::string kind = "nothing that is known";
-  for (const std::string& key : provider.value()->keys) {
-    if (key != "name") kind = key;
+  if (const Value* value = provider.value()) {  // none: it is no map, which is said already
+    for (const std::string& key : value->keys) {
+      if (key != "name") kind = key;
+    }
   }
   config.unusable.emplace_back(std::move(name), kind.substr(0, 64) + " is not supported");
 }

@@ -31,6 +31,14 @@ extensionProviders:
     headersToDownstreamOnDeny: ["*"]
 )";
 
+TEST_CASE("a provider that is no map is a problem, and nothing else") {
+  for (const char* text : {"extensionProviders: [text]", "extensionProviders: [[a, b]]",
+                           "extensionProviders: [null]", "extensionProviders: text"}) {
+    INFO(text);
+    CHECK_FALSE(parse_mesh_config("mesh.yaml", text).problems.empty());
+  }
+}
+
 TEST_CASE("authorizers of a mesh configuration") {
   const ParsedMeshConfig parsed = parse_mesh_config("mesh.yaml", kBoth);
   REQUIRE(parsed.problems.empty());
