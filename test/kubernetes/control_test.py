@@ -47,7 +47,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: reader}
 rules:
-- {apiGroups: ["", discovery.k8s.io, security.istio.io, networking.istio.io, gateway.networking.k8s.io],
+- {apiGroups: ["", discovery.k8s.io, security.istio.io, telemetry.istio.io, networking.istio.io, gateway.networking.k8s.io],
    resources: [RESOURCES], verbs: [list, watch]}
 - {apiGroups: ["", coordination.k8s.io], resources: [secrets, configmaps, leases],
    verbs: [get, list, watch, create, patch]}
