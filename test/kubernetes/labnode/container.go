@@ -107,6 +107,10 @@ func (c *container) runOnce(ctx context.Context, mounts *volumes) (int32, error)
 		return 0, err
 	}
 	defer out.Close()
+	// As runtimes do: who runs there may open /dev/stdout again.
+	if err := out.Chown(place.UID, place.GID); err != nil {
+		return 0, err
+	}
 	command, err := shim(place)
 	if err != nil {
 		return 0, err
