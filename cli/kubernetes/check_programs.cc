@@ -31,7 +31,7 @@ constexpr Symptom kSymptoms[] = {
      "let the pod run under the profile weft/ztunnel.json (seccomp.profile=localhost), and see "
      "that "
      "kernel.io_uring_disabled is 0 on the node"},
-    {"is too old: 6.1 or newer is needed", "the node's kernel is too old", "Linux 6.1 or newer"},
+    {"6.1 or newer is needed", "the node's kernel is too old", "Linux 6.1 or newer"},
     {"/sys/kernel/btf/vmlinux is missing", "the node's kernel has no BTF",
      "a kernel with CONFIG_DEBUG_INFO_BTF"},
     {"cannot give up privileges", "a capability is missing",

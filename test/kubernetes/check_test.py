@@ -31,7 +31,8 @@ spec:
 # What a program's log says, and what `weft check` makes of it.
 SYMPTOMS = [
     ("ztunnel", "weft-ztunnel: io_uring is refused (EPERM)", "io_uring is refused", "seccomp.profile=localhost"),
-    ("ztunnel", "weft-ztunnel: no io_uring: not there", "io_uring does not work", "kernel.io_uring_disabled"),
+    ("ztunnel", "this kernel has no io_uring (CONFIG_IO_URING)", "io_uring does not work", "kernel.io_uring_disabled"),
+    ("ztunnel", "io_uring is too old: Linux 6.1 or newer is needed", "kernel is too old", "Linux 6.1 or newer"),
     ("weft-agent", "Linux 5.10 is too old: 6.1 or newer is needed", "kernel is too old", "Linux 6.1 or newer"),
     ("weft-agent", "/sys/kernel/btf/vmlinux is missing", "no BTF", "CONFIG_DEBUG_INFO_BTF"),
     ("ztunnel", "cannot give up privileges", "a capability is missing", "privileged"),
