@@ -8,11 +8,13 @@ with the Gateway API and Istio CRDs, and no nodes.
 Or from Python: `with Cluster() as cluster: cluster.kubectl("apply", "-f", path)`. The programs come from
 `make kubernetes`; Missing says so. Everything lives in one temporary folder, and dies with its starter.
 """
+import contextlib
 import ctypes
 import functools
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -86,11 +88,15 @@ def programs():
 
 
 def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
+    """Ports below those that the kernel gives to outgoing connections: nobody takes one by chance."""
+    with contextlib.ExitStack() as held:
+        ports = []
+        while len(ports) < count:
+            port = random.randrange(20000, 32768)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
+        return ports
 
 
 def die_with_parent():
