@@ -12,6 +12,7 @@ import tarfile
 import yaml
 
 from cluster import Cluster, expect, run_tests
+from faults import Faults
 
 WEFT = ""
 SHOP = """
@@ -136,6 +137,12 @@ apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: faults, labels: {app: web}}
 spec: {containers: [{name: web, image: web}]}
+---
+# What its CRD allows, and nobody can honour.
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: unread-013, namespace: faults}
+spec: {rules: [{to: [{operation: {ports: [http]}}]}]}
 """
 
 # Nothing can be made of these.
@@ -168,6 +175,20 @@ def test_check_before_an_installation(cluster):
     text = weft(cluster, "check", code=5)
     expect("fix: kubectl label namespace weft-system pod-security.kubernetes.io/enforce=privileged" in text, text)
     cluster.kubectl("delete", "namespace", "weft-system")
+
+
+def test_check_names_a_server_that_is_too_old(cluster):
+    with Faults(cluster) as faults:
+        kubeconfig = cluster.config_with_url("old", faults.url)
+        faults.answer_from_an_old_cache("^GET /version$")
+        for minor, is_old in (("27", True), ("27+", True), ("28", False), ("35", False)):
+            said = {"major": "1", "minor": minor, "gitVersion": f"v1.{minor}.9"}
+            faults.remembered["/version"] = json.dumps(said).encode()
+            done = cluster.run("env", f"KUBECONFIG={kubeconfig}", WEFT, "check", "-o", "json", check=False)
+            (line,) = [one for one in json.loads(done.stdout) if one["what"] == f"Kubernetes v1.{minor}.9"]
+            wanted = ("WRONG", "too old", "1.28 or newer") if is_old else ("ok", "", "")
+            expect((line["health"], line["why"], line["fix"]) == wanted, f"1.{minor}: {line}")
+            expect(done.returncode == 5 if is_old else "too old" not in done.stdout, f"1.{minor}: exit {done.returncode}")
 
 
 def test_check_names_a_missing_verb(cluster):
@@ -250,7 +271,7 @@ def test_every_fault_is_found(cluster):
     expected = {f"{name[-3:]} {name}" for name in (
         "no-effect-001", "absent-waypoint-002", "unready-waypoint-003", "not-admitted-004", "other-traffic-005",
         "port-name-006", "no-pods-007", "b-008", "no-backend-009", "no-grant-010", "no-endpoints-011",
-        "host-network-012")}
+        "host-network-012", "unread-013")}
     files = found("-", input=FAULTS)
     expect(expected - files == {"003 unready-waypoint-003"}, f"not in files: {expected - files}; {files}")
     unread = json.loads(weft(cluster, "analyze", "-", "-o", "json", input=UNREAD, code=5))
@@ -289,6 +310,7 @@ def test_bug_report_has_no_secrets(cluster):
 
 if __name__ == "__main__":
     WEFT = pathlib.Path(sys.argv[1]).resolve()
-    sys.exit(run_tests([test_check_before_an_installation, test_check_names_a_missing_verb, test_waypoints,
+    sys.exit(run_tests([test_check_before_an_installation, test_check_names_a_server_that_is_too_old,
+                        test_check_names_a_missing_verb, test_waypoints,
                         test_analyze_and_describe, test_every_fault_is_found,
                         test_completion_in_a_shell, test_bug_report_has_no_secrets], Cluster))
