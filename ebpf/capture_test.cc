@@ -143,6 +143,29 @@ TEST_CASE("port 15008 is the proxy's own, with the address that was dialled") {
   CHECK(mesh.counted("inbound_hbone") == 1);
 }
 
+TEST_CASE("listeners that are flooded accept by cookies") {
+  TestMesh mesh;
+  mesh.world.in_pod("sysctl -qw net.ipv4.tcp_syncookies=2");  // always, as under a flood
+  const Echo application(mesh.world.pod(), 9000);
+  const Echo service(mesh.world.outsider(), 8080);
+  mesh.enrol();
+  Proxy proxy(mesh.world.pod());
+  mesh.trust(proxy);
+  for (const char* to : {kPodV4, kPodV6}) {
+    auto talk = Talk::connect(mesh.world.outsider(), to, 9000);
+    REQUIRE(talk);
+    CHECK(talk->hears("you are"));
+    CHECK(Talk::connect(mesh.world.outsider(), to, 15008));
+  }
+  for (const char* to : {kServiceV4, kServiceV6}) {
+    auto talk = Talk::connect(mesh.world.pod(), to, 8080);
+    REQUIRE(talk);
+    CHECK(talk->hears("you are"));
+  }
+  CHECK(mesh.counted("egress_dropped_forged") == 0);
+  CHECK(mesh.counted("egress_kernel_reply") >= 4);
+}
+
 TEST_CASE("a port serves again at once, although the proxy's end is still in TIME_WAIT") {
   const auto [inbound, to] = GENERATE(table<bool, const char*>(
       {{false, kServiceV4}, {false, kServiceV6}, {true, kPodV4}, {true, kPodV6}}));

@@ -201,12 +201,14 @@ TEST_CASE("remove leaves nothing behind, and ends what ran through the proxy") {
   const Echo application(mesh.world.pod(), 9000);
   mesh.world.in_pod("sysctl -qw net.ipv4.conf.all.rp_filter=2");
   const std::string rules = mesh.world.pod_ip("rule") + mesh.world.pod_ip("-6 rule");
-  const std::string settings = mesh.world.in_pod("sysctl -a -r 'rp_filter|accept_local'");
+  constexpr const char* kSettings = "sysctl -a -r 'rp_filter|accept_local|tcp_mtu_probing'";
+  const std::string settings = mesh.world.in_pod(kSettings);
   const std::string qdiscs = mesh.world.in_pod("tc qdisc");
   auto older = Talk::connect(mesh.world.pod(), kServiceV4, 8080);
   Proxy proxy(mesh.world.pod());
   mesh.trust(proxy);
   mesh.enrol(test_options(attach));
+  CHECK(mesh.world.in_pod("sysctl -n net.ipv4.tcp_mtu_probing") == "1\n");
   auto captured = Talk::connect(mesh.world.pod(), kServiceV4, 8080);
   auto inbound = Talk::connect(mesh.world.outsider(), kPodV4, 9000);
   REQUIRE((older && captured && inbound));
@@ -220,7 +222,7 @@ TEST_CASE("remove leaves nothing behind, and ends what ran through the proxy") {
   CHECK(mesh.world.pod_ip("rule") + mesh.world.pod_ip("-6 rule") == rules);
   CHECK(mesh.world.pod_ip("route show table all | grep 'table 100' || true") == "");
   CHECK(mesh.world.pod_ip("-6 route show table all | grep 'table 100' || true") == "");
-  CHECK(mesh.world.in_pod("sysctl -a -r 'rp_filter|accept_local'") == settings);
+  CHECK(mesh.world.in_pod(kSettings) == settings);
   CHECK(mesh.world.in_pod("tc qdisc") == qdiscs);
   CHECK(mesh.world.in_pod("bpftool net").find("weft") == std::string::npos);
   older->say("undisturbed");

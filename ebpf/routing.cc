@@ -18,7 +18,10 @@ namespace {
 
 constexpr int kFamilies[] = {AF_INET, AF_INET6};
 
-std::string setting_path(const std::string& name) { return "/proc/sys/net/ipv4/conf/" + name; }
+// Those of interfaces are in folders.
+std::string setting_path(const std::string& name) {
+  return (name.contains('/') ? "/proc/sys/net/ipv4/conf/" : "/proc/sys/net/ipv4/") + name;
+}
 
 Result<std::string> read_setting(const std::string& name) {
   const UniqueFd file(::open(setting_path(name).c_str(), O_RDONLY | O_CLOEXEC));
@@ -67,6 +70,13 @@ Result<Done> turn_off_source_check(std::vector<SavedSetting>& saved) {
   return set("lo/rp_filter", "0", saved);
 }
 
+// A path that loses long packets without a word would stall tunnels for ever. With this TCP tries
+// shorter ones after a second or two of silence, in both families.
+Result<Done> find_path_mtu(std::vector<SavedSetting>& saved) {
+  TRY(const std::string before, read_setting("tcp_mtu_probing"));
+  return before == "0" ? set("tcp_mtu_probing", "1", saved) : Done{};
+}
+
 // IPv6 may be off in the pod or in the kernel. Then there is nothing to route, and nothing gets out
 // either: what the programs redirect ends on loopback.
 bool is_family_absent(int family, const Error& error) {
@@ -81,6 +91,7 @@ Result<Done> install_routing(std::vector<SavedSetting>& saved) {
   TRY_DO(set_link_up(WEFT_LOOPBACK_IFINDEX));
   TRY_DO(set("lo/accept_local", "1", saved));
   TRY_DO(turn_off_source_check(saved));
+  TRY_DO(find_path_mtu(saved));
   for (const int family : kFamilies) {
     for (const auto change : {change_rule, change_route}) {
       const auto done = change(Change::kAdd, family);

@@ -1,7 +1,7 @@
 #pragma once
-// What a pod's namespace needs besides the programs: redirected packets are routed to itself, and
-// the source checks that would call them martian are off on loopback. In the calling thread's
-// network namespace; undone by remove_routing().
+// What a pod's namespace needs besides the programs: redirected packets are routed to itself, the
+// source checks that would call them martian are off on loopback, and TCP finds the path's MTU
+// where nobody tells of it. In the calling thread's network namespace; undone by remove_routing().
 
 #include <string>
 #include <vector>
@@ -10,9 +10,9 @@
 
 namespace mesh::ebpf {
 
-// A sysctl under /proc/sys/net/ipv4/conf and what it was before.
+// A sysctl and what it was before.
 struct SavedSetting {
-  std::string name;  // "lo/accept_local"
+  std::string name;  // "lo/accept_local" under /proc/sys/net/ipv4/conf, "tcp_mtu_probing" above it
   std::string value;
 };
 

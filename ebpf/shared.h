@@ -80,7 +80,7 @@ struct weft_connection {
 	X(EGRESS_ZTUNNEL, "egress_ztunnel")		/* sent by ztunnel */                      \
 	X(EGRESS_OLDER, "egress_older")			/* connected before enrolment */           \
 	X(EGRESS_PROBE_REPLY, "egress_probe_reply")                                                \
-	X(EGRESS_KERNEL_REPLY, "egress_kernel_reply")	/* a bare RST or ACK of no socket */       \
+	X(EGRESS_KERNEL_REPLY, "egress_kernel_reply")	/* no socket's: RST, ACK, cookie */        \
 	/* egress; to ztunnel by way of loopback */                                                \
 	X(EGRESS_CAPTURED_SYN, "egress_captured_syn")                                              \
 	X(EGRESS_CAPTURED, "egress_captured")                                                      \

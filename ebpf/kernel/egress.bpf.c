@@ -130,8 +130,10 @@ static __always_inline int egress_unmarked(struct __sk_buff *skb, struct packet 
 		return verdict(WEFT_EGRESS_OLDER);
 	if (connection)
 		return verdict(WEFT_EGRESS_UNOWNED);
-	return verdict(packet->payload || packet->syn_ack ? WEFT_EGRESS_FORGED
-							  : WEFT_EGRESS_KERNEL_REPLY);
+	/* A flooded listener accepts by cookies, and the kernel sends those as nobody's; what a raw
+	 * socket sends is its own. */
+	return verdict(packet->payload || (packet->syn_ack && skb->sk) ? WEFT_EGRESS_FORGED
+								       : WEFT_EGRESS_KERNEL_REPLY);
 }
 
 static __always_inline int egress_tcp(struct __sk_buff *skb, struct packet *packet)
