@@ -10,48 +10,11 @@ import struct
 import sys
 import threading
 
+from grpc_server import field, fields
 from hbone import frame, literal
 
 ADDRESS_TYPE = "type.googleapis.com/istio.workload.Address"
 POLICY_TYPE = "type.googleapis.com/istio.security.Authorization"
-
-
-def varint(number):
-    out = b""
-    while number > 127:
-        out += bytes([number & 127 | 128])
-        number >>= 7
-    return out + bytes([number])
-
-
-def field(number, value):
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    value = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def fields(data):
-    """The last value of each field of a message that holds only strings and messages."""
-    found = {}
-    while data:
-        tag, data = read_varint(data)
-        if tag & 7 == 0:
-            found[tag >> 3], data = read_varint(data)
-            continue
-        length, data = read_varint(data)
-        found[tag >> 3], data = data[:length], data[length:]
-    return found
-
-
-def read_varint(data):
-    number = shift = 0
-    for at, byte in enumerate(data):
-        number |= (byte & 127) << shift
-        shift += 7
-        if not byte & 128:
-            return number, data[at + 1:]
-    return number, b""
 
 
 def response(type_url, name, value):
@@ -112,9 +75,9 @@ class Conversation:
 
     def hear(self, number, payload):
         text = payload.decode("latin-1")
-        request = fields(payload[5:])
+        request = dict(fields(payload[5:]))
         if 6 in request:  # response_nonce: an answer to what we sent
-            refusal = fields(request[7]).get(2, b"").decode("utf-8", "replace") if 7 in request else None
+            refusal = dict(fields(request[7])).get(2, b"").decode("utf-8", "replace") if 7 in request else None
             print("ack" if refusal is None else f"nack {refusal}", flush=True)
             return
         for type_url, answer in ANSWERS.get(self.mode, {}).items():

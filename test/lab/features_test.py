@@ -73,9 +73,9 @@ def ask(lab, ns, target, *options):
     return int(words[1]) if len(words) > 1 else 0, headers, saw
 
 
-def many(lab, ns, target, count, *options, at_once=False):
+def many(lab, ns, target, count, *options, at_once=False, host="echo"):
     """How often each (status, server) answered."""
-    config = "".join(f'url = "http://echo{target}"\nwrite-out = "\\n%{{http_code}}\\n"\n' for _ in range(count))
+    config = "".join(f'url = "http://{host}{target}"\nwrite-out = "\\n%{{http_code}}\\n"\n' for _ in range(count))
     done = lab.inside(f"{ns}/client", "curl", "-sS", "-m", "20", *options, *(["-Z", "--parallel-immediate"] if at_once else []), "-K", "-", input=config)
     seen, server = collections.Counter(), ""
     for line in done.stdout.splitlines():

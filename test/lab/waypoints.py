@@ -14,8 +14,8 @@ ENVOY = TOOLS / "envoy"
 GRPC_SERVER = BUILD / "test" / "grpc" / "grpc-echo-server"
 GRPC_CLIENT = BUILD / "test" / "grpc" / "grpc-echo-client"
 
-# Says what it was asked, as JSON. A path's words ask for something else: /status-503, /delay-2 (seconds), /fail-3-NAME
-# (503 for the first three of that name), /close, /header-NAME-VALUE (of the response), /size-1000.
+# Says what it was asked, as JSON. A path's words ask for something else: /status-503, /at-503-a+b (of the servers a and b),
+# /delay-2 (seconds), /fail-3-NAME (503 for the first three of that name), /close, /header-NAME-VALUE (of the response), /size-1000.
 ECHO = """
 import http.server, json, socketserver, sys, threading, time
 NAME, PORT, seen, lock = sys.argv[1], int(sys.argv[2]), {}, threading.Lock()
@@ -28,6 +28,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for word in self.path.split("?")[0].split("/"):
             kind, *rest = word.split("-")
             if kind == "status" and rest: status = int(rest[0])
+            if kind == "at" and len(rest) > 1 and NAME in rest[1].split("+"): status = int(rest[0])
             if kind == "delay" and rest: time.sleep(float(rest[0]))
             if kind == "size" and rest: size = int(rest[0])
             if kind == "header" and len(rest) > 1: extra.append((rest[0].replace("_", "-"), rest[1]))
