@@ -36,7 +36,8 @@ TEST_CASE("ALLOW needs a match, DENY refuses one, LOG only notes it") {
         Row{Action::kAllow, other, false, "", false},
         Row{Action::kDeny, matching, false, "p", false}, Row{Action::kDeny, other, true, "", false},
         Row{Action::kLog, matching, true, "p", true}, Row{Action::kLog, other, true, "", false}}) {
-    const Outcome outcome = decide(filter(row.action, {row.policy}), world.subject());
+    const auto rules = filter(row.action, {row.policy});
+    const Outcome outcome = decide(rules, world.subject());
     CHECK(outcome.enforced.allowed() == row.allowed);
     CHECK(outcome.enforced.policy() == row.name);
     CHECK(outcome.log == row.log);

@@ -113,7 +113,7 @@ SimSocket::Progress SimSocket::advance_accept(Pending& operation) {
     internal::SocketSpec spec;
     spec.type = SocketType::kStream;
     spec.reset_unless_finished = reset_unless_finished;
-    spec.congestion_control = congestion_control.value_or("");
+    if (congestion_control) spec.congestion_control = *congestion_control;
     SimSocket& accepted = core.add_socket(std::make_unique<SimSocket>(core, host, spec));
     accepted.exempt = exempt;
     accepted.owner = operation.ring->id;

@@ -65,8 +65,10 @@ void Connection::push(int side) {
   }
   if (!own.finish_wanted || own.finish_sent) return;
   own.finish_sent = true;
+  const Host::State* to = half(1 - side).host;
+  if (to == nullptr) return;  // nobody has the address
   core_.carry(
-      *own.host, *half(1 - side).host, kHeaderBytes, Loss::kRepaired,
+      *own.host, *to, kHeaderBytes, Loss::kRepaired,
       [self = shared_from_this(), side, at = own.sent] { self->finish_arrives(1 - side, at); });
 }
 
