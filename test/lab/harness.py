@@ -20,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SHOP = ROOT / "examples" / "shop"
 WEFT = os.environ.get("WEFT", str(ROOT / "build" / "cli" / "weft"))
+SANITIZED = bool(os.environ.get("WEFT_SANITIZED"))  # what is freed is kept: memory says nothing then
 DEADLINE = float(os.environ.get("WEFT_TEST_DEADLINE", "10"))  # seconds; sanitizers take longer
 SLOWNESS = DEADLINE / 10  # how much longer: what every limit in seconds is multiplied by
 
