@@ -61,11 +61,18 @@ class Agent:
              folder / "state", *flags], stdout=log, stderr=log)
         self.caller = None
 
+    def listens(self):
+        caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        caller.settimeout(30)
+        try:
+            caller.connect(self.path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            caller.close()
+            return False
+        self.caller = caller
+        return True
+
     def ask(self, request, netns=None):
-        if self.caller is None:
-            self.caller = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self.caller.settimeout(30)
-            self.caller.connect(self.path)
         ancillary = []
         if netns:
             fd = os.open(netns, os.O_RDONLY)
@@ -152,7 +159,7 @@ def judge(name, before, after, pods, kilobytes_a_pod):
     print(f"{name}: {cost:.1f} ms of processor a pod; {before} -> {after}", flush=True)
     if worse:
         print(f"FAIL  {name} keeps {', '.join(worse)}")
-    if grown > pods * kilobytes_a_pod + 2048:
+    if not os.environ.get("WEFT_SANITIZED") and grown > pods * kilobytes_a_pod + 2048:
         print(f"FAIL  {name} has grown by {grown} KiB in {pods} pods")
         return False
     return not worse
@@ -173,7 +180,7 @@ def churn(folder, options):
          "--metrics", "127.0.0.1:0", "--readiness", "127.0.0.1:0", "--termination-deadline", "100ms"],
         stdout=log, stderr=log, preexec_fn=lambda: (group / "cgroup.procs").write_text("0"))
     try:
-        until(lambda: (folder / "agent.sock").exists(), "the agent")
+        until(agent.listens, "the agent")
         until(lambda: agent.ask({"op": "list"})["ztunnels"] == 1, "ztunnel")
         run_waves(agent, 0, 2, options.rate, False)  # what is made once is made
         until(lambda: not agent.ask({"op": "list"})["pods"], "the warm-up's end")

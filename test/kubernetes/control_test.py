@@ -122,8 +122,8 @@ def names_a_verb_that_is_withheld(cluster, program):
     kubeconfig = cluster.config_with_token("reader", cluster.kubectl("create", "token", "reader").stdout.strip())
     with Control(program, kubeconfig) as control:
         cluster.until(lambda: "403 Forbidden" in control.get("/ready"), "a refusal that is named")
-        expect("authorizationpolicies.security.istio.io is forbidden" in control.log(),
-               f"the log does not name the kind: {control.log()}")
+        cluster.until(lambda: "authorizationpolicies.security.istio.io is forbidden" in control.log(),
+                      "a line of the log that names the kind")
         expect(not control.served("workloads"), "something is served before everything is known")
         cluster.kubectl("apply", "-f", "-", input=READER.replace("RESOURCES", resources[-1]))
         cluster.until(control.is_ready, "weft-control with the verb")
