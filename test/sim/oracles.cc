@@ -83,6 +83,16 @@ void Scenario::check_stalled() {
   }
 }
 
+// Whoever asks often enough hears of every name of the mesh, whatever happens meanwhile, and of any
+// other one unless those outside say nothing.
+void Scenario::check_names() {
+  (void)run_until(30s, [this] { return std::ranges::all_of(names_, &Name::over); });
+  for (const Name& one : names_) {
+    if (one.answered || !one.must || !pods_[one.from].alive) continue;
+    find("names: pod " + std::to_string(one.from) + " hears nothing of " + one.text);
+  }
+}
+
 void Scenario::check_progress() {
   std::vector<Stream*> fresh;
   for (int i = 0; i < 10; ++i) {
@@ -94,6 +104,11 @@ void Scenario::check_progress() {
                                   .to = {virtual_ip(to), kServicePort},
                                   .upload = below(20'000),
                                   .download = below(20'000)}));
+  }
+  for (int i = 0; i < 4; ++i) {
+    const int from = static_cast<int>(below(kPods + kSpares));
+    const int of = i == 0 ? kOutside : static_cast<int>(below(kPods + kSpares));
+    if (pods_[from].alive) ask_name(from, of, below(2) == 0);
   }
   const auto over = [](const Stream* one) { return one->client_over && !one->server_open; };
   (void)run_until(10s, [&] { return std::ranges::all_of(fresh, over); });
@@ -122,11 +137,12 @@ void Scenario::check_quiet() {
            (one.client_over ? "server" : "client"));
     }
   }
-  run_for(6s);                                          // idle tunnels are released after two
-  std::size_t expected = waypoint_ != nullptr ? 2 : 1;  // it, and the outside's application
+  run_for(6s);  // idle tunnels are released after two
+  // It, and the outside's application and name server.
+  std::size_t expected = waypoint_ != nullptr ? 3 : 2;
   for (const Pod& pod : pods_) expected += pod.app->over() ? 0 : 1;
   for (const auto& node : nodes_) {
-    expected += node->pod_count() * 3 * 2;  // three listeners on each of two lanes
+    expected += node->pod_count() * 5 * 2;  // three ports, and names over UDP and TCP, on two lanes
     node->ask_connections();
   }
   run_for(10ms);

@@ -33,6 +33,7 @@ void Scenario::plan() {
   if (below(2) == 0) plan_denials();
   if (below(3) == 0) plan_strict();
   plan_outside();
+  plan_names();
   if (below(2) == 0 && !passthrough_) plan_pods();
   if (below(2) == 0) plan_control();
   if (below(3) == 0) plan_restart();
@@ -110,6 +111,24 @@ void Scenario::plan_outside() {
       if (pods_[spec.from].alive) open_stream(spec);
     });
   }
+}
+
+// The mesh's, and the world's, whose server may say nothing.
+void Scenario::plan_names() {
+  name_server_.silent = below(4) == 0;
+  if (name_server_.silent) note("the name server is silent");
+  const std::size_t count = below(12);
+  for (std::size_t i = 0; i < count; ++i) {
+    plan_name(static_cast<int>(below(kPods)), below(4) == 0, 0s, active_);
+  }
+}
+
+void Scenario::plan_name(int from, bool outside, io::Duration after, io::Duration most) {
+  const int of = outside ? kOutside : static_cast<int>(below(kPods + kSpares));
+  const bool v6 = below(3) == 0;
+  at(after + within(most), [this, from, of, v6] {
+    if (pods_[from].alive) ask_name(from, of, v6);
+  });
 }
 
 void Scenario::plan_network() {

@@ -107,6 +107,7 @@ void Scenario::plan_restart() {
   const bool killed = below(3) != 0;
   const io::Duration gap = within(1s);
   const io::Duration when = within(active_);
+  for (int pod = node; pod < kPods; pod += kNodes) plan_name(pod, false, when, gap + 200ms);
   note("node " + std::to_string(node) + (killed ? " is killed after " : " restarts after ") +
        std::to_string(when / 1ms) + " ms");
   at(when, [this, node, gap, killed] { killed ? kill(node, gap) : restart(node, gap); });

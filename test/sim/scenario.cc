@@ -13,11 +13,13 @@ using namespace std::chrono_literals;
 
 net::IpAddress ip(const std::string& text) { return *net::IpAddress::parse(text); }
 
+constexpr const char* kOutsideIp = "192.168.99.1";
+
 ztunnel::Config node_config(int number, bool passthrough) {
   ztunnel::Config config;
   config.node_name = "node" + std::to_string(number);
   config.workers = 2;
-  config.dns_proxy = false;
+  config.dns_servers = {ip(kOutsideIp)};
   config.unknown_destinations = passthrough ? ztunnel::UnknownDestinations::kPassthrough
                                             : ztunnel::UnknownDestinations::kRefuse;
   config.termination_deadline = 500ms;
@@ -123,16 +125,17 @@ void Scenario::set_up() {
     pod.host = &world_.add_host("pod" + std::to_string(i), addresses);
     pod.host->capture({.outbound = ztunnel::kOutboundPort,
                        .inbound = ztunnel::kPlaintextPort,
-                       .inbound_except = ztunnel::kHbonePort});
+                       .inbound_except = ztunnel::kHbonePort,
+                       .dns = ztunnel::kDnsPort});
     pod.app = std::make_unique<App>(world_, *pod.host, traffic_, i);
     pod.app->serve();
     pod.rule = i >= kPods && below(3) != 0 ? Rule{} : random_rule();
     if (i >= kPods) pod.rule.listed = false;
   }
   outside_ = std::make_unique<App>(
-      world_, world_.add_host("outside", {ip("192.168.99.1"), ip("fd00:99::1")}), traffic_,
-      kOutside);
+      world_, world_.add_host("outside", {ip(kOutsideIp), ip("fd00:99::1")}), traffic_, kOutside);
   outside_->serve();
+  outside_->serve_names(name_server_);
   if (below(2) == 0) set_up_waypoint();
   Response first;
   for (int i = 0; i < kPods + kSpares; ++i) {
@@ -147,6 +150,7 @@ void Scenario::set_up() {
   }
   for (int i = 0; i < kPods; ++i) {
     at(within(200ms), [this, i] { nodes_[pods_[i].node]->add_pod(i, *pods_[i].host); });
+    plan_name(i, false, 0s, 300ms);  // also before its ztunnel knows what there is
   }
   run_for(310ms);
 }
@@ -309,7 +313,7 @@ Stream& Scenario::open_stream(StreamSpec spec) {
   Stream& one = traffic_.streams[spec.id];
   one.spec = std::move(spec);
   const bool v6 = one.spec.to.ip.is_v6();
-  one.from_ip = from == kOutside ? ip(v6 ? "fd00:99::1" : "192.168.99.1") : pod_ip(from, v6);
+  one.from_ip = from == kOutside ? ip(v6 ? "fd00:99::1" : kOutsideIp) : pod_ip(from, v6);
   one.through = from;
   if (goes_through_waypoint(one.spec)) {
     one.from_ip = ip(v6 ? kWaypointIp6 : kWaypointIp);
@@ -319,10 +323,25 @@ Stream& Scenario::open_stream(StreamSpec spec) {
   return one;
 }
 
+void Scenario::ask_name(int from, int of, bool v6) {
+  const std::string number = std::to_string(of);
+  Name& one = names_.emplace_back(
+      Name{.from = from, .text = "svc" + number + ".example", .v6 = v6, .tries = kPatientTries});
+  if (of == kOutside) {
+    one.text = "host" + std::to_string(names_.size()) + kElsewhere;
+    one.right = ip(v6 ? kElsewhereV6 : kElsewhereV4);
+    one.must = !name_server_.silent;
+  } else {
+    one.right = virtual_ip(of, v6);
+  }
+  pods_[from].app->ask(one, pod_ip(from));
+}
+
 void Scenario::heal() {
   for (const auto& [a, b] : cut_) world_.heal(*a, *b);
   cut_.clear();
   world_.set_faults({});
+  name_server_.silent = false;
   for (const auto& node : nodes_) node->ca().fails = 0;
   const bool settled = run_until(40s, [this] {
     const bool told = restarting_ == 0 && actions_.empty();
@@ -370,6 +389,7 @@ Outcome Scenario::run() {
   }
   heal();
   check_progress();
+  check_names();
   check_quiet();
   shut_down();
   Outcome outcome;

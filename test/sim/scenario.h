@@ -57,6 +57,9 @@ class Scenario {
   void spoil(int pod);
   void plan_strict();
   void plan_outside();
+  void plan_names();
+  // Of the mesh or outside, at a time between `after` and `most` later.
+  void plan_name(int from, bool outside, io::Duration after, io::Duration most);
   void note(const std::string& what) { plan_ += plan_.empty() ? what : ", " + what; }
 
   // plan_pods.cc
@@ -73,6 +76,7 @@ class Scenario {
   void check_live();
   void check_stalled();
   void on_reached(Stream& one, int pod, const net::SocketAddress& peer);
+  void check_names();
   void check_progress();
   void check_quiet();
   bool may_reach(const Stream& one, int pod, io::TimePoint since) const;
@@ -96,6 +100,7 @@ class Scenario {
   static policy::PolicyPtr mesh_strict_policy();
   bool goes_through_waypoint(const StreamSpec& spec) const;
   Stream& open_stream(StreamSpec spec);
+  void ask_name(int from, int of, bool v6);  // of a pod's service, or kOutside
   std::string pod_line(int pod) const;
   Rule random_rule();
   // Of its service; of a pod itself.
@@ -113,6 +118,8 @@ class Scenario {
   test::TestCa ca_;
   Traffic traffic_;
   std::vector<Pod> pods_;
+  NameServer name_server_{traffic_.findings};
+  std::list<Name> names_;
   std::unique_ptr<App> outside_;
   std::unique_ptr<Waypoint> waypoint_;
   std::vector<io::sim::Host*> node_hosts_;

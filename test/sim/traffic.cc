@@ -149,6 +149,17 @@ void App::open(Stream& one) {
   });
 }
 
+void App::ask(Name& one, net::IpAddress own) {
+  ring_->post([this, &one, own] {
+    if (over_ || scope_.cancelled()) one.over = true;
+    if (!one.over) scope_.spawn(ask_for(*ring_, own, one, traffic_.findings));
+  });
+}
+
+void App::serve_names(NameServer& server) {
+  ring_->post([this, &server] { scope_.spawn(server.serve(*ring_)); });
+}
+
 void App::kill() {
   ring_->post([this] { killed_.set(); });
 }

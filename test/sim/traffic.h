@@ -10,7 +10,7 @@
 #include "mesh/io/sim.h"
 #include "mesh/io/socket.h"
 #include "mesh/io/task_scope.h"
-#include "test/sim/model.h"
+#include "test/sim/names.h"
 
 namespace mesh::sim {
 
@@ -34,6 +34,8 @@ class App {
 
   void serve();            // listens and runs until kill()
   void open(Stream& one);  // a client of this pod
+  void ask(Name& one, net::IpAddress own);
+  void serve_names(NameServer& server);  // beside what serve() does
   // The process dies: every connection is reset.
   void kill();
   bool over() const { return over_; }

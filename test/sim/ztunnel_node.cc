@@ -27,11 +27,13 @@ struct ZtunnelNode::Life {
               node.publish(id, std::move(one));
             },
             [&log](std::string_view line) { log.debug("identity", line); }),
-        node(ring, config, telemetry,
-             [this](const net::SpiffeId& id, bool used) {
-               if (!used) return store.remove_user(id);
-               MESH_CHECK(store.add_user(id).has_value());
-             }),
+        node(
+            ring, config, telemetry,
+            [this](const net::SpiffeId& id, bool used) {
+              if (!used) return store.remove_user(id);
+              MESH_CHECK(store.add_user(id).has_value());
+            },
+            [this](const net::SpiffeId& id) { store.wanted_now(id); }),
         stop(ring),
         discovery({.node = {.id = config.node_name}}) {}
 
