@@ -36,6 +36,11 @@ io::Duration idle_deadline(const config::HttpChain& chain) {
   return asked > io::Duration::zero() ? std::min(asked, kIdleMost) : kIdleMost;
 }
 
+io::Duration headers_deadline(const config::HttpChain& chain, io::Duration most) {
+  const io::Duration asked = chain.request_headers_timeout;
+  return asked > io::Duration::zero() ? std::min(asked, most) : most;
+}
+
 }  // namespace
 
 struct Gate::Inside final : wire::ServerHandler {
@@ -188,10 +193,7 @@ io::Task<Result<Done>> Gate::speak_http1(Inside& inside, wire::Wire& wire) {
   wire::Http1ServerOptions options;
   if (const config::HttpChain* chain = http_at(*context_.snapshot, inside.target)) {
     options.idle_deadline = idle_deadline(*chain);
-    const io::Duration head = chain->request_headers_timeout;
-    if (head > io::Duration::zero()) {
-      options.headers_deadline = std::min(options.headers_deadline, head);
-    }
+    options.headers_deadline = headers_deadline(*chain, options.headers_deadline);
   }
   wire::Http1Server server(context_.ring, wire, inside, options);
   inside.http1 = &server;
@@ -205,6 +207,7 @@ io::Task<Result<Done>> Gate::speak_http2(Inside& inside, wire::Wire& wire) {
   wire::Http2Options options;
   if (const config::HttpChain* chain = http_at(*context_.snapshot, inside.target)) {
     options.idle_deadline = idle_deadline(*chain);
+    options.h2.header_deadline = headers_deadline(*chain, options.h2.header_deadline);
   }
   wire::Http2Session session(context_.ring, wire, &inside, std::move(options));
   inside.http2 = &session;

@@ -209,6 +209,21 @@ io::Task<void> dribble(World& world, std::vector<std::string> parts, io::Duratio
   }
 }
 
+TEST_CASE("a client that does not end its headers of HTTP/2 in time is let go", "[time]") {
+  using namespace std::literals;
+  World world;
+  behave(world, {});
+  world.chain.request_headers_timeout = 300ms;
+  world.use();
+  const std::string preface("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"sv);
+  const std::string begin("\0\0\x01\x01\0\0\0\0\x01\x82"sv);
+  const std::string more("\0\0\x01\x09\0\0\0\0\x01\x86"sv);
+  std::string answer;
+  world.run(dribble(world, {preface, begin, more, more, more, more}, 150ms, kService, answer));
+  CHECK(answer.ends_with("\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b"sv));
+  CHECK(world.kept.records.empty());
+}
+
 TEST_CASE("a client that does not send its request in time is told so", "[time]") {
   const struct {
     const char* what;

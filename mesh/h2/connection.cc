@@ -57,6 +57,7 @@ Connection::Impl::Impl(const Options& options_in, Events& events_in, io::TimePoi
       events(&events_in),
       budget(options_in.budget != nullptr ? options_in.budget : &own_budget),
       guard(options_in.limits, start),
+      header_block(options_in.role == Role::kServer ? NGHTTP2_CLIENT_MAGIC_LEN : 0),
       now(start),
       session(new_session(*this)),
       next_ping(start + options_in.ping_interval),
@@ -191,6 +192,7 @@ Result<Done> Connection::receive(const tls::Slice& plaintext, io::TimePoint now)
   impl.now = now;
   if (impl.failure) return std::unexpected(*impl.failure);
   const auto bytes = plaintext.bytes();
+  impl.header_block.saw(bytes, now);
   impl.receiving = &plaintext;
   const nghttp2_ssize taken = nghttp2_session_mem_recv2(
       impl.session.get(), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
@@ -393,14 +395,24 @@ void Connection::ping(io::TimePoint now) {
 
 io::TimePoint Connection::next_deadline() const {
   const Impl& impl = *impl_;
-  if (impl.ping_sent_at) return *impl.ping_sent_at + impl.options.ping_timeout;
-  return impl.next_ping;
+  io::TimePoint next = impl.next_ping;
+  if (impl.ping_sent_at) next = *impl.ping_sent_at + impl.options.ping_timeout;
+  if (const auto since = impl.header_block.open_since()) {
+    next = std::min(next, *since + impl.options.header_deadline);
+  }
+  return next;
 }
 
 Result<Done> Connection::on_deadline(io::TimePoint now) {
   Impl& impl = *impl_;
   impl.now = now;
   if (impl.failure) return std::unexpected(*impl.failure);
+  const auto block = impl.header_block.open_since();
+  if (block && now >= *block + impl.options.header_deadline) {
+    impl.fail({.reason = Reason::kTimedOut, .during = "http/2 headers"},
+              ErrorCode::kEnhanceYourCalm);
+    return std::unexpected(*impl.failure);
+  }
   if (impl.ping_sent_at) {
     if (now < *impl.ping_sent_at + impl.options.ping_timeout) return Done{};
     if (impl.options.role == Role::kServer) go_away(ErrorCode::kNoError);

@@ -55,6 +55,8 @@ struct Options {
   std::uint32_t connection_window = 16777216;
   io::Duration ping_interval = std::chrono::seconds(10);
   io::Duration ping_timeout = std::chrono::seconds(20);
+  // From the first byte of a header block to its last: nothing else may come between.
+  io::Duration header_deadline = std::chrono::seconds(60);
   Limits limits{};
   CreditBudget* budget = nullptr;  // outlives the connection; its own when null
 
@@ -148,7 +150,8 @@ class Connection {
   void ping(io::TimePoint now);
 
   // Timers: call on_deadline() at or after next_deadline().
-  // Errors: kTimedOut when a PING was not answered (server: GOAWAY NO_ERROR is queued).
+  // Errors: kTimedOut when a PING was not answered (server: GOAWAY NO_ERROR is queued), or a header
+  // block did not end (GOAWAY ENHANCE_YOUR_CALM).
   io::TimePoint next_deadline() const;
   Result<Done> on_deadline(io::TimePoint now);
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mesh/h2/connection.h"
+#include "mesh/h2/header_block.h"
 #include "mesh/tls/fifo.h"
 
 namespace mesh::h2 {
@@ -64,6 +65,7 @@ struct Connection::Impl final : BudgetWaiter {
   CreditBudget own_budget{};
   CreditBudget* budget;
   FloodGuard guard;
+  HeaderBlock header_block;
   io::TimePoint now;
   std::unique_ptr<nghttp2_session, SessionDeleter> session;
   std::unordered_map<StreamId, StreamData> streams;

@@ -411,6 +411,34 @@ TEST_CASE("floods end the connection with ENHANCE_YOUR_CALM") {
   CHECK(pair.client_events.log.back().starts_with("goaway 11 "));
 }
 
+TEST_CASE("a header block that does not end in time ends the connection") {
+  Options options = Options::for_server();
+  options.header_deadline = 5s;
+  Pair pair(Options::for_client(), options);
+  pair.open();
+  const auto hear = [&](const std::string& said) {
+    const auto bytes = tls::Slice::copy_of(std::as_bytes(std::span(said)));
+    REQUIRE(pair.server.receive(bytes, pair.now).has_value());
+  };
+  const io::TimePoint began = pair.now;
+  hear(frame(3, 1, 1, 3, "\x82\x86\x84"));
+  CHECK(pair.server.next_deadline() == began + 5s);
+  hear(frame(1, 9, 0, 3, "\x88"));  // nor does more of it give it more time
+  CHECK(pair.server.next_deadline() == began + 5s);
+  SECTION("one that ends is a request") {
+    hear(frame(0, 9, 4, 3));
+    CHECK(pair.server_events.log.back() == "end 3");
+    CHECK(pair.server.on_deadline(began + 6s).has_value());
+  }
+  SECTION("one that does not is the end") {
+    const auto end = pair.server.on_deadline(began + 5s);
+    REQUIRE(!end.has_value());
+    CHECK(end.error().reason == Reason::kTimedOut);
+    pair.settle();
+    CHECK(pair.client_events.log.back().starts_with("goaway 11 "));
+  }
+}
+
 TEST_CASE("a header list far beyond its limit ends the connection, and says why") {
   // One field of 4 000 bytes into the table, and then again and again by a byte.
   std::string block = "\x82\x86\x84\x40\x01x\x7f\xa1\x1e" + std::string(4000, 'y');

@@ -161,7 +161,8 @@ Result<Done> Tunnel::take_plaintext() {
   }
   plaintext_.clear();
   start_requests();
-  if (!closing_ && h2_->next_deadline() < armed_for_) rearm();  // a PING was answered
+  if (!closing_ && h2_->next_deadline() < armed_for_)
+    rearm();  // a PING was answered, headers began
   if (session_->has_output() || h2_->wants_to_send() || h2_->finished()) writable_.set();
   return result;
 }

@@ -266,7 +266,7 @@ TEST_CASE("do better 6: a handler that never answers is cancelled, and its peer 
   CHECK(end.error().reason == Reason::kCancelled);
 }
 
-io::Task<void> ask_nothing(World& world) {
+io::Task<void> say_in_tls(World& world, std::string_view said, std::string& heard_text) {
   io::ConnectOptions options;
   options.to = world.listener->local_address();
   auto socket = co_await io::connect(*world.ring, options);
@@ -279,12 +279,17 @@ io::Task<void> ask_nothing(World& world) {
   while (tls->state() != tls::Session::State::kPeerClosed) {
     std::vector<tls::Piece> out;
     tls->take_output(out);
+    if (tls->open() && !said.empty()) {
+      REQUIRE(tls->seal(tls::Piece::copy_of(std::as_bytes(std::span(said))), out).has_value());
+      said = {};
+    }
     for (const tls::Piece& piece : out) (void)co_await socket->send_all(piece.bytes());
     auto got = co_await socket->recv_buffer(io::BufferClass::kWire);
     REQUIRE(got.has_value());
     REQUIRE(!got->empty());
     REQUIRE(tls->feed(tls::Slice(*std::move(got)), heard).has_value());
   }
+  for (const tls::Slice& slice : heard) heard_text += io::test::text(slice.bytes());
 }
 
 TEST_CASE("do better 6: who shakes hands and then asks for nothing is let go", "[time]") {
@@ -293,8 +298,26 @@ TEST_CASE("do better 6: who shakes hands and then asks for nothing is let go", "
   world.server_options.first_deadline = 2s;
   world.start();
   const io::TimePoint before = world.ring->now();
-  world.run(ask_nothing(world));
+  std::string heard;
+  world.run(say_in_tls(world, "", heard));
   CHECK(world.ring->now() - before < 5s);
+}
+
+TEST_CASE("do better 6: who begins headers and never ends them is let go", "[time]") {
+  using namespace std::literals;
+  World world;
+  world.handler.serve = echo;
+  world.server_options.h2.header_deadline = 2s;
+  world.start();
+  const io::TimePoint before = world.ring->now();
+  std::string heard;
+  world.run(say_in_tls(world,
+                       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"
+                       "\0\0\x01\x01\0\0\0\0\x01\x82"sv,
+                       heard));
+  CHECK(world.ring->now() - before < 5s);
+  // GOAWAY, of no stream: ENHANCE_YOUR_CALM.
+  CHECK(heard.ends_with("\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0b"sv));
 }
 
 io::Task<void> say_nothing(World& world) {

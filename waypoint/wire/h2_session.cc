@@ -94,6 +94,7 @@ io::Task<Result<Done>> Http2Session::read() {
     const auto taken = h2_.receive(bytes, ring_.now());
     start_requests();
     if (!taken) co_return taken;
+    if (h2_.next_deadline() < armed_for_) rearm();  // a header block has begun
     if (h2_.wants_to_send() || h2_.finished()) writable_.set();
   }
   if (!closing_) {
@@ -157,6 +158,7 @@ void Http2Session::retire() {
 void Http2Session::rearm() {
   io::TimePoint next = h2_.next_deadline();
   if (idle_at_) next = std::min(next, *idle_at_);
+  armed_for_ = next;
   arm(next);
 }
 

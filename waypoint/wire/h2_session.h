@@ -102,6 +102,7 @@ class Http2Session final : h2::Events, io::Timer {
   bool retired_ = false;
   bool running_ = false;
   std::optional<io::TimePoint> idle_at_;
+  io::TimePoint armed_for_ = io::TimePoint::max();
 };
 
 }  // namespace mesh::waypoint::wire
