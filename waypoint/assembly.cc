@@ -64,6 +64,7 @@ void Assembly::remove(EnvoyType type, const std::string& name) {
       parts_changed_ = true;
       return;
     case EnvoyType::kSecret:
+      secrets_.give_up(name);
       return;
   }
 }
@@ -119,12 +120,13 @@ void Assembly::take_one(EnvoyType type, const xds::RawResource& resource,
         parts_changed_ = true;
       });
     case EnvoyType::kSecret:
-      refused.push_back({name, std::string(type_name(type)) + " is not honoured"});
-      return;
+      return keep(config::decode_secret(resource.bytes),
+                  [&](config::Secret secret) { secrets_.take(name, std::move(secret)); });
   }
 }
 
 std::set<std::string> Assembly::wanted(EnvoyType type) const {
+  if (type == EnvoyType::kSecret) return Secrets::names_of(clusters_);
   Names names;
   if (type == EnvoyType::kEndpoints) {
     for (const auto& [name, cluster] : clusters_) {
@@ -156,14 +158,26 @@ bool Assembly::is_warm(const config::Cluster& cluster) const {
 
 void Assembly::warm_clusters() {
   std::map<std::string, config::ClusterPtr, std::less<>> next;
+  secrets_.keep_only(clusters_);
   for (const auto& [name, cluster] : clusters_) {
-    if (is_warm(*cluster)) {
-      next[name] = cluster;
+    const config::ClusterPtr whole = is_warm(*cluster) ? secrets_.fill_in(cluster) : nullptr;
+    if (whole) {
+      next[name] = whole;
     } else if (const auto old = in_force_.find(name); old != in_force_.end()) {
       next[name] = old->second;
     }
   }
   in_force_ = std::move(next);
+}
+
+bool Assembly::waits_for_secrets() const {
+  return std::ranges::any_of(clusters_, [&](const auto& item) {
+    return !in_force_.contains(item.first) && secrets_.any_due(*item.second);
+  });
+}
+
+void Assembly::give_up_secrets() {
+  for (const std::string& name : Secrets::names_of(clusters_)) secrets_.give_up(name);
 }
 
 bool Assembly::warm_listener(const Listener& main) {
@@ -184,8 +198,11 @@ bool Assembly::warm_listener(const Listener& main) {
   }
   for (const std::string& name : targets) {
     // One that nobody sent does not hold the others up: its requests are told so.
-    if (!clusters_.contains(name) || in_force_.contains(name)) continue;
-    waiting_for_ = "endpoints of " + name;
+    const auto found = clusters_.find(name);
+    if (found == clusters_.end() || in_force_.contains(name)) continue;
+    const bool warm = is_warm(*found->second);
+    if (warm && !secrets_.any_due(*found->second)) continue;
+    waiting_for_ = (warm ? "secrets of " : "endpoints of ") + name;
     return false;
   }
   waiting_for_.clear();

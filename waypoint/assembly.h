@@ -1,10 +1,10 @@
 #pragma once
 // Assembly: what control has sent so far, decoded, and the snapshots that are built of it.
 //
-// A cluster is used from when its endpoints are known, a listener from when its routes and the
-// clusters that they name are; until then what was there before stays in force. What was refused
-// changes nothing: the last good resource of that name stays. A listener that is refused for one of
-// its chains and has no last good one is taken with that chain closed.
+// A cluster is used from when its endpoints and its secrets are known, a listener from when its
+// routes and the clusters that they name are; until then what was there before stays in force. What
+// was refused changes nothing: the last good resource of that name stays. A listener that is
+// refused for one of its chains and has no last good one is taken with that chain closed.
 
 #include <map>
 #include <memory>
@@ -15,6 +15,7 @@
 #include "waypoint/config/decode.h"
 #include "waypoint/config_dump.h"
 #include "waypoint/control_plane.h"
+#include "waypoint/secrets.h"
 
 namespace mesh::waypoint {
 
@@ -24,6 +25,8 @@ class Assembly final : public SnapshotStore {
                             std::span<const std::string> removed) override;
   std::set<std::string> wanted(EnvoyType type) const override;
   config::SnapshotPtr build(std::uint64_t number, std::string_view version) override;
+  bool waits_for_secrets() const override;
+  void give_up_secrets() override;
 
   // As they came, the last good of each: for /config_dump.
   const KeptResources& kept() const { return kept_; }
@@ -50,6 +53,7 @@ class Assembly final : public SnapshotStore {
   std::map<std::string, config::EndpointsPtr, std::less<>> endpoints_;
   std::map<std::string, config::RouteTablePtr, std::less<>> routes_;
   std::map<std::string, config::Extension, std::less<>> extensions_;
+  Secrets secrets_;
   Names answered_endpoints_;  // there, or said to be gone
   std::map<std::string, config::Originate> originates_;
   std::map<std::string, std::vector<config::NotHonoured>> not_honoured_;

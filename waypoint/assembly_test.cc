@@ -216,6 +216,55 @@ TEST_CASE("a cluster is used from when its endpoints are known") {
   CHECK(told.build()->cluster("a")->eds_name == "other");
 }
 
+std::string secret(const std::string& name, const std::string& pem) {
+  tls_proto::Secret made;
+  made.set_name(name);
+  auto& certificate = *made.mutable_tls_certificate();
+  certificate.mutable_certificate_chain()->set_inline_bytes(pem);
+  certificate.mutable_private_key()->set_inline_string("key");
+  return made.SerializeAsString();
+}
+
+// Of endpoints outside the mesh that are shown the certificate "own".
+std::string cluster_with_secret(const std::string& name) {
+  envoy::config::cluster::v3::Cluster made;
+  made.set_name(name);
+  tls_proto::UpstreamTlsContext tls;
+  tls.mutable_common_tls_context()->add_tls_certificate_sds_secret_configs()->set_name("own");
+  pack(*made.mutable_transport_socket()->mutable_typed_config(),
+       "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", tls);
+  return made.SerializeAsString();
+}
+
+TEST_CASE("a cluster and who names it wait for its secrets, and the last good one stays") {
+  Told told;
+  told.take_all();
+  told.take(EnvoyType::kCluster, "b", cluster_with_secret("b"));
+  told.take(EnvoyType::kListener, "main_internal", main_listener({.cluster = "b"}));
+  CHECK(told.assembly.wanted(EnvoyType::kSecret) == std::set<std::string>{"own"});
+  CHECK(told.target() == "a");
+  CHECK(told.assembly.waiting_for() == "secrets of b");
+  CHECK(told.assembly.waits_for_secrets());
+  SECTION("until they come") {
+    CHECK(told.take(EnvoyType::kSecret, "own", secret("own", "pem")).empty());
+    CHECK(told.target() == "b");
+    CHECK_FALSE(told.assembly.waits_for_secrets());
+    CHECK(told.build()->cluster("b")->tls->certificate_pem == "pem");
+    CHECK(told.take(EnvoyType::kSecret, "own", secret("own", "")).size() == 1);
+    told.remove(EnvoyType::kSecret, "own");
+    CHECK(told.build()->cluster("b")->tls->certificate_pem == "pem");
+    CHECK(told.take(EnvoyType::kSecret, "own", secret("own", "new")).empty());
+    CHECK(told.build()->cluster("b")->tls->certificate_pem == "new");
+  }
+  SECTION("or control says that there is none") { told.remove(EnvoyType::kSecret, "own"); }
+  SECTION("or nobody waits any longer") { told.assembly.give_up_secrets(); }
+  CHECK(told.target() == "b");
+  CHECK_FALSE(told.assembly.waits_for_secrets());
+  const bool came = told.assembly.kept().contains(EnvoyType::kSecret) &&
+                    told.assembly.kept().at(EnvoyType::kSecret).contains("own");
+  CHECK((told.build()->cluster("b") != nullptr) == came);
+}
+
 TEST_CASE("what is refused changes nothing") {
   Told told;
   told.take_all();
@@ -229,6 +278,7 @@ TEST_CASE("what is refused changes nothing") {
   CHECK(told.take(EnvoyType::kEndpoints, "a", "\xff").size() == 1);
   CHECK(told.build()->endpoints_of(*told.build()->cluster("a"))->all.size() == 1);
   CHECK(told.take(EnvoyType::kSecret, "x", "").size() == 1);
+  CHECK(told.take(EnvoyType::kSecret, "x", "\xff").size() == 1);
 }
 
 TEST_CASE("a broken chain without a good one before it refuses everything") {

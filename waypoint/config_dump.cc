@@ -149,6 +149,11 @@ ordered_json secrets(const DumpSources& sources) {
                         {"validation_context",
                          {{"trusted_ca", data_source(info.certificate->roots.to_pem())}}}}}});
   }
+  for (const auto& [name, kept] : all(sources.kept, EnvoyType::kSecret)) {
+    active.push_back({{"name", name},
+                      {"version_info", kept.version},
+                      {"secret", resource(EnvoyType::kSecret, kept.bytes)}});
+  }
   return {{"@type", std::string(kAdmin) + "SecretsConfigDump"},
           {"dynamic_active_secrets", std::move(active)}};
 }

@@ -1,6 +1,7 @@
 #include "waypoint/control_plane.h"
 
 #include "mesh/io/task_scope.h"
+#include "mesh/io/timer.h"
 
 namespace mesh::waypoint {
 namespace {
@@ -36,7 +37,7 @@ Result<grpc::ChannelOptions> channel(const Settings& settings, const std::string
 Result<std::unique_ptr<ControlPlane>> ControlPlane::create(io::Ring& ring, const Settings& settings,
                                                            telemetry::Log& log,
                                                            SnapshotStore& store) {
-  std::unique_ptr<ControlPlane> made(new ControlPlane(settings, log, store));
+  std::unique_ptr<ControlPlane> made(new ControlPlane(ring, settings, log, store));
   ControlPlane* const self = made.get();
   xds::CaClientOptions ca;
   TRY(ca.channel, channel(settings, settings.ca_address, settings.ca_hostname));
@@ -73,10 +74,23 @@ void ControlPlane::publish(std::uint64_t sequence) {
   if (proxy_ == nullptr) return;
   const bool was_ready = proxy_->snapshot()->ready;
   config::SnapshotPtr snapshot = store_.build(sequence, discovery_->state().version());
+  if (store_.waits_for_secrets()) secrets_due_.set();
   if (snapshot->ready && !was_ready) {
     log_.info("xds", "the configuration is complete");
   }
   proxy_->publish(std::move(snapshot), [this, sequence] { discovery_->applied(sequence); });
+}
+
+io::Task<void> ControlPlane::wait_for_secrets() {
+  for (;;) {
+    if (!co_await secrets_due_.wait()) co_return;
+    secrets_due_.reset();
+    if (!co_await io::sleep_for(ring_, kSecretsWithin)) co_return;
+    if (!store_.waits_for_secrets()) continue;
+    log_.warn("xds", "secrets that clusters name have not come: going on without");
+    store_.give_up_secrets();
+    publish(discovery_->state().sequence());
+  }
 }
 
 io::Task<void> ControlPlane::run(Proxy& proxy) {
@@ -86,6 +100,7 @@ io::Task<void> ControlPlane::run(Proxy& proxy) {
   io::TaskScope scope(co_await io::current_cancel());
   scope.spawn(discovery_->run());
   scope.spawn(certificates_->run());
+  scope.spawn(wait_for_secrets());
   co_await scope.join();
   co_await ca_->close();
 }

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "mesh/identity/certificate_store.h"
+#include "mesh/io/event.h"
 #include "mesh/telemetry/log.h"
 #include "mesh/xds/ca_client.h"
 #include "waypoint/discovery.h"
@@ -17,10 +18,16 @@ class SnapshotStore : public ConfigStore {
  public:
   // Of what was taken so far; numbered `number`.
   virtual config::SnapshotPtr build(std::uint64_t number, std::string_view version) = 0;
+  // Whether a cluster is not there for want of a secret that may come yet; nor may listeners that
+  // name it be, until the waiting is given up: then its requests are told so.
+  virtual bool waits_for_secrets() const = 0;
+  virtual void give_up_secrets() = 0;
 };
 
 class ControlPlane {
  public:
+  static constexpr io::Duration kSecretsWithin = std::chrono::seconds(15);  // as Envoy
+
   // `store` outlives it. Errors: kMalformed for an address that is none.
   static Result<std::unique_ptr<ControlPlane>> create(io::Ring& ring, const Settings& settings,
                                                       telemetry::Log& log, SnapshotStore& store);
@@ -31,13 +38,16 @@ class ControlPlane {
   const identity::CertificateStore& certificates() const { return *certificates_; }
 
  private:
-  ControlPlane(const Settings& settings, telemetry::Log& log, SnapshotStore& store)
-      : settings_(settings), log_(log), store_(store) {}
+  ControlPlane(io::Ring& ring, const Settings& settings, telemetry::Log& log, SnapshotStore& store)
+      : ring_(ring), settings_(settings), log_(log), store_(store), secrets_due_(ring) {}
   void publish(std::uint64_t sequence);
+  io::Task<void> wait_for_secrets();
 
+  io::Ring& ring_;
   const Settings& settings_;
   telemetry::Log& log_;
   SnapshotStore& store_;
+  io::Event secrets_due_;
   Proxy* proxy_ = nullptr;
   std::unique_ptr<xds::CaClient> ca_;
   std::unique_ptr<identity::CertificateStore> certificates_;

@@ -1,6 +1,7 @@
 #include "waypoint/named_hosts.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -86,9 +87,6 @@ io::Task<void> NamedHosts::watch_now(std::shared_ptr<Name> name) {
     io::Duration wait = found ? name->refresh : name->failure_refresh;
     if (found) {
       if (name->respect_ttl && found->ttl) wait = std::max<io::Duration>(*found->ttl, kAgainMin);
-      // Those of one family: the other one is for who has only that.
-      std::erase_if(found->addresses, [v4 = found->addresses.front().is_v4()](
-                                          const net::IpAddress& ip) { return ip.is_v4() != v4; });
       std::ranges::sort(found->addresses);
       if (name->addresses != found->addresses) {
         name->addresses = std::move(found->addresses);
@@ -121,7 +119,8 @@ void NamedHosts::rebuild(Known& known) const {
         add(*it);
         continue;
       }
-      for (const net::IpAddress& ip : found->second->addresses) {
+      for (const net::IpAddress& ip :
+           in_family(found->second->addresses, known.cluster->dns_family)) {
         config::Endpoint one = *it;
         one.address.ip = ip;
         one.resolved = true;
@@ -138,6 +137,18 @@ config::EndpointsPtr NamedHosts::of(const config::Cluster& cluster) const {
   // A request that began before a change has endpoints of its own.
   if (found == clusters_.end() || found->second.cluster.get() != &cluster) return nullptr;
   return found->second.endpoints;
+}
+
+std::vector<net::IpAddress> in_family(std::vector<net::IpAddress> addresses,
+                                      config::Cluster::DnsFamily family) {
+  using Family = config::Cluster::DnsFamily;
+  if (family == Family::kAll) return addresses;
+  const bool v4_first = family == Family::kV4Only || family == Family::kV4Preferred;
+  const auto first = [&](const net::IpAddress& ip) { return ip.is_v4() == v4_first; };
+  const bool only = family == Family::kV4Only || family == Family::kV6Only;
+  if (!only && std::ranges::none_of(addresses, first)) return addresses;
+  std::erase_if(addresses, std::not_fn(first));
+  return addresses;
 }
 
 config::EndpointsPtr endpoints_in(const config::Snapshot& snapshot, const config::Cluster& cluster,

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "mesh/grpc/resolver.h"
 #include "mesh/io/ring.h"
@@ -54,6 +55,11 @@ class NamedHosts {
   std::map<std::string, Known, std::less<>> clusters_;
   io::TaskScope watching_;
 };
+
+// Those of a name's addresses that count in a cluster: of kAuto IPv6 where there is any. They keep
+// their order.
+std::vector<net::IpAddress> in_family(std::vector<net::IpAddress> addresses,
+                                      config::Cluster::DnsFamily family);
 
 // The endpoints of a cluster, as far as `names` (may be null) knows with their addresses.
 config::EndpointsPtr endpoints_in(const config::Snapshot& snapshot, const config::Cluster& cluster,

@@ -210,5 +210,25 @@ TEST_CASE("more names than may be watched are looked up when they are dialled") 
   }(world, names));
 }
 
+TEST_CASE("of a name's addresses those of its family count") {
+  using Family = config::Cluster::DnsFamily;
+  const net::IpAddress v4 = *net::IpAddress::parse("10.0.0.1");
+  const net::IpAddress v6 = *net::IpAddress::parse("fd00::1");
+  using Addresses = std::vector<net::IpAddress>;
+  const struct {
+    Family family;
+    Addresses of_both, of_v4, of_v6;
+  } rows[] = {
+      {Family::kAuto, {v6}, {v4}, {v6}},    {Family::kV4Preferred, {v4}, {v4}, {v6}},
+      {Family::kV4Only, {v4}, {v4}, {}},    {Family::kV6Only, {v6}, {}, {v6}},
+      {Family::kAll, {v4, v6}, {v4}, {v6}},
+  };
+  for (const auto& row : rows) {
+    CHECK(in_family({v4, v6}, row.family) == row.of_both);
+    CHECK(in_family({v4}, row.family) == row.of_v4);
+    CHECK(in_family({v6}, row.family) == row.of_v6);
+  }
+}
+
 }  // namespace
 }  // namespace mesh::waypoint::test

@@ -7,6 +7,7 @@
 #include "mesh/io/socket.h"
 #include "mesh/io/timer.h"
 #include "mesh/tls/outside.h"
+#include "waypoint/named_hosts.h"
 #include "waypoint/wire/tls_wire.h"
 
 namespace mesh::waypoint {
@@ -138,7 +139,8 @@ io::Task<Result<std::vector<net::IpAddress>>> Outside::addresses_of(const config
       co_return failed(asked ? Reason::kUnreachable : asked.error().reason, "name of an endpoint");
     }
   }
-  std::vector<net::IpAddress> addresses = name->addresses;
+  std::vector<net::IpAddress> addresses = in_family(name->addresses, cluster.dns_family);
+  if (addresses.empty()) co_return failed(Reason::kUnreachable, "family of an endpoint's name");
   // Those of one family in turn; the other family comes after them.
   const bool v4 = addresses.front().is_v4();
   const auto other = [v4](const net::IpAddress& ip) { return ip.is_v4() != v4; };
@@ -162,8 +164,9 @@ Result<std::shared_ptr<const tls::Context>> Outside::context_for(
 Result<std::shared_ptr<const tls::Context>> Outside::context_of(
     const config::UpstreamTls& tls, const std::string& name, const std::vector<std::string>& alpn) {
   std::string key = name;
-  for (const std::string* part : {&tls.certificate, &tls.certificate_file, &tls.key_file,
-                                  &tls.trusted_ca_secret, &tls.trusted_ca}) {
+  for (const std::string* part :
+       {&tls.certificate, &tls.certificate_file, &tls.key_file, &tls.certificate_pem, &tls.key_pem,
+        &tls.certificate_secret, &tls.roots_secret, &tls.trusted_ca_secret, &tls.trusted_ca}) {
     key.append("\n").append(*part);
   }
   key.append("\n").append(std::to_string(static_cast<int>(tls.tls12)));
@@ -188,6 +191,10 @@ Result<std::shared_ptr<const tls::Context>> Outside::make_context(
     const config::UpstreamTls& tls, const std::string& name, const std::vector<std::string>& alpn) {
   tls::OutsideServer server{.name = name, .alpn = alpn};
   server.tls12 = static_cast<tls::OutsideServer::Tls12>(tls.tls12);
+  // Nobody is asked before they have come.
+  if (!tls.certificate_secret.empty() || !tls.roots_secret.empty()) {
+    return failed(Reason::kNoCertificate, kDuring);
+  }
   const auto own = identity_();
   if (!tls.trusted_ca_secret.empty() || tls.certificate == "default") {
     if (!own) return failed(Reason::kNoIdentity, kDuring);
@@ -204,6 +211,9 @@ Result<std::shared_ptr<const tls::Context>> Outside::make_context(
   if (!tls.certificate_file.empty()) {
     TRY(server.certificate, grpc::roots_from_file(tls.certificate_file)());
     TRY(server.key, grpc::roots_from_file(tls.key_file)());
+  } else if (!tls.certificate_pem.empty()) {
+    server.certificate = tls.certificate_pem;
+    server.key = tls.key_pem;
   } else if (tls.certificate == "default") {
     // The key of the mesh's identity stays where it is.
     return failed(Reason::kNoCertificate, kDuring);

@@ -146,6 +146,19 @@ TEST_CASE("an endpoint outside the mesh is asked by TLS as its cluster says, or 
        503},
       {"the mesh's own certificate outside the mesh",
        [](Outer& o) { o.world.cluster.tls->certificate = "default"; }, 503},
+      {"a certificate of our own, inline",
+       [](Outer& o) {
+         const tls::Credentials own = o.ca.issue(mesh::test::LeafOptions{.names = {"me.example"}});
+         o.world.cluster.tls->certificate_pem = own.chain.to_pem();
+         o.world.cluster.tls->key_pem = own.key.to_pem();
+       },
+       200},
+      {"one that is none",
+       [](Outer& o) { o.world.cluster.tls->certificate_pem = o.world.cluster.tls->key_pem = "x"; },
+       503},
+      {"a secret that has not come",
+       [](Outer& o) { o.world.cluster.tls->certificate_secret = "own"; }, 503},
+      {"roots that have not come", [](Outer& o) { o.world.cluster.tls->roots_secret = "ca"; }, 503},
       {"a server without TLS", [](Outer& o) { o.server.context.reset(); }, 503},
   };
   for (const auto& row : rows) {

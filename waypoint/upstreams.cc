@@ -33,9 +33,11 @@ void append_tls(const config::UpstreamTls& tls, std::string& key) {
   part(tls.auto_sni ? "auto" : "");
   for (const std::string& protocol : tls.alpn) part(protocol);
   for (const std::string* text :
-       {&tls.certificate, &tls.certificate_file, &tls.key_file, &tls.trusted_ca_secret}) {
+       {&tls.certificate, &tls.certificate_file, &tls.key_file, &tls.certificate_secret,
+        &tls.roots_secret, &tls.trusted_ca_secret}) {
     part(*text);
   }
+  part(std::to_string(std::hash<std::string>()(tls.certificate_pem + tls.key_pem)));
   part(tls.trusted_ca_is_file ? "file" : "");
   part(tls.trusted_ca_is_file ? tls.trusted_ca
                               : std::to_string(std::hash<std::string>()(tls.trusted_ca)));

@@ -423,7 +423,7 @@ TEST_CASE("a header block that does not end in time ends the connection") {
   const io::TimePoint began = pair.now;
   hear(frame(3, 1, 1, 3, "\x82\x86\x84"));
   CHECK(pair.server.next_deadline() == began + 5s);
-  hear(frame(1, 9, 0, 3, "\x88"));  // nor does more of it give it more time
+  hear(frame(1, 9, 0, 3, "\x90"));  // nor does more of it give it more time
   CHECK(pair.server.next_deadline() == began + 5s);
   SECTION("one that ends is a request") {
     hear(frame(0, 9, 4, 3));

@@ -11,9 +11,23 @@
 namespace mesh::tls {
 namespace {
 
+constexpr std::string_view kEnd = "-----END CERTIFICATE-----";
+
+// Files of others may hold a key beside its certificates.
+std::string only_certificates(std::string_view pem) {
+  constexpr std::string_view kBegin = "-----BEGIN CERTIFICATE-----";
+  std::string only;
+  for (;;) {
+    const std::size_t begin = pem.find(kBegin);
+    const std::size_t end = pem.find(kEnd, begin);
+    if (begin == std::string_view::npos || end == std::string_view::npos) return only;
+    only.append(pem.substr(begin, end + kEnd.size() - begin)).append("\n");
+    pem.remove_prefix(end + kEnd.size());
+  }
+}
+
 // The certificates of a bundle, one by one: a system's holds more than a workload's may.
 Result<std::vector<Certificate>> read_roots(std::string_view pem, bool lenient) {
-  constexpr std::string_view kEnd = "-----END CERTIFICATE-----";
   if (pem.size() > kOutsideRootsBytesMax) return failed(Reason::kTooLarge, "roots");
   std::vector<Certificate> roots;
   for (std::size_t end = pem.find(kEnd); end != std::string_view::npos; end = pem.find(kEnd)) {
@@ -59,7 +73,7 @@ Result<std::shared_ptr<const Context>> context_for_outside(const OutsideServer& 
   TRY(TrustBundle bundle, TrustBundle::make({roots.begin(), roots.begin() + first}));
   NamedServer named{.roots = bundle, .name = server.name};
   if (!server.certificate.empty()) {
-    TRY(CertificateChain chain, CertificateChain::parse_pem(server.certificate));
+    TRY(CertificateChain chain, CertificateChain::parse_pem(only_certificates(server.certificate)));
     TRY(PrivateKey key, PrivateKey::parse_pem(server.key));
     named.client = Credentials{std::move(chain), std::move(key), std::move(bundle)};
   }

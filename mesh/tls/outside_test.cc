@@ -53,6 +53,20 @@ TEST_CASE("a context towards the outside needs roots, a name, and protocols that
   }
 }
 
+TEST_CASE("a file may hold a certificate and its key together") {
+  const mesh::test::TestCa ca;
+  const Credentials own = ca.issue(mesh::test::LeafOptions{.names = {"me.example"}});
+  const std::string chain = own.chain.to_pem();
+  const std::string key = own.key.to_pem();
+  for (const std::string& both : {key + chain, chain + key, "# mine\n" + chain + key}) {
+    const auto made = context_for_outside(
+        {.name = "api.example", .roots = ca.bundle().to_pem(), .certificate = both, .key = both});
+    CHECK(made.has_value());
+  }
+  CHECK_FALSE(context_for_outside(
+      {.name = "api.example", .roots = ca.bundle().to_pem(), .certificate = key, .key = key}));
+}
+
 // ---- TLS 1.2 ----
 
 constexpr WallSeconds kNow{std::chrono::seconds(1'800'000'000)};

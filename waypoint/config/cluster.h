@@ -137,18 +137,29 @@ struct UpstreamTls {
   std::string sni = {};
   bool auto_sni = false;
   std::vector<std::string> alpn = {};
-  // "default": our own certificate; else files are shown. Both empty: none is.
+  // "default": our own certificate; else files are shown, or PEM. All empty: none is.
   std::string certificate = {};
   std::string certificate_file = {}, key_file = {};
+  std::string certificate_pem = {}, key_pem = {};
   std::string trusted_ca_secret = {};  // "ROOTCA": those of the mesh; or
   std::string trusted_ca = {};         // PEM, or a file; "system": the system's
   bool trusted_ca_is_file = false;
+  // Secrets that control sends by these names, for the fields above; to be had before this is used:
+  // see fill_in().
+  std::string certificate_secret = {}, roots_secret = {};
   std::vector<StringMatch> uri_names = {};  // any of; with dns_names none: any of the CA's
   std::vector<StringMatch> dns_names = {};
   bool verify_nothing = false;  // no CA at all: refuse to connect
   enum class Tls12 : std::uint8_t { kNo, kAllowed, kOnly };
   Tls12 tls12 = Tls12::kAllowed;  // TLS 1.3 otherwise, and where the server can
 };
+
+// A secret of control's: a certificate with its key, or roots (and names that go with them).
+struct Secret {
+  std::string name = {};
+  UpstreamTls part = {};
+};
+using SecretPtr = std::shared_ptr<const Secret>;
 
 struct Http {
   enum class Version : std::uint8_t { kHttp1, kHttp2, kAsDownstream };
@@ -232,6 +243,10 @@ struct Cluster {
   // After a failure; none: as after an answer.
   std::optional<std::chrono::milliseconds> dns_failure_refresh = {};
   bool respect_dns_ttl = false;
+  // Which addresses of a name count; of kAuto and kV4Preferred the other family where it has only
+  // that.
+  enum class DnsFamily : std::uint8_t { kAuto, kV4Only, kV6Only, kV4Preferred, kAll };
+  DnsFamily dns_family = DnsFamily::kV4Preferred;
   // From istio metadata: which service this is, for telemetry.
   std::string service_host = {};
   std::string service_name = {};

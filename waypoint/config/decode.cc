@@ -126,6 +126,9 @@ ClusterResource read_cluster(Input& in, const Tree& at, std::string&) {
     in.refuse(at, "tunnels without TLS and a CA");
     return read;
   }
+  if (!cluster.tls->certificate_secret.empty()) {
+    in.refuse(at, "tunnels with another certificate than our own");
+  }
   read.originate = Originate{.server_names = cluster.tls->uri_names,
                              .idle_timeout = cluster.http.idle_timeout.value_or(Millis(3'600'000)),
                              .connect_timeout = cluster.connect_timeout};
@@ -150,6 +153,8 @@ Extension read_extension(Input& in, const Tree& at, std::string&) {
   return read;
 }
 
+Secret read_secret(Input& in, const Tree& at, std::string&) { return parts::secret(in, at); }
+
 }  // namespace
 
 Decoded<Listener> decode_listener(std::string_view bytes) {
@@ -167,6 +172,9 @@ Decoded<RouteTable> decode_routes(std::string_view bytes) {
 Decoded<Extension> decode_extension(std::string_view bytes) {
   return decode_bytes<Extension>(kExtensionType, bytes, read_extension);
 }
+Decoded<Secret> decode_secret(std::string_view bytes) {
+  return decode_bytes<Secret>(kSecretType, bytes, read_secret);
+}
 
 Decoded<Listener> decode_listener_json(std::string_view json) {
   return decode_tree<Listener>(json, {}, read_listener);
@@ -182,6 +190,9 @@ Decoded<RouteTable> decode_routes_json(std::string_view json) {
 }
 Decoded<Extension> decode_extension_json(std::string_view json) {
   return decode_tree<Extension>(json, {}, read_extension);
+}
+Decoded<Secret> decode_secret_json(std::string_view json) {
+  return decode_tree<Secret>(json, {}, read_secret);
 }
 
 bool is_prime(std::uint64_t number) {

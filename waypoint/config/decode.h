@@ -29,6 +29,9 @@ inline constexpr std::string_view kRouteType =
 inline constexpr std::string_view kExtensionType =
     "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
 
+inline constexpr std::string_view kSecretType =
+    "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+
 // Limits of one resource.
 inline constexpr std::size_t kMaxResourceBytes = 16u << 20;
 inline constexpr std::uint64_t kMaxMaglevTable = 5'000'011;
@@ -72,11 +75,13 @@ Decoded<ClusterResource> decode_cluster(std::string_view bytes);
 Decoded<Endpoints> decode_endpoints(std::string_view bytes);
 Decoded<RouteTable> decode_routes(std::string_view bytes);
 Decoded<Extension> decode_extension(std::string_view bytes);
+Decoded<Secret> decode_secret(std::string_view bytes);
 Decoded<Listener> decode_listener_json(std::string_view json);
 Decoded<ClusterResource> decode_cluster_json(std::string_view json);
 Decoded<Endpoints> decode_endpoints_json(std::string_view json);
 Decoded<RouteTable> decode_routes_json(std::string_view json);
 Decoded<Extension> decode_extension_json(std::string_view json);
+Decoded<Secret> decode_secret_json(std::string_view json);
 
 // Parts of the above, over a Tree.
 Listener listener_of(Input& in, const Tree& at, std::string& chain_problem);

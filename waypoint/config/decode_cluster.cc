@@ -298,6 +298,8 @@ void discovery(Input& in, const Tree& at, Cluster& cluster) {
   }
   cluster.dns_refresh = in.duration(at, "dnsRefreshRate", cluster.dns_refresh);
   cluster.respect_dns_ttl = in.flag(at, "respectDnsTtl");
+  cluster.dns_family = static_cast<Cluster::DnsFamily>(
+      in.choice(at, "dnsLookupFamily", {"AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"}));
   if (const Tree* failing = in.object(at, "dnsFailureRefreshRate")) {
     cluster.dns_failure_refresh = in.duration(*failing, "baseInterval");
     Input::overlook(*failing, {"maxInterval"});

@@ -141,6 +141,57 @@ TEST_CASE("versions of TLS: what is allowed, and nothing below 1.2") {
             .contains("a minimum above"));
 }
 
+TEST_CASE("certificates and roots: by the names of secrets, of files, or inline") {
+  const auto tls = [](const std::string& common) {
+    return R"("transportSocket":{"typedConfig":{"@type":)"
+           R"("x/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",)"
+           R"("commonTlsContext":{)" +
+           common + "}}}";
+  };
+  const UpstreamTls named =
+      *cluster(tls(R"("tlsCertificateSdsSecretConfigs":[{"name":"kubernetes://x"}],)"
+                   R"("validationContextSdsSecretConfig":{"name":"kubernetes://x-cacert"})"))
+           .tls;
+  CHECK(named.certificate_secret == "kubernetes://x");
+  CHECK(named.roots_secret == "kubernetes://x-cacert");
+  CHECK((named.certificate + named.trusted_ca_secret).empty());
+  CHECK_FALSE(named.verify_nothing);
+  const auto pair = [](const std::string& chain, const std::string& key) {
+    return R"("tlsCertificates":[{"certificateChain":{)" + chain + R"(},"privateKey":{)" + key +
+           "}}]";
+  };
+  const std::string in_line = R"("inlineString":"k")";
+  CHECK(cluster(tls(pair(R"("inlineBytes":"Yw==")", in_line))).tls->certificate_pem == "c");
+  CHECK(problem(tls(pair(R"("inlineBytes":"?")", in_line))).contains("no base64"));
+  CHECK(problem(tls(pair(R"("filename":"/c")", in_line))).contains("one of them in a file"));
+  CHECK(problem(tls(pair("", in_line))).contains("neither in a file nor inline"));
+  CHECK(problem(tls(pair(R"("inlineString":"")", in_line))).contains("without its key"));
+  CHECK(problem(tls(R"("tlsCertificates":[{}])")).contains("without its key"));
+}
+
+TEST_CASE("secrets are a certificate with its key, or roots, and nothing else") {
+  const auto roots =
+      decode_secret_json(R"({"name":"r","validationContext":{"trustedCa":{"inlineString":"ca"}}})");
+  REQUIRE(roots.value.has_value());
+  CHECK(roots.value->part.trusted_ca == "ca");
+  const auto problem_of = [](const std::string& of) {
+    return decode_secret_json(R"({"name":"s")" + of + "}").problem;
+  };
+  CHECK(problem_of("").contains("neither a certificate nor roots"));
+  CHECK(problem_of(R"(,"validationContext":{})").contains("roots without any"));
+  CHECK(problem_of(R"(,"tlsCertificate":{})").contains("without its key"));
+  CHECK(problem_of(R"(,"validationContext":{"trustedCa":{"inlineString":"ca"},)"
+                   R"("allowExpiredCertificate":true})") != "");
+}
+
+TEST_CASE("names: whose family counts") {
+  using Family = Cluster::DnsFamily;
+  CHECK(cluster("").dns_family == Family::kAuto);
+  CHECK(cluster(R"("dnsLookupFamily":"V6_ONLY")").dns_family == Family::kV6Only);
+  CHECK(cluster(R"("dnsLookupFamily":"V4_PREFERRED")").dns_family == Family::kV4Preferred);
+  CHECK(cluster(R"("dnsLookupFamily":"ALL")").dns_family == Family::kAll);
+}
+
 TEST_CASE("names: how long they are good, and what counts after a failure") {
   const Cluster plain = cluster("");
   CHECK((plain.dns_refresh == 5s && !plain.respect_dns_ttl && !plain.dns_failure_refresh));

@@ -64,6 +64,7 @@ HealthCheck health_check(Input& in, const Tree& at);
 net::Cidr cidr(Input& in, const Tree& at);
 net::SocketAddress socket_address(Input& in, const Tree& at, std::string* hostname);
 UpstreamTls upstream_tls(Input& in, const Tree& at);
+Secret secret(Input& in, const Tree& at);
 // DownstreamTlsContext of the HBONE listener: what callers must be called.
 std::vector<StringMatch> client_names(Input& in, const Tree& at);
 

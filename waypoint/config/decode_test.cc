@@ -293,6 +293,9 @@ TEST_CASE("listeners that a waypoint does not have, and callers nobody vouches f
   const std::string ca = R"(,"commonTlsContext":{"combinedValidationContext":{)"
                          R"("validationContextSdsSecretConfig":{"name":"ROOTCA"}}})";
   CHECK(terminate(ca + R"(,"requireClientCertificate":true)") == "");
+  CHECK(terminate(R"(,"requireClientCertificate":true,"commonTlsContext":{)"
+                  R"("validationContextSdsSecretConfig":{"name":"theirs"}})")
+            .contains("roots named theirs"));
   CHECK(terminate(ca).contains("without a certificate"));
   CHECK(terminate(R"(,"requireClientCertificate":true)").contains("nobody vouches for"));
   CHECK(decode_listener_json(R"({"name":"connect_terminate","filterChains":[{}]})")

@@ -2,11 +2,30 @@
 
 #include <string>
 
+#include "mesh/base/base64.h"
 #include "waypoint/config/decode_parts.h"
 
 namespace mesh::waypoint::config::parts {
 
 namespace {
+
+// A DataSource: the name of a file (then true), or what it holds.
+bool source(Input& in, const Tree& at, std::string& file, std::string& held) {
+  constexpr std::size_t kMost = 1 << 20;
+  const auto which = in.one_of(at, {"filename", "inlineString", "inlineBytes"});
+  if (which.empty()) {
+    in.refuse(at, "what is neither in a file nor inline");
+  } else if (which == "filename") {
+    file = in.text(at, which);
+  } else if (which == "inlineString") {
+    held = in.text(at, which, kMost);
+  } else if (auto bytes = base64_decode(in.text(at, which, kMost))) {
+    held = *std::move(bytes);
+  } else {
+    in.refuse(at, "bytes that are no base64");
+  }
+  return which == "filename";
+}
 
 // Both lists of names; those that TLS towards a workload can mean.
 void names(Input& in, const Tree& at, UpstreamTls& tls) {
@@ -32,11 +51,7 @@ void validation(Input& in, const Tree& at, UpstreamTls& tls) {
     in.refuse(at, "ACCEPT_UNTRUSTED is not supported");
   }
   const Tree* ca = in.object(at, "trustedCa");
-  if (ca == nullptr) return;
-  const auto which = in.one_of(*ca, {"filename", "inlineString"});
-  if (which.empty()) in.refuse(*ca, "a CA that is neither a file nor inline");
-  tls.trusted_ca_is_file = which == "filename";
-  if (!which.empty()) tls.trusted_ca = in.text(*ca, which, 1 << 20);
+  if (ca != nullptr) tls.trusted_ca_is_file = source(in, *ca, tls.trusted_ca, tls.trusted_ca);
 }
 
 std::string sds_name(Input& in, const Tree& at) {
@@ -67,26 +82,29 @@ bool take_file_certificate(std::string_view name, UpstreamTls& tls) {
 void roots_by_name(Input& in, const Tree& at, UpstreamTls& tls) {
   const std::string name = sds_name(in, at);
   if (take_file_root(name, tls)) return;
-  if (name != "ROOTCA") in.refuse(at, "roots named " + name + " are not supported");
-  tls.trusted_ca_secret = name;
+  (name == "ROOTCA" ? tls.trusted_ca_secret : tls.roots_secret) = name;
+}
+
+void certificate_and_key(Input& in, const Tree& at, UpstreamTls& tls) {
+  const Tree* chain = in.object(at, "certificateChain");
+  const Tree* key = in.object(at, "privateKey");
+  if (chain == nullptr || key == nullptr) return in.refuse(at, "a certificate without its key");
+  const bool file = source(in, *chain, tls.certificate_file, tls.certificate_pem);
+  if (source(in, *key, tls.key_file, tls.key_pem) != file) {
+    in.refuse(at, "a certificate and its key, one of them in a file");
+  }
+  const bool whole = file ? !tls.certificate_file.empty() && !tls.key_file.empty()
+                          : !tls.certificate_pem.empty() && !tls.key_pem.empty();
+  if (!whole) in.refuse(at, "a certificate without its key");
 }
 
 void own_certificate(Input& in, const Tree& at, UpstreamTls& tls) {
   for (const Tree* one : in.list(at, "tlsCertificateSdsSecretConfigs")) {
     const std::string name = sds_name(in, *one);
     if (take_file_certificate(name, tls)) continue;
-    if (name != "default") in.refuse(*one, "a certificate named " + name + " is not supported");
-    tls.certificate = name;
+    (name == "default" ? tls.certificate : tls.certificate_secret) = name;
   }
-  for (const Tree* one : in.list(at, "tlsCertificates")) {
-    const Tree* chain = in.object(*one, "certificateChain");
-    const Tree* key = in.object(*one, "privateKey");
-    if (chain != nullptr) tls.certificate_file = in.text(*chain, "filename");
-    if (key != nullptr) tls.key_file = in.text(*key, "filename");
-    if (tls.certificate_file.empty() || tls.key_file.empty()) {
-      in.refuse(*one, "a certificate that is not of files");
-    }
-  }
+  for (const Tree* one : in.list(at, "tlsCertificates")) certificate_and_key(in, *one, tls);
 }
 
 // Below TLS 1.2 nothing is ever spoken, whatever is allowed.
@@ -122,7 +140,8 @@ void common(Input& in, const Tree& at, UpstreamTls& tls) {
     if (secret != nullptr) roots_by_name(in, *secret, tls);
     if (const Tree* own = in.object(*context, "defaultValidationContext"))
       validation(in, *own, tls);
-    tls.verify_nothing = tls.trusted_ca_secret.empty() && tls.trusted_ca.empty();
+    tls.verify_nothing =
+        tls.trusted_ca_secret.empty() && tls.roots_secret.empty() && tls.trusted_ca.empty();
   }
   if (const Tree* params = in.object(at, "tlsParams")) versions(in, *params, tls);
 }
@@ -143,6 +162,22 @@ UpstreamTls upstream_tls(Input& in, const Tree& at) {
   return tls;
 }
 
+Secret secret(Input& in, const Tree& at) {
+  Input::secure(at);
+  Secret made{.name = in.text(at, "name")};
+  const auto which = in.one_of(at, {"tlsCertificate", "validationContext"});
+  const Tree* found = which.empty() ? nullptr : in.object(at, which);
+  if (found == nullptr) {
+    in.refuse(at, "a secret that is neither a certificate nor roots");
+  } else if (which == "tlsCertificate") {
+    certificate_and_key(in, *found, made.part);
+  } else {
+    validation(in, *found, made.part);
+    if (made.part.trusted_ca.empty()) in.refuse(*found, "roots without any");
+  }
+  return made;
+}
+
 std::vector<StringMatch> client_names(Input& in, const Tree& at) {
   Input::secure(at);
   UpstreamTls tls{.verify_nothing = true};
@@ -154,6 +189,13 @@ std::vector<StringMatch> client_names(Input& in, const Tree& at) {
     in.refuse(at, "callers without a certificate are not supported");
   }
   if (tls.verify_nothing) in.refuse(at, "callers that nobody vouches for are not supported");
+  // Who we are to the mesh, and whom it trusts, is not for a listener to change.
+  if (!tls.roots_secret.empty()) {
+    in.refuse(at, "roots named " + tls.roots_secret + " are not supported");
+  }
+  if (!tls.certificate_secret.empty()) {
+    in.refuse(at, "a certificate named " + tls.certificate_secret + " is not supported");
+  }
   Input::overlook(at, {"disableStatelessSessionResumption", "disableStatefulSessionResumption",
                        "sessionTimeout"});
   return tls.uri_names;
