@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
 
 #include <CLI/CLI.hpp>
 
@@ -28,9 +27,32 @@ struct Flags {
   std::string log_level = "info";
   std::string log_format = "text";
   std::vector<std::string> names;
-  std::string mesh_config;
+  std::string mesh_config, mesh_config_map;
   Settings settings;
 };
+
+void declare_waypoints(CLI::App& app, Flags& flags) {
+  app.add_option("--waypoint-image", flags.waypoint_images.weft, "Of the waypoints that it deploys")
+      ->capture_default_str();
+  app.add_option("--envoy-image", flags.waypoint_images.envoy,
+                 "Of the waypoints that are to be stock Envoy")
+      ->capture_default_str();
+  app.add_option("--sds-image", flags.waypoint_images.sds, "Of what keeps their identity")
+      ->capture_default_str();
+  app.add_option("--waypoint-seccomp", flags.waypoint_seccomp,
+                 "localhost: nodes have the profile weft/waypoint.json; or unconfined")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"localhost", "unconfined"}));
+}
+
+void declare_mesh(CLI::App& app, Flags& flags) {
+  app.add_option(
+      "--mesh-config", flags.mesh_config,
+      "A file with the mesh's configuration, or its ConfigMap: extensionProviders. Followed");
+  app.add_option("--mesh-config-map", flags.mesh_config_map,
+                 "With --kubernetes, instead: a ConfigMap of our namespace that holds it under the "
+                 "key mesh, as `istio` does. Followed");
+}
 
 void declare(CLI::App& app, Flags& flags) {
   app.set_version_flag("--version", "weft-control " WEFT_VERSION);
@@ -54,17 +76,6 @@ void declare(CLI::App& app, Flags& flags) {
       "Between the steps of a root's rotation (default: the certificate lifetime and 10m)");
   app.add_flag("--no-istio-root-map", flags.no_istio_root_map,
                "ConfigMaps istio-ca-root-cert are somebody else's: only weft-ca-root-cert is ours");
-  app.add_option("--waypoint-image", flags.waypoint_images.weft, "Of the waypoints that it deploys")
-      ->capture_default_str();
-  app.add_option("--envoy-image", flags.waypoint_images.envoy,
-                 "Of the waypoints that are to be stock Envoy")
-      ->capture_default_str();
-  app.add_option("--sds-image", flags.waypoint_images.sds, "Of what keeps their identity")
-      ->capture_default_str();
-  app.add_option("--waypoint-seccomp", flags.waypoint_seccomp,
-                 "localhost: nodes have the profile weft/waypoint.json; or unconfined")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"localhost", "unconfined"}));
   app.add_option("--trust-domain-alias", flags.settings.trust_domain_aliases,
                  "A former name of the trust domain, which counts as it")
       ->delimiter(',');
@@ -85,8 +96,6 @@ void declare(CLI::App& app, Flags& flags) {
   app.add_option("--root-namespace", flags.settings.root_namespace,
                  "Namespace whose policies are for the whole mesh")
       ->capture_default_str();
-  app.add_option("--mesh-config", flags.mesh_config,
-                 "A file with the mesh's configuration, or its ConfigMap: extensionProviders");
   app.add_option("--certificate-lifetime", flags.lifetime,
                  "Longest life of a certificate: 30s, 5m, 24h")
       ->capture_default_str();
@@ -104,28 +113,23 @@ std::unexpected<Leave> mistake(std::string text) {
   return std::unexpected(Leave{1, "weft-control: " + std::move(text) + "\n"});
 }
 
-std::expected<manifest::MeshConfig, Leave> read_mesh_config(const std::string& path) {
-  if (path.empty()) return manifest::MeshConfig();
-  std::ifstream file(path, std::ios::binary);
-  std::string text(manifest::kMaxFileBytes + 1, '\0');
-  file.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!file.eof()) return mistake("--mesh-config: " + path + " cannot be read");
-  text.resize(static_cast<std::size_t>(file.gcount()));
-  manifest::ParsedMeshConfig parsed = manifest::parse_mesh_config(path, text);
-  if (!parsed.problems.empty()) {
-    return mistake("--mesh-config: " + parsed.problems[0].to_string());
+// What contradicts what; empty: nothing.
+std::string contradiction(const Flags& flags) {
+  if (flags.kubernetes == !flags.manifests.empty()) {
+    return "give one of --manifests and --kubernetes (see --help)";
   }
-  return std::move(parsed.config);
+  if (!flags.kubernetes && !(flags.kubeconfig + flags.context).empty()) {
+    return "--kubeconfig and --context need --kubernetes";
+  }
+  if (!flags.mesh_config_map.empty() && (!flags.kubernetes || !flags.mesh_config.empty())) {
+    return "--mesh-config-map needs --kubernetes, and no --mesh-config";
+  }
+  return {};
 }
 
 std::expected<Config, Leave> check(Flags flags) {
   Config config;
-  if (flags.kubernetes == !flags.manifests.empty()) {
-    return mistake("give one of --manifests and --kubernetes (see --help)");
-  }
-  if (!flags.kubernetes && !(flags.kubeconfig + flags.context).empty()) {
-    return mistake("--kubeconfig and --context need --kubernetes");
-  }
+  if (std::string said = contradiction(flags); !said.empty()) return mistake(std::move(said));
   const auto listen = net::SocketAddress::parse(flags.listen);
   if (!listen) return mistake("--listen: \"" + flags.listen + "\" is not ADDRESS:PORT");
   const auto debug_listen = net::SocketAddress::parse(flags.debug_listen);
@@ -172,6 +176,8 @@ std::expected<Config, Leave> check(Flags flags) {
   config.manifests = std::move(flags.manifests);
   config.kubeconfig = std::move(flags.kubeconfig);
   config.context = std::move(flags.context);
+  config.mesh_config = std::move(flags.mesh_config);
+  config.mesh_config_map = std::move(flags.mesh_config_map);
   config.state = std::move(flags.state);
   config.tokens = std::move(flags.tokens);
   if (config.tokens.empty() && !flags.kubernetes) config.tokens = config.state + "/tokens";
@@ -213,6 +219,8 @@ std::expected<Config, Leave> read_config(int argc, const char* const* argv) {
       "server holds, to the data planes.",
       "weft-control");
   declare(app, flags);
+  declare_waypoints(app, flags);
+  declare_mesh(app, flags);
   // CLI11 reports help, version and mistakes by exception; they end here.
   try {
     app.parse(argc, argv);
@@ -223,9 +231,6 @@ std::expected<Config, Leave> read_config(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return mistake(std::string(error.what()) + " (see --help)");
   }
-  auto mesh = read_mesh_config(flags.mesh_config);
-  if (!mesh) return std::unexpected(std::move(mesh.error()));
-  flags.settings.mesh = *std::move(mesh);
   return check(std::move(flags));
 }
 

@@ -31,6 +31,8 @@ struct Config {
   bool istio_root_map = true;  // ConfigMaps istio-ca-root-cert are ours to write
   WaypointImages waypoint_images;
   bool waypoint_seccomp_localhost = true;
+  std::string mesh_config;      // a file; empty: none
+  std::string mesh_config_map;  // on an API server: of our namespace
   std::string state;
   std::string tokens;  // STATE/tokens unless said; on an API server: none unless said
   net::SocketAddress listen;

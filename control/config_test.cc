@@ -47,6 +47,8 @@ TEST_CASE("help and version are no mistakes; a mistake is one line and status 1"
            {"--manifests", "m"},
            {"--manifests", "m", "--kubernetes", "--state", "s"},
            {"--manifests", "m", "--kubeconfig", "k", "--state", "s"},
+           {"--manifests", "m", "--mesh-config-map", "istio", "--state", "s"},
+           {"--kubernetes", "--mesh-config", "f", "--mesh-config-map", "istio", "--state", "s"},
            {"--manifests", "m", "--state", "s", "--nonsense"},
            {"--manifests", "m", "--state", "s", "--listen", "15012"},
            {"--manifests", "m", "--state", "s", "--listen", "localhost:15012"},

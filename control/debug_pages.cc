@@ -6,6 +6,7 @@
 
 #include "control/applied.h"
 #include "control/kubernetes/replica.h"
+#include "control/mesh_state.h"
 #include "control/status_page.h"
 #include "control/tokens.h"
 #include "control/wire_json.h"
@@ -148,9 +149,11 @@ HttpResponse DebugPages::metrics() const {
   const Counters counters = hub_.counters();
   const auto snapshot = hub_.snapshot();
   const auto version = snapshot == nullptr ? 0 : snapshot->version;
-  std::uint64_t errors = 0;
+  std::uint64_t errors = 0, mesh_errors = 0;
   for (const manifest::Problem& problem : hub_.problems()) {
-    errors += problem.severity == manifest::Severity::kError ? 1 : 0;
+    if (problem.severity != manifest::Severity::kError) continue;
+    ++errors;
+    mesh_errors += problem.object == kMeshConfigObject ? 1 : 0;
   }
   std::uint64_t connected = 0;
   std::uint64_t behind = 0;
@@ -166,6 +169,8 @@ HttpResponse DebugPages::metrics() const {
                  "{component=\"control\",tag=\"" WEFT_VERSION "\"}", 1);
   add("weft_control_snapshot_version", "gauge", "Number of the snapshot that is served.", version);
   add("weft_control_manifest_errors", "gauge", "Errors in the manifests now.", errors);
+  add("weft_control_mesh_config_errors", "gauge", "Errors in the mesh's configuration now.",
+      mesh_errors);
   add("weft_control_nodes_connected", "gauge", "Nodes with a discovery stream.", connected);
   add("weft_control_nodes_behind", "gauge", "Nodes without the newest snapshot.", behind);
   const Translation::Work work = hub_.work();

@@ -25,6 +25,7 @@
 #include "control/hub.h"
 #include "control/jwks/fetcher.h"
 #include "control/kubernetes/replica.h"
+#include "control/mesh_file.h"
 #include "control/state.h"
 #include "control/store.h"
 #include "control/tokens.h"
@@ -87,12 +88,19 @@ sigset_t block_signals() {
 struct Source {
   std::unique_ptr<Store> folder;
   std::unique_ptr<kubernetes::Replica> replica;
+  std::unique_ptr<MeshFile> mesh;
 
   // What is wrong.
   std::expected<Done, std::string> open(const Config& config, Hub& hub, ca::Authority& authority,
                                         telemetry::Log& log,
                                         std::function<void(const StoreState&)> changed,
+                                        std::function<void(const MeshState&)> mesh_changed,
                                         std::function<void()> authority_changed) {
+    if (!config.mesh_config.empty()) {
+      auto file = MeshFile::open(config.mesh_config, config.state + "/mesh-config", mesh_changed);
+      if (!file) return std::unexpected("--mesh-config: " + file.error());
+      mesh = *std::move(file);
+    }
     if (!config.manifests.empty()) return open_folder(config, authority, std::move(changed));
     auto access = config.kubeconfig.empty()
                       ? kube::in_cluster()
@@ -111,8 +119,10 @@ struct Source {
                        .root_map =
                            config.istio_root_map ? "istio-ca-root-cert" : "weft-ca-root-cert",
                        .ns = config.ns,
-                       .localhost_seccomp = config.waypoint_seccomp_localhost}},
-        hub, authority, log, std::move(changed), std::move(authority_changed));
+                       .localhost_seccomp = config.waypoint_seccomp_localhost},
+         .mesh_map = config.mesh_config_map},
+        hub, authority, log, std::move(changed), std::move(mesh_changed),
+        std::move(authority_changed));
     if (!opened) return std::unexpected("--kubernetes: " + opened.error());
     replica = *std::move(opened);
     return Done{};
@@ -132,6 +142,7 @@ struct Source {
   void settle(int timeout_ms) {
     if (folder != nullptr) folder->settle(timeout_ms);
     if (replica != nullptr) replica->settle(timeout_ms);
+    if (mesh != nullptr) mesh->settle(timeout_ms);
   }
 };
 
@@ -171,30 +182,54 @@ class ServingIdentity {
   std::shared_ptr<const CertificateAuthority> shown_;  // under mutex_
 };
 
-// What the store says, with the keys that RequestAuthentications name by URI, to the hub: from the
-// store's thread, and when there are other keys.
+// What the store and the mesh's configuration say, with the keys that RequestAuthentications name
+// by URI, to the hub: from the thread of whoever says something else, and when there are other
+// keys.
 class Publisher {
  public:
-  Publisher(Hub& hub, telemetry::Log& log)
-      : hub_(hub), problems_(log), keys_(log, [this] {
+  // `awaits_mesh`: nothing is served before the mesh's configuration is known.
+  Publisher(Hub& hub, telemetry::Log& log, bool awaits_mesh)
+      : hub_(hub), log_(log), awaits_mesh_(awaits_mesh), problems_(log), keys_(log, [this] {
           const std::lock_guard lock(mutex_);
-          if (last_.world != nullptr) publish();
+          publish();
         }) {}
 
   void take(const StoreState& state) {
     const std::lock_guard lock(mutex_);
-    problems_.say(state.problems);
     last_ = state;
     publish();
   }
 
+  void take(const MeshState& mesh) {
+    const std::lock_guard lock(mutex_);
+    if (mesh_ != nullptr && mesh_ != mesh.in_force()) {
+      log_.info("mesh", "another mesh configuration is in force");
+    }
+    mesh_ = mesh.in_force();
+    mesh_problems_ = mesh.problems();
+    awaits_mesh_ = awaits_mesh_ && !mesh.is_known();
+    publish();
+  }
+
  private:
-  void publish() { hub_.publish(keys_.fill(last_.world), last_.problems, last_.was_good); }
+  void publish() {
+    if (last_.world == nullptr) return;
+    std::vector<manifest::Problem> problems = last_.problems;
+    problems.insert(problems.end(), mesh_problems_.begin(), mesh_problems_.end());
+    problems_.say(problems);
+    auto world = std::make_shared<const World>(last_.world->with(mesh_));
+    hub_.publish(keys_.fill(std::move(world)), std::move(problems),
+                 last_.was_good && !awaits_mesh_);
+  }
 
   Hub& hub_;
+  telemetry::Log& log_;
+  bool awaits_mesh_;
   ProblemLog problems_;
   std::mutex mutex_;
   StoreState last_;
+  std::shared_ptr<const manifest::MeshConfig> mesh_;
+  std::vector<manifest::Problem> mesh_problems_;
   jwks::Fetcher keys_;  // ends first: it calls back
 };
 
@@ -240,11 +275,11 @@ int run(const Config& config) {
   });
   ca::Authority authority;
   ServingIdentity identity(config, authority, log);
-  Publisher publisher(hub, log);
+  Publisher publisher(hub, log, !config.mesh_config_map.empty());
   Source source;
   const auto opened = source.open(
       config, hub, authority, log, [&](const StoreState& state) { publisher.take(state); },
-      [&] { identity.refresh(); });
+      [&](const MeshState& state) { publisher.take(state); }, [&] { identity.refresh(); });
   if (!opened) return give_up(opened.error());
 
   // The operators' side, then the data planes'.

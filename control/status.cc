@@ -118,7 +118,7 @@ StatusCondition attachment_status(const World& world, const Settings& settings,
                                   const AuthorizationPolicy& policy) {
   StatusCondition status = targets_status(world, settings, policy.metadata.ns, policy.targets);
   if (status.holds && policy.action == AuthorizationAction::kCustom &&
-      settings.mesh.authorizer(policy.provider) == nullptr) {
+      world.mesh().authorizer(policy.provider) == nullptr) {
     return {"WaypointAccepted", false, "UnsupportedValue",
             "provider " + policy.provider + " is not known: what it would be asked is denied"};
   }

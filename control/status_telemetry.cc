@@ -19,7 +19,7 @@ StatusCondition telemetry_status(const World& world, const Settings& settings,
             "Telemetry " + other->metadata.ns + "/" + other->metadata.name +
                 " is older and has the same scope"};
   }
-  const std::vector<std::string> faults = telemetry_faults(settings, telemetry);
+  const std::vector<std::string> faults = telemetry_faults(world.mesh(), telemetry);
   if (faults.empty()) return status;
   status.holds = !telemetry.has_selector;
   status.reason = telemetry.has_selector ? "UnsupportedValue" : "PartiallyInvalid";

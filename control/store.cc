@@ -18,6 +18,7 @@
 #include <thread>
 #include <utility>
 
+#include "control/file_stamp.h"
 #include "control/folder.h"
 #include "control/state.h"
 
@@ -51,19 +52,6 @@ struct Descriptor {
   }
 };
 
-// What tells one content of a file from the next without reading it.
-struct Stamp {
-  ino_t inode = 0;
-  off_t size = -1;
-  std::int64_t modified_ns = 0;
-  friend bool operator==(const Stamp&, const Stamp&) = default;
-};
-
-Stamp stamp_of(const struct stat& s) {
-  return {s.st_ino, s.st_size,
-          static_cast<std::int64_t>(s.st_mtim.tv_sec) * 1'000'000'000 + s.st_mtim.tv_nsec};
-}
-
 manifest::Parsed unreadable(const std::string& file, std::string why) {
   manifest::Parsed parsed;
   parsed.unreadable = true;
@@ -82,7 +70,7 @@ struct Store::Watch {
 
   // of the thread
   Folder folder;
-  std::map<std::string, Stamp> stamps;
+  std::map<std::string, FileStamp> stamps;
   std::map<std::string, Clock::time_point> missing;
   std::set<std::string> touched;   // an event named it: read again whatever its stamp says
   std::set<std::string> suspects;  // to be compared with its stamp
@@ -111,7 +99,7 @@ struct Store::Watch {
   bool take_in();
   void look_around();
   bool check(const std::string& name, bool was_touched);
-  Result<std::string> read_text(const std::string& name, Stamp& stamp) const;
+  Result<std::string> read_text(const std::string& name, FileStamp& stamp) const;
   void recall();
   void keep();
   void publish();
@@ -285,7 +273,7 @@ bool Store::Watch::check(const std::string& name, bool was_touched) {
     folder.put(name, unreadable(name, "not read: there are over 10000 files"));
     return true;
   }
-  Stamp stamp;
+  FileStamp stamp;
   auto text = read_text(name, stamp);
   stamps[name] = stamp;
   manifest::Parsed parsed =
@@ -297,7 +285,7 @@ bool Store::Watch::check(const std::string& name, bool was_touched) {
 
 // `stamp` is of what was read; after a failure it is one that fits nothing, so that the next look
 // tries again.
-Result<std::string> Store::Watch::read_text(const std::string& name, Stamp& stamp) const {
+Result<std::string> Store::Watch::read_text(const std::string& name, FileStamp& stamp) const {
   stamp = {};
   const Descriptor file{::openat(folder_fd.fd, name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat s{};

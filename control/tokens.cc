@@ -22,10 +22,6 @@ std::array<unsigned char, 32> digest_of(std::string_view token) {
   return digest;
 }
 
-std::int64_t modified(const struct stat& s) {
-  return static_cast<std::int64_t>(s.st_mtim.tv_sec) * 1'000'000'000 + s.st_mtim.tv_nsec;
-}
-
 std::string_view trimmed(std::string_view text) {
   const auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; };
   while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
@@ -78,10 +74,7 @@ void Tokens::authenticate(const Credentials& credentials, std::function<void(Ans
 }
 
 bool Tokens::is_fresh(const File& file) const {
-  struct stat s{};
-  return ::stat((folder_ + "/" + file.node).c_str(), &s) == 0 && S_ISREG(s.st_mode) &&
-         static_cast<std::uint64_t>(s.st_ino) == file.inode && modified(s) == file.modified_ns &&
-         s.st_size == file.size;
+  return stamp_of_file(folder_ + "/" + file.node) == file.stamp;
 }
 
 void Tokens::reload() {
@@ -102,7 +95,7 @@ void Tokens::reload() {
     const std::string_view token =
         trimmed(std::string_view(text).substr(0, static_cast<std::size_t>(got)));
     if (token.size() < kMinBytes || token.size() > kMaxBytes) continue;
-    const File file{node, s.st_ino, modified(s), s.st_size, false};
+    const File file{node, stamp_of(s), false};
     const auto [same, is_new] = tokens_.emplace(digest_of(token), file);
     if (!is_new) same->second.ambiguous = true;
   }

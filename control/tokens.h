@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "control/caller.h"
+#include "control/file_stamp.h"
 
 namespace mesh::control {
 
@@ -33,9 +34,7 @@ class Tokens final : public Authenticator {
  private:
   struct File {
     std::string node;
-    std::uint64_t inode = 0;
-    std::int64_t modified_ns = 0;
-    std::int64_t size = 0;
+    FileStamp stamp;
     bool ambiguous = false;
   };
   using Digest = std::array<unsigned char, 32>;

@@ -62,6 +62,7 @@ std::shared_ptr<const Snapshot> Translation::next(std::shared_ptr<const World> w
   snapshot->deltas = std::make_shared<DeltaCache>();
   snapshot->world = world;
   changed_ = last_ == nullptr;
+  const bool same_mesh = world_ == nullptr || world_->has_mesh_of(*world);
   const std::vector<Change> changes = take(std::move(world));
   for (const Change& change : changes) {
     if (change.key.kind == Kind::kPod) count_account(change);
@@ -84,7 +85,7 @@ std::shared_ptr<const Snapshot> Translation::next(std::shared_ptr<const World> w
     }
   }
   touched_nodes_.clear();
-  changed_ |= dirty.waypoints;
+  changed_ |= dirty.waypoints || !same_mesh;
   snapshot->version = last_ == nullptr ? first_version_ : last_->version + (changed_ ? 1 : 0);
   last_ = std::move(snapshot);
   return last_;

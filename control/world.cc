@@ -6,6 +6,12 @@ using manifest::Metadata;
 using manifest::Pod;
 using manifest::PodPhase;
 
+const manifest::MeshConfig& World::mesh() const {
+  static const manifest::MeshConfig kNothing;
+  if (reads_ != nullptr) reads_->mesh = true;
+  return mesh_ == nullptr ? kNothing : *mesh_;
+}
+
 std::string_view mesh_label(const Metadata& metadata, std::string_view suffix) {
   for (const std::string_view prefix : {"istio.io/", "weft.dev/"}) {
     const std::string_view value = metadata.label(std::string(prefix) + std::string(suffix));

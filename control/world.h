@@ -1,6 +1,6 @@
 #pragma once
-// The world: what the manifests say, as one immutable value with a number. Everything that control
-// sends is a pure function of a World and the Settings.
+// The world: what the manifests and the mesh's configuration say, as one immutable value with a
+// number. Everything that control sends is a pure function of a World and the Settings.
 
 #include <cstdint>
 #include <memory>
@@ -23,7 +23,6 @@ struct Settings {
   std::string cluster_id = "Kubernetes";
   std::string cluster_domain = "cluster.local";
   std::string root_namespace = "istio-system";
-  manifest::MeshConfig mesh = {};
 };
 
 // What somebody asked a World for: what else changes does not matter to them.
@@ -31,6 +30,7 @@ struct WorldReads {
   std::set<manifest::Kind> kinds;                               // all objects
   std::set<std::pair<manifest::Kind, std::string>> namespaces;  // those of one namespace
   std::set<manifest::ObjectKey> objects;                        // there or not
+  bool mesh = false;                                            // the mesh's configuration
   bool everything = false;
 };
 
@@ -39,11 +39,13 @@ using Objects = OrderedMap<manifest::ObjectKey, std::shared_ptr<const manifest::
 class World {
  public:
   World() = default;
-  explicit World(Objects objects) : objects_(std::move(objects)) {}
+  // `mesh`: null: nothing is configured.
+  explicit World(Objects objects, std::shared_ptr<const manifest::MeshConfig> mesh = nullptr)
+      : objects_(std::move(objects)), mesh_(std::move(mesh)) {}
 
   // The same world, whose readers are written down. `reads` outlives it.
   World watched(WorldReads& reads) const {
-    World world(objects_);
+    World world(objects_, mesh_);
     world.reads_ = &reads;
     return world;
   }
@@ -51,6 +53,15 @@ class World {
   const Objects& objects() const {
     if (reads_ != nullptr) reads_->everything = true;
     return objects_;
+  }
+
+  // Valid as long as this world, or one that has_mesh_of() it.
+  const manifest::MeshConfig& mesh() const;
+  bool has_mesh_of(const World& other) const { return mesh_ == other.mesh_; }
+  // The same mesh's configuration with other objects, and the other way round.
+  World with(Objects objects) const { return World(std::move(objects), mesh_); }
+  World with(std::shared_ptr<const manifest::MeshConfig> mesh) const {
+    return World(objects_, std::move(mesh));
   }
 
   // All objects of a kind, ordered by namespace and name.
@@ -100,6 +111,7 @@ class World {
   }
 
   Objects objects_;
+  std::shared_ptr<const manifest::MeshConfig> mesh_;
   WorldReads* reads_ = nullptr;
 };
 

@@ -121,9 +121,9 @@ void add_asked(const AuthorizationPolicy& policy, RBAC& into) {
 
 }  // namespace
 
-std::string authorizer_problem(const Settings& settings, const Catalog& catalog,
+std::string authorizer_problem(const manifest::MeshConfig& mesh, const Catalog& catalog,
                                const std::string& ns, const std::string& provider) {
-  const AuthzProvider* found = settings.mesh.authorizer(provider);
+  const AuthzProvider* found = mesh.authorizer(provider);
   if (found == nullptr) return "provider " + provider + " is not known";
   const CatalogService* service = catalog.find_provider(ns, found->ns, found->host);
   if (service == nullptr) return "provider " + provider + ": there is no service " + found->host;
@@ -147,7 +147,7 @@ void add_authorizers(Build& build, const CatalogService* service,
     }
     const AuthorizationPolicy policy = under_all_names(*written, build.settings);
     const std::string problem = authorizer_problem(
-        build.settings, build.catalog, build.client.gateway->metadata.ns, policy.provider);
+        build.world.mesh(), build.catalog, build.client.gateway->metadata.ns, policy.provider);
     if (problem.empty()) {
       add_asked(policy, asked[policy.provider]);
       continue;
@@ -170,7 +170,7 @@ void add_authorizers(Build& build, const CatalogService* service,
     *filter.mutable_shadow_rules() = std::move(rules);
     filter.set_shadow_rules_stat_prefix(prefix);
     add_filter("envoy.filters.http.rbac", filter, into);
-    const AuthzProvider& provider = *build.settings.mesh.authorizer(name);
+    const AuthzProvider& provider = *build.world.mesh().authorizer(name);
     const std::string& ns = build.client.gateway->metadata.ns;
     const CatalogService* whom = build.catalog.find_provider(ns, provider.ns, provider.host);
     const std::string cluster = build.cluster(*whom, provider.port, true);

@@ -15,7 +15,7 @@ class HttpConnectionManager;
 namespace mesh::control {
 
 // Why a provider cannot be asked from a waypoint of `ns`; empty: it can.
-std::string authorizer_problem(const Settings& settings, const Catalog& catalog,
+std::string authorizer_problem(const manifest::MeshConfig& mesh, const Catalog& catalog,
                                const std::string& ns, const std::string& provider);
 
 // The filters of every CUSTOM policy for the service (nullptr: for the waypoint as a whole), before

@@ -43,11 +43,11 @@ Translated translate(std::string_view providers, const std::string& more = {}) {
   text << file.rdbuf();
   Folder folder;
   folder.put("m.yaml", manifest::parse("m.yaml", text.str() + "\n---\n" + more));
-  const World world(folder.settle());
-  Settings settings;
+  const Settings settings;
   auto parsed = manifest::parse_mesh_config("mesh.yaml", providers);
   REQUIRE(parsed.problems.empty());
-  settings.mesh = std::move(parsed.config);
+  const World world(folder.settle(),
+                    std::make_shared<manifest::MeshConfig>(std::move(parsed.config)));
   const Catalog catalog(world, settings);
   WaypointClient client;
   client.gateway = world.find<manifest::Gateway>("shop", "waypoint");

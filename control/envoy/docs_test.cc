@@ -109,9 +109,8 @@ TEST_CASE("every manifest of docs/waypoint.md is valid, in force and done") {
   for (const auto& problem : parsed.problems) FAIL_CHECK(problem.to_string());
   Folder folder;
   folder.put("waypoint.md", parsed);
-  const World world(folder.settle());
-  Settings settings;
-  settings.mesh = mesh.config;
+  const World world(folder.settle(), std::make_shared<manifest::MeshConfig>(mesh.config));
+  const Settings settings;
   for (const ObjectStatus& status : compute_statuses(world, settings)) {
     INFO(status.object.to_string());
     StatusConditions all = status.conditions;

@@ -59,14 +59,15 @@ struct Played {
 Played play(const std::filesystem::path& manifests) {
   Folder folder;
   folder.put("m.yaml", manifest::parse("m.yaml", read(manifests)));
-  const World world(folder.settle());
+  // What the incumbent's mesh configuration said when it was recorded.
+  const World world(folder.settle(),
+                    std::make_shared<manifest::MeshConfig>(
+                        manifest::parse_mesh_config("mesh.yaml", kMeshConfig).config));
   Played played;
   for (const manifest::Problem& problem : folder.problems()) {
     played.problems.push_back(problem.object + ": " + problem.field);
   }
-  Settings settings;
-  // What the incumbent's mesh configuration said when it was recorded.
-  settings.mesh = manifest::parse_mesh_config("mesh.yaml", kMeshConfig).config;
+  const Settings settings;
   const Catalog catalog(world, settings);
   WaypointClient client;
   client.gateway = world.find<manifest::Gateway>("shop", "waypoint");

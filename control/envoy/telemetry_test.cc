@@ -91,11 +91,11 @@ Translated translate(const std::string& objects, const std::string& more_config 
   const manifest::Parsed written = manifest::parse("m.yaml", world_text() + "\n" + objects);
   for (const manifest::Problem& problem : written.problems) UNSCOPED_INFO(problem.to_string());
   folder.put("m.yaml", written);
-  const World world(folder.settle());
-  Settings settings;
+  const Settings settings;
   auto parsed = manifest::parse_mesh_config("mesh.yaml", kProviders + more_config);
   REQUIRE(parsed.problems.empty());
-  settings.mesh = std::move(parsed.config);
+  const World world(folder.settle(),
+                    std::make_shared<manifest::MeshConfig>(std::move(parsed.config)));
   const Catalog catalog(world, settings);
   WaypointClient client;
   client.gateway = world.find<manifest::Gateway>("shop", "waypoint");

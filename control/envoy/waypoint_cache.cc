@@ -92,6 +92,8 @@ void WaypointCache::follow(const std::shared_ptr<const Snapshot>& next) {
                         concerns(key, after == nullptr ? nullptr : after->get(), config);
                   }
                 });
+  const bool same_mesh = world_ == nullptr || world_->has_mesh_of(*next->world);
+  for (auto& [key, config] : configs_) config.stale |= !same_mesh && config.world_reads.mesh;
   world_ = next->world;
   const Catalog::Changes changes = catalog_.follow(world_, next->of(xds::ResourceType::kAddress));
   work_.read += changes.read;

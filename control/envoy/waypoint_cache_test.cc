@@ -9,6 +9,7 @@
 #include <random>
 
 #include "control/translation.h"
+#include "mesh/manifest/mesh_config.h"
 #include "mesh/manifest/parse.h"
 
 namespace mesh::control {
@@ -137,13 +138,14 @@ struct Bench {
   Objects objects;
   Translation translation{{}, 1};
   WaypointCache cache{{}};
+  std::shared_ptr<const manifest::MeshConfig> mesh;
 
   void put(const std::string& yaml) {
     const auto made = object(yaml);
     objects.set(manifest::key_of(*made), made);
   }
   std::shared_ptr<const Snapshot> publish() {
-    const auto snapshot = translation.next(std::make_shared<const World>(objects));
+    const auto snapshot = translation.next(std::make_shared<const World>(objects, mesh));
     cache.follow(snapshot);
     return snapshot;
   }
@@ -265,6 +267,39 @@ TEST_CASE("what a waypoint is told again is what a change is about, not the mesh
   bench.put(head("networking.istio.io/v1", "DestinationRule", "istio-system", "d") +
             "spec: {host: '*.svc.cluster.local'}\n");
   CHECK(work() == Work{0, kNamespaces, 0});
+}
+
+TEST_CASE("another mesh configuration is a version, and is told to the waypoints that asked it") {
+  Bench bench;
+  bench.put(head("gateway.networking.k8s.io/v1", "Gateway", "a", "wp") +
+            "spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, "
+            "protocol: HBONE}]}\n");
+  bench.put(head("v1", "Service", "a", "web", "istio.io/use-waypoint: wp") +
+            "spec: {clusterIP: 10.96.0.1, ports: [{name: http, port: 80}]}\n");
+  bench.put(head("security.istio.io/v1", "AuthorizationPolicy", "a", "ask") +
+            "spec: {targetRefs: [{group: '', kind: Service, name: web}], action: CUSTOM, "
+            "provider: {name: guard}, rules: [{}]}\n");
+  const auto told = [&] {
+    const auto snapshot = bench.publish();
+    const auto client = bench.clients(*snapshot->world).at(0);
+    const auto got = bench.cache.of(client);
+    check_as_new(*snapshot->world, client, *got);
+    return std::pair(snapshot->version, bench.cache.notes().at(0).text);
+  };
+  CHECK(told() == std::pair<std::uint64_t, std::string>(
+                      1, "provider guard is not known: what it would be asked is denied"));
+  bench.mesh = std::make_shared<manifest::MeshConfig>(
+      manifest::parse_mesh_config("m",
+                                  "extensionProviders: [{name: guard, envoyExtAuthzHttp: "
+                                  "{service: guard.a.svc.cluster.local, port: 80}}]")
+          .config);
+  CHECK(told() == std::pair<std::uint64_t, std::string>(
+                      2,
+                      "provider guard: there is no service guard.a.svc.cluster.local: what it "
+                      "would be asked is denied"));
+  const auto work = bench.cache.work().waypoints;
+  CHECK(told().first == 2);
+  CHECK(bench.cache.work().waypoints == work);
 }
 
 }  // namespace mesh::control

@@ -117,7 +117,7 @@ std::shared_ptr<const World> Keys::fill(const std::shared_ptr<const World>& worl
     objects.set({Kind::kRequestAuthentication, object->metadata.ns, object->metadata.name},
                 std::move(copy));
   }
-  return filled ? std::make_shared<const World>(std::move(objects)) : world;
+  return filled ? std::make_shared<const World>(world->with(std::move(objects))) : world;
 }
 
 std::vector<Keys::Status> Keys::statuses() const {

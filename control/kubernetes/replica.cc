@@ -8,6 +8,7 @@
 
 #include "control/auth/token_reviews.h"
 #include "control/kubernetes/address_plan.h"
+#include "control/kubernetes/mesh_map.h"
 #include "control/kubernetes/root_maps.h"
 #include "control/kubernetes/shared_token.h"
 #include "control/kubernetes/status_plan.h"
@@ -53,13 +54,15 @@ struct Replica::Impl {
   std::shared_ptr<WriteQueue> queue;
   std::unique_ptr<CaStore> ca;
   std::unique_ptr<KubeStore> store;
-  bool due = false;  // a plan() is on its way
+  std::unique_ptr<MeshMap> mesh_map;  // if there is to be one
+  bool due = false;                   // a plan() is on its way
   Clock::time_point next_warning{}, next_word{};
   std::atomic<std::uint64_t> plans{0};
   mutable std::mutex mutex;
   std::vector<Unacknowledged> waiting;  // under mutex
 
   void begin(std::function<void(const StoreState&)> state_changed,
+             std::function<void(const MeshState&)> mesh_changed,
              std::function<void()> authority_changed);
   void note();
   void look();
@@ -70,6 +73,7 @@ struct Replica::Impl {
 };
 
 void Replica::Impl::begin(std::function<void(const StoreState&)> state_changed,
+                          std::function<void(const MeshState&)> mesh_changed,
                           std::function<void()> authority_changed) {
   kube::Lease::Options lease;
   lease.ns = options.ns;
@@ -92,7 +96,16 @@ void Replica::Impl::begin(std::function<void(const StoreState&)> state_changed,
         changed(state);
         note();
       });
+  if (!options.mesh_map.empty()) {
+    mesh_map = std::make_unique<MeshMap>(
+        *http, options.ns, options.mesh_map,
+        [this, changed = std::move(mesh_changed)](const MeshState& state) {
+          changed(state);
+          note();
+        });
+  }
   http->post([this] {
+    if (mesh_map != nullptr) mesh_map->run();
     ca->run();
     root_maps.run();
     waypoints.run();
@@ -202,11 +215,12 @@ void Replica::stop() {
 
 std::expected<std::unique_ptr<Replica>, std::string> Replica::open(
     Options options, Hub& hub, ca::Authority& authority, telemetry::Log& log,
-    std::function<void(const StoreState&)> state_changed, std::function<void()> authority_changed) {
+    std::function<void(const StoreState&)> state_changed,
+    std::function<void(const MeshState&)> mesh_changed, std::function<void()> authority_changed) {
   auto http = kube::Http::open(options.access);
   if (!http) return std::unexpected(http.error());
   auto impl = std::make_unique<Impl>(std::move(options), *std::move(http), hub, authority, log);
-  impl->begin(std::move(state_changed), std::move(authority_changed));
+  impl->begin(std::move(state_changed), std::move(mesh_changed), std::move(authority_changed));
   return std::unique_ptr<Replica>(new Replica(std::move(impl)));
 }
 

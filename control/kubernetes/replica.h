@@ -18,6 +18,7 @@
 #include "control/kubernetes/acknowledged.h"
 #include "control/kubernetes/ca_store.h"
 #include "control/kubernetes/waypoint_parts.h"
+#include "control/mesh_state.h"
 #include "control/store.h"
 #include "mesh/kube/config.h"
 #include "mesh/kube/election.h"
@@ -33,15 +34,17 @@ class Replica {
     std::chrono::seconds rotation_wait{0};
     bool istio_root_map = true;  // see RootMaps
     WaypointOptions waypoints = {};
+    std::string mesh_map = {};  // the ConfigMap with the mesh's configuration; empty: none
   };
 
   // Publishes to `hub`, sets `authority`, and calls `authority_changed` after each change of it and
-  // `state_changed` after each change of the objects. All must outlive this.
+  // `state_changed` after each change of the objects, `mesh_changed` after each of the mesh's
+  // configuration. All must outlive this.
   // Errors: what is wrong with the credentials. A server that does not answer is waited for.
   static std::expected<std::unique_ptr<Replica>, std::string> open(
       Options options, Hub& hub, ca::Authority& authority, telemetry::Log& log,
       std::function<void(const StoreState&)> state_changed,
-      std::function<void()> authority_changed);
+      std::function<void(const MeshState&)> mesh_changed, std::function<void()> authority_changed);
   // Gives the Lease back.
   ~Replica();
 

@@ -11,16 +11,17 @@ namespace {
 
 using manifest::LoggingRule;
 using manifest::LogProvider;
+using manifest::MeshConfig;
 using manifest::TargetRef;
 using manifest::Telemetry;
 using manifest::TracingRule;
 using manifest::TracingTag;
 using Faults = std::vector<std::string>;
 
-void add_tracing_faults(const Settings& settings, const TracingRule& rule, Faults& faults) {
+void add_tracing_faults(const MeshConfig& mesh, const TracingRule& rule, Faults& faults) {
   for (const std::string& name : rule.providers) {
-    if (settings.mesh.tracer(name) == nullptr) {
-      faults.push_back("tracing: " + settings.mesh.why_not(name, "traces"));
+    if (mesh.tracer(name) == nullptr) {
+      faults.push_back("tracing: " + mesh.why_not(name, "traces"));
     }
   }
   if (rule.providers.size() > 1) {
@@ -52,11 +53,11 @@ void add_format_faults(const LogProvider& provider, Faults& faults) {
   }
 }
 
-void add_logging_faults(const Settings& settings, const LoggingRule& rule, Faults& faults) {
+void add_logging_faults(const MeshConfig& mesh, const LoggingRule& rule, Faults& faults) {
   for (const std::string& name : rule.providers) {
-    const LogProvider* provider = settings.mesh.logger(name);
+    const LogProvider* provider = mesh.logger(name);
     if (provider == nullptr) {
-      faults.push_back("accessLogging: " + settings.mesh.why_not(name, "access logs"));
+      faults.push_back("accessLogging: " + mesh.why_not(name, "access logs"));
     } else {
       add_format_faults(*provider, faults);
     }
@@ -81,14 +82,14 @@ bool is_for_waypoints(manifest::TelemetryMode mode) {
   return mode != manifest::TelemetryMode::kClient;
 }
 
-std::vector<std::string> telemetry_faults(const Settings& settings, const Telemetry& telemetry) {
+std::vector<std::string> telemetry_faults(const MeshConfig& mesh, const Telemetry& telemetry) {
   Faults faults;
   if (telemetry.has_selector) faults.emplace_back("a selector selects no waypoint: use targetRefs");
   for (const TracingRule& rule : telemetry.tracing) {
-    if (is_for_waypoints(rule.mode)) add_tracing_faults(settings, rule, faults);
+    if (is_for_waypoints(rule.mode)) add_tracing_faults(mesh, rule, faults);
   }
   for (const LoggingRule& rule : telemetry.logging) {
-    if (is_for_waypoints(rule.mode)) add_logging_faults(settings, rule, faults);
+    if (is_for_waypoints(rule.mode)) add_logging_faults(mesh, rule, faults);
   }
   for (const manifest::MetricsRule& rule : telemetry.metrics) {
     if (rule.has_overrides) faults.emplace_back("metrics.overrides are not supported");

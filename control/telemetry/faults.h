@@ -9,7 +9,7 @@
 namespace mesh::control {
 
 // What it asks for and does not get. Empty: all of it is done.
-std::vector<std::string> telemetry_faults(const Settings& settings,
+std::vector<std::string> telemetry_faults(const manifest::MeshConfig& mesh,
                                           const manifest::Telemetry& telemetry);
 
 // A rule for what a waypoint does: for servers.

@@ -11,6 +11,7 @@ namespace {
 
 using manifest::LoggingRule;
 using manifest::LogProvider;
+using manifest::MeshConfig;
 using manifest::Telemetry;
 using manifest::TracingRule;
 using manifest::TracingTag;
@@ -56,8 +57,8 @@ bool is_sent(const TracingTag& tag) {
 }
 
 // A field that a nearer object does not say is as the wider one said.
-std::optional<ChainTracing> merged_tracing(const Settings& settings, const Layers& layers) {
-  std::vector<std::string> providers = settings.mesh.default_tracing;
+std::optional<ChainTracing> merged_tracing(const MeshConfig& mesh, const Layers& layers) {
+  std::vector<std::string> providers = mesh.default_tracing;
   ChainTracing made;
   bool disabled = false;
   for (const Telemetry* layer : layers) {
@@ -78,7 +79,7 @@ std::optional<ChainTracing> merged_tracing(const Settings& settings, const Layer
     }
   }
   if (disabled || providers.empty()) return std::nullopt;
-  made.provider = settings.mesh.tracer(providers.front());
+  made.provider = mesh.tracer(providers.front());
   if (made.provider == nullptr) return std::nullopt;
   return made;
 }
@@ -91,9 +92,8 @@ struct Asked {
 
 class Logs {
  public:
-  explicit Logs(const Settings& settings) {
-    for (const std::string& name : settings.mesh.default_logging)
-      asked_.push_back({.provider = name});
+  explicit Logs(const MeshConfig& mesh) {
+    for (const std::string& name : mesh.default_logging) asked_.push_back({.provider = name});
   }
 
   // One object's rules: those that name providers replace whoever was named above.
@@ -111,11 +111,11 @@ class Logs {
     }
   }
 
-  void finish(const Settings& settings, ChainTelemetry& to) const {
+  void finish(const MeshConfig& mesh, ChainTelemetry& to) const {
     bool unusable = false;
     for (const Asked& one : asked_) {
       if (!one.enabled) continue;
-      const LogProvider* provider = settings.mesh.logger(one.provider);
+      const LogProvider* provider = mesh.logger(one.provider);
       if (provider == nullptr || !has_good_format(*provider)) {
         unusable = true;
         continue;
@@ -161,12 +161,12 @@ ChainTelemetry chain_telemetry(const World& world, const Settings& settings, con
                                const Targets& targets) {
   const Layers layers = layers_of(world, settings, ns, targets);
   ChainTelemetry made;
-  made.tracing = merged_tracing(settings, layers);
-  Logs logs(settings);
+  made.tracing = merged_tracing(world.mesh(), layers);
+  Logs logs(world.mesh());
   for (const Telemetry* layer : layers) {
     if (layer != nullptr) logs.add(*layer);
   }
-  logs.finish(settings, made);
+  logs.finish(world.mesh(), made);
   return made;
 }
 

@@ -304,6 +304,7 @@ ParsedMeshConfig parse_mesh_config(const std::string& file, std::string_view tex
   if (text.size() > kMaxFileBytes) {
     Problem& problem = parsed.problems.emplace_back();
     problem.file = file;
+    problem.object = "MeshConfig";
     problem.message = "longer than 4 MiB";
     return parsed;
   }

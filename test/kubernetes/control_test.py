@@ -85,6 +85,65 @@ def serves_what_is_applied(cluster, control):
     expect(control.served("policies") == good, "the last good version did not stay")
 
 
+MESH_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio", "namespace": NAMESPACE}}
+GUARD = "extensionProviders: [{name: guard, envoyExtAuthzHttp: {service: guard.shop.svc.cluster.local, port: 80}}]"
+CUSTOM = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ask, namespace: shop}
+spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}], action: CUSTOM,
+       provider: {name: guard}, rules: [{}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: waypoint, namespace: shop}
+spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+"""
+
+
+def mesh_config(cluster, text):
+    cluster.kubectl("apply", "-f", "-", input=json.dumps(MESH_MAP | {"data": {"mesh": text}}))
+
+
+def asks_whom(cluster):
+    """The policy's status: accepted, or that nobody knows its provider."""
+    policy = json.loads(cluster.kubectl("get", "authorizationpolicy", "ask", "-n", "shop", "-o", "json").stdout)
+    for one in policy.get("status", {}).get("conditions", []):
+        if one["type"] == "WaypointAccepted":
+            return one["status"]
+    return None
+
+
+def follows_the_mesh_configuration(cluster, program):
+    """A changed ConfigMap counts at once and is a version of its own; one that cannot be read, or is read by nobody,
+    changes nothing; one that never was good here lets nobody in."""
+    cluster.kubectl("apply", "-f", "-", input=CUSTOM)
+    with Control(program, cluster.kubeconfig, "--mesh-config-map", "istio") as control:
+        cluster.until(control.is_ready, "weft-control without a mesh configuration")
+        cluster.until(lambda: asks_whom(cluster) == "False", "a provider that nobody knows")
+        before = control.metric("weft_control_snapshot_version")
+        mesh_config(cluster, GUARD)
+        cluster.until(lambda: asks_whom(cluster) == "True", "a provider that came while control ran")
+        expect(control.metric("weft_control_snapshot_version") > before, "another configuration is no other version")
+        mesh_config(cluster, "extensionProviders: text")
+        cluster.until(lambda: (control.metric("weft_control_mesh_config_errors") or 0) > 0,
+                      "a metric that says what is wrong")
+        problems = control.get("/debug/problems")
+        expect(f"ConfigMap {NAMESPACE}/istio" in problems and "what was good before stays in force" in problems, problems)
+        expect(f"ConfigMap {NAMESPACE}/istio" in control.log(), "the log does not say what is wrong")
+        expect(asks_whom(cluster) == "True", "the last good mesh configuration did not stay")
+        with Control(program, cluster.kubeconfig, "--mesh-config-map", "istio", pod="weft-control-1") as newer:
+            cluster.until(newer.is_ready, "weft-control that begins with a broken mesh configuration")
+            expect("never good here" in newer.get("/debug/problems"), newer.get("/debug/problems"))
+        mesh_config(cluster, "{}")
+        cluster.until(lambda: asks_whom(cluster) == "False", "a provider that left")
+        expect(control.metric("weft_control_mesh_config_errors") == 0, "a mended configuration is still wrong")
+        mesh_config(cluster, GUARD)
+        cluster.until(lambda: asks_whom(cluster) == "True", "the provider again")
+        cluster.kubectl("delete", "configmap", "istio", "-n", NAMESPACE)
+        cluster.until(lambda: asks_whom(cluster) == "False", "nobody is known without the ConfigMap")
+
+
 def status_message(cluster):
     policy = json.loads(cluster.kubectl("get", "authorizationpolicy", "policy", "-n", "shop", "-o", "json").stdout)
     return "".join(one["message"] for one in policy.get("status", {}).get("conditions", [])
@@ -149,6 +208,7 @@ def main():
             serves_what_is_applied(cluster, control)
             outlives_the_api_server(cluster, control)
         restarts_closed(cluster, program)
+        follows_the_mesh_configuration(cluster, program)
         names_a_verb_that_is_withheld(cluster, program)
     picks_up_a_late_crd(program)
 

@@ -256,6 +256,13 @@ def the_configuration_of_istio(lab):
     expect_soon(lab, "403", "/asked", "-H", "x-word: please")  # nobody knows "guard" any more
     lab.kubectl("apply", "-f", "-", input=CUSTOM.replace("PROVIDER", "other"))
     policy_holds(lab)
+    # Followed: no pod of control's is replaced for it.
+    there["data"]["mesh"] = yaml.safe_dump(provider("third"))
+    lab.kubectl("apply", "-f", "-", input=json.dumps(there))
+    expect_soon(lab, "403", "/asked", "-H", "x-word: please")
+    there["data"]["mesh"] = yaml.safe_dump(provider("other"))
+    lab.kubectl("apply", "-f", "-", input=json.dumps(there))
+    policy_holds(lab)
 
 
 def back_to_ours(lab):

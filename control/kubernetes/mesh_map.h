@@ -1,0 +1,42 @@
+#pragma once
+// MeshMap: the mesh's configuration in a ConfigMap of control's namespace, under the key `mesh`, as
+// Istio's `istio` has it; watched. One that is not there configures nothing.
+//
+// Threads: that of Http.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "control/mesh_state.h"
+#include "mesh/kube/informer.h"
+
+namespace mesh::control::kubernetes {
+
+class MeshMap final : public kube::Sink {
+ public:
+  // `changed` is called once it is known, or what hinders that is, and after each change. Both must
+  // outlive `http`'s work.
+  MeshMap(kube::Http& http, std::string ns, std::string name,
+          std::function<void(const MeshState&)> changed);
+  void run();
+
+  void begin_list() override { staged_ = {}; }
+  void stage(manifest::Value&& object) override { staged_ = std::move(object); }
+  void commit_list() override;
+  void put(manifest::Value&& object) override;
+  void remove(manifest::Value&& object) override;
+
+ private:
+  void take(bool news);
+  void look();
+
+  kube::Http& http_;
+  const std::string ns_, name_;
+  const std::function<void(const MeshState&)> changed_;
+  MeshState state_;
+  std::optional<manifest::Value> staged_;
+  std::shared_ptr<kube::Informer> informer_;
+};
+
+}  // namespace mesh::control::kubernetes
