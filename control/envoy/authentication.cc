@@ -63,6 +63,27 @@ void fill_requirement(const std::vector<std::string>& providers, jwt::JwtRequire
 
 }  // namespace
 
+bool is_closed(Build& build, const CatalogService* service) {
+  using manifest::RequestAuthentication;
+  bool closed = false;
+  for (const auto* object : build.world.all<RequestAuthentication>()) {
+    if (object->closed == RequestAuthentication::Closed::kNo) continue;
+    const manifest::Metadata& metadata = object->metadata;
+    const bool everywhere = metadata.ns == build.settings.root_namespace ||
+                            metadata.ns == build.client.gateway->metadata.ns ||
+                            (service != nullptr && metadata.ns == service->ns);
+    const bool here = object->closed == RequestAuthentication::Closed::kNamespace
+                          ? everywhere
+                          : targets_chain(object->targets, metadata.ns, build.settings,
+                                          *build.client.gateway, service);
+    if (!here) continue;
+    closed = true;
+    build.note({manifest::Kind::kRequestAuthentication, metadata.ns, metadata.name},
+               "it cannot be read, and never was good here: HTTP to what it is for is denied");
+  }
+  return closed;
+}
+
 bool fill_authentication(Build& build, const CatalogService* service,
                          jwt::JwtAuthentication* into) {
   std::vector<std::string> providers;

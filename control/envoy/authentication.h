@@ -18,6 +18,9 @@ namespace mesh::control {
 
 struct Build;
 
+// Something that cannot be read may check tokens on the chain: everything is to be denied there.
+bool is_closed(Build& build, const CatalogService* service);
+
 // False: nothing checks tokens on the chain.
 bool fill_authentication(Build& build, const CatalogService* service,
                          envoy::extensions::filters::http::jwt_authn::v3::JwtAuthentication* into);

@@ -44,6 +44,12 @@ void add_http_filter(const char* name, const google::protobuf::MessageLite& conf
 }
 
 void add_http_policy(Build& build, const CatalogService* service, HttpConnectionManager* into) {
+  if (is_closed(build, service)) {
+    filters::http::rbac::v3::RBAC filter;
+    filter.mutable_rules()->set_action(envoy::config::rbac::v3::RBAC::DENY);
+    fill_always(&(*filter.mutable_rules()->mutable_policies())["closed"]);
+    add_http_filter("envoy.filters.http.rbac", filter, into);
+  }
   add_authorizers(build, service, into);
   filters::http::jwt_authn::v3::JwtAuthentication authentication;
   if (fill_authentication(build, service, &authentication)) {

@@ -331,6 +331,9 @@ cluster::Cluster service_cluster(const WaypointClient& client, const ClusterUse&
   fill_metadata(use, to);
   fill_internal_transport(true, to.mutable_transport_socket());
   if (policy.tls) fill_origination(use, *policy.tls, to, problem);
+  if (use.rule != nullptr && use.rule->closed) {
+    problem = "it asks for TLS, cannot be read, and never was good here";
+  }
   if (!problem.empty()) {
     to.set_type(cluster::Cluster::STATIC);
     to.set_lb_policy(cluster::Cluster::ROUND_ROBIN);

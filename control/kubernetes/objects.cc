@@ -4,69 +4,22 @@
 #include <set>
 #include <utility>
 
+#include "control/kubernetes/stand_in.h"
 #include "mesh/kube/frames.h"
 
 namespace mesh::control {
 namespace {
 
 using manifest::Kind;
-using manifest::Labels;
 using manifest::ObjectKey;
 using manifest::Value;
 
 constexpr std::string_view kOrigin = "kubernetes";
 
-const Value* member(const Value* map, std::string_view key) {
-  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
-  return map->find(key);
-}
-
-// spec.selector.matchLabels, if it can be read; else none: the whole scope.
-std::optional<Labels> selector_of(const Value& object) {
-  const Value* labels = member(member(member(&object, "spec"), "selector"), "matchLabels");
-  if (labels == nullptr || labels->type != Value::Type::kMap) return {};
-  Labels selector;
-  for (std::size_t i = 0; i < labels->keys.size(); ++i) {
-    if (labels->items[i].type != Value::Type::kScalar) return {};
-    selector.emplace(labels->keys[i], labels->items[i].text);
-  }
-  return selector;
-}
-
-// What stands for an object that closes something and cannot be read: everything it selects is
-// closed. A target is not looked at: its whole namespace is.
-std::shared_ptr<const manifest::Object> closed_for(const ObjectKey& key, const Value& value) {
-  manifest::Metadata metadata;
-  metadata.name = key.name;
-  metadata.ns = key.ns;
-  if (key.kind == Kind::kAuthorizationPolicy) {
-    manifest::AuthorizationPolicy policy;
-    policy.metadata = std::move(metadata);
-    policy.selector = selector_of(value);
-    policy.action = manifest::AuthorizationAction::kDeny;
-    policy.rules.emplace_back();
-    return std::make_shared<const manifest::Object>(std::move(policy));
-  }
-  if (key.kind == Kind::kPeerAuthentication) {
-    manifest::PeerAuthentication peer;
-    peer.metadata = std::move(metadata);
-    peer.selector = selector_of(value);
-    peer.mode = manifest::MtlsMode::kStrict;
-    return std::make_shared<const manifest::Object>(std::move(peer));
-  }
-  return nullptr;
-}
-
 bool is_same_state(const manifest::Object& a, const manifest::Object& b) {
   const std::string& version = manifest::metadata_of(a).resource_version;
   return !version.empty() && version == manifest::metadata_of(b).resource_version &&
          manifest::metadata_of(a).uid == manifest::metadata_of(b).uid;
-}
-
-const char* closed_words(Kind kind) {
-  return kind == Kind::kPeerAuthentication
-             ? "it was never good here: what it selects takes mutual TLS only"
-             : "it was never good here: all that it selects is denied";
 }
 
 // Not another of the same name.
@@ -116,11 +69,12 @@ std::optional<KubeObjects::Collection::Read> KubeObjects::Collection::read(
   const auto known = all_.objects_.find(refused.key);
   const bool was_good = known != all_.objects_.end() && !all_.stand_ins_.contains(refused.key) &&
                         is_same_object(*known->second, value);
-  refused.object = was_good ? known->second : closed_for(refused.key, value);
+  refused.object =
+      was_good ? known->second : kubernetes::stand_in(refused.key, value, parsed.problems);
   refused.stands_in = !was_good && refused.object != nullptr;
   refused.status = status_of(value, parsed.problems,
                              was_good            ? "what was good before stays in force"
-                             : refused.stands_in ? closed_words(kind_)
+                             : refused.stands_in ? kubernetes::stand_in_words(kind_)
                                                  : "it was never good here: it is left out");
   refused.problems = std::move(parsed.problems);
   return refused;

@@ -79,6 +79,20 @@ TEST_CASE("a policy that was never good closes what it selects; a pod is left ou
   CHECK(all.problems().size() == 3);
 }
 
+TEST_CASE("a selector that cannot be read stands for the whole namespace") {
+  KubeObjects all;
+  KubeObjects::Collection policies(all, Kind::kAuthorizationPolicy);
+  for (const char* selector : {R"({"matchLabels": {"app": ["web"]}})", R"({"matchLabels": "app"})",
+                               R"({"matchLabels": {"app": "web"}, "matchExpressions": []})"}) {
+    INFO(selector);
+    policies.put(json(R"({"metadata": {"name": "p", "namespace": "shop"},
+        "spec": {"selector": )" +
+                      std::string(selector) + R"(, "rules": [{}]}})"));
+    REQUIRE(all.problems().size() == 1);
+    CHECK_FALSE(policy(all, "p")->selector.has_value());
+  }
+}
+
 TEST_CASE("what stands for a policy follows what it selects, and its status says what holds") {
   KubeObjects all;
   KubeObjects::Collection policies(all, Kind::kAuthorizationPolicy);

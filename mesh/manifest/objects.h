@@ -210,10 +210,13 @@ struct JwtRule {
 };
 
 struct RequestAuthentication {
+  // Stands for one that cannot be read: what it is for, or its whole namespace, is denied.
+  enum class Closed : std::uint8_t { kNo, kTargets, kNamespace };
   Metadata metadata;
   std::optional<Labels> selector;
   std::vector<TargetRef> targets;
   std::vector<JwtRule> rules;
+  Closed closed = Closed::kNo;
 };
 
 // ---- outside workloads --------------------------------------------------------------------------

@@ -137,6 +137,8 @@ struct DestinationRule {
   std::vector<Subset> subsets;
   std::vector<std::string> export_to;
   std::optional<Labels> workload_selector;
+  // Stands for one that asks for TLS and cannot be read: the host is not called.
+  bool closed = false;
 };
 
 // ---- VirtualService -----------------------------------------------------------------------------

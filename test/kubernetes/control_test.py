@@ -163,6 +163,34 @@ def restarts_closed(cluster, program):
         cluster.until(lambda: control.served("policies").get("shop/policy", {}).get("action") != "DENY", "the mended policy")
 
 
+TOKENS = """
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: tokens, namespace: shop}
+spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}],
+       jwtRules: [{issuer: i, spaceDelimitedClaims: [x]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: outside, namespace: shop}
+spec: {host: outside.example, trafficPolicy: {tls: {mode: SIMPLE}, proxyProtocol: {version: V1}}}
+"""
+
+
+def says_what_stands_for_it(cluster, program):
+    """What checks tokens or asks for TLS, and cannot be read by a control that has just begun: it closes, and says so."""
+    def message(kind, name):
+        status = json.loads(cluster.kubectl("get", kind, name, "-n", "shop", "-o", "json").stdout).get("status", {})
+        return "".join(one["message"] for one in status.get("conditions", []))
+
+    cluster.kubectl("apply", "-f", "-", input=TOKENS)
+    with Control(program, cluster.kubeconfig) as control:
+        cluster.until(control.is_ready, "weft-control")
+        cluster.until(lambda: "HTTP to what it is for is denied" in message("requestauthentication", "tokens"), "tokens")
+        cluster.until(lambda: "do not call its host" in message("destinationrule", "outside"), "the rule")
+    cluster.kubectl("delete", "-f", "-", input=TOKENS)
+
+
 def outlives_the_api_server(cluster, control):
     before = control.served("workloads")
     cluster.kill_api_server()
@@ -209,6 +237,7 @@ def main():
             outlives_the_api_server(cluster, control)
         restarts_closed(cluster, program)
         follows_the_mesh_configuration(cluster, program)
+        says_what_stands_for_it(cluster, program)
         names_a_verb_that_is_withheld(cluster, program)
     picks_up_a_late_crd(program)
 

@@ -265,6 +265,18 @@ def the_configuration_of_istio(lab):
     policy_holds(lab)
 
 
+def tokens_that_nobody_can_check(lab):
+    """What checks tokens, and cannot be read: all is refused until it is mended, be there a token or none."""
+    tokens = {"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication",
+              "metadata": {"name": "tokens", "namespace": "shop"},
+              "spec": {"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "stock"}],
+                       "jwtRules": [{"issuer": "i", "spaceDelimitedClaims": ["x"]}]}}
+    lab.kubectl("apply", "-f", "-", input=json.dumps(tokens))
+    expect_soon(lab, "403", "/index.html", "-H", "x-word: please")
+    lab.kubectl("delete", "requestauthentication", "tokens", "-n", "shop")
+    policy_holds(lab)
+
+
 def back_to_ours(lab):
     lab.kubectl("-n", "shop", "patch", "configmap", "proxies", "--type=merge", "-p", '{"data": {"proxy": "weft"}}')
     lab.until(lambda: containers(lab, "stock") == [["waypoint"]], "our waypoint instead")
@@ -275,7 +287,8 @@ def back_to_ours(lab):
 STEPS = [install, roots_are_where_the_chart_says, envoy_by_the_chart, the_key_is_the_pods_alone,
          a_change_is_applied_when_the_waypoint_has_it, it_shows_its_configuration,
          a_report_has_what_is_needed_and_no_secret,
-         a_gateway_of_the_stock_class, the_configuration_of_istio, back_to_ours]
+         a_gateway_of_the_stock_class, the_configuration_of_istio,
+         tokens_that_nobody_can_check, back_to_ours, tokens_that_nobody_can_check]
 
 
 def last_words(lab):
