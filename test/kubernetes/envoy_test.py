@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Stock Envoy as a waypoint on lab nodes, with roots and a mesh configuration of the chart's less usual values:
 Envoy's identity is made beside it, policy and an authorizer of `mesh.config` hold, then one of a ConfigMap `istio` as
-Istio's users have it; a Gateway of class istio-waypoint gets the same by parametersRef; an upgrade goes back to ours.
+Istio's users have it, followed; a Gateway of class istio-waypoint gets the same by parametersRef; a request under way
+outlives a drain, a certificate is renewed before it ends; a patch goes back to ours.
 
 usage: envoy_test.py WEFT
 """
 import base64
+import datetime
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -284,11 +287,94 @@ def back_to_ours(lab):
     policy_holds(lab)
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def certificate(lab):
+    """Of the waypoint's own, as its proxy has it: the serial number, and when it ends."""
+    page = lab.kubectl("-n", "shop", "exec", "deploy/stock", "-c", "waypoint", "--", "curl", "-sS",
+                       "http://127.0.0.1:15000/certs", check=False).stdout
+    for one in json.loads(page or "{}").get("certificates", []):
+        for own in one.get("cert_chain", []):
+            return own["serial_number"], datetime.datetime.fromisoformat(own["expiration_time"].replace("Z", "+00:00"))
+    return None
+
+
+def the_certificate_is_renewed(lab):
+    """Of a life that is over while one looks: Envoy has the next one before, and requests go on."""
+    helm_weft(lab, "upgrade", {"mesh": {"istioRootMap": False, "configMap": "istio", "certificateLifetime": "60s"}})
+    lab.kubectl("-n", "shop", "rollout", "restart", "deployment/stock")
+    use(lab, "stock")
+    lab.until(lambda: (certificate(lab) or (0, 0))[0] and certificate(lab)[1] - now() < datetime.timedelta(seconds=90),
+              "a certificate of a short life")
+    first, ends = certificate(lab)
+    lab.until(lambda: now() > ends, "the end of the first certificate")
+    policy_holds(lab)
+    second, until = certificate(lab)
+    expect(second != first and until > ends, f"the certificate is the first one still: {first} {ends}")
+
+
+# Answers /held when somebody asks for /release, and says on its log when it begins to hold.
+HOLDER = """
+import http.server, threading
+gate = threading.Event()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/release": gate.set()
+        if self.path == "/held":
+            print("holds", flush=True)
+            gate.wait(120)
+        self.send_response(200)
+        self.send_header("content-length", "4")
+        self.end_headers()
+        self.wfile.write(b"done")
+http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+"""
+
+
+def a_request_outlives_the_drain(lab):
+    """One that is under way when its waypoint is told to end, which a patch of docs/waypoint.md lets it do."""
+    (patch,) = re.findall(r"`(spec: .*preStop.*)`", (ROOT / "docs/waypoint.md").read_text())
+    lab.kubectl("-n", "shop", "patch", "configmap", "proxies", "--type=merge", "-p", json.dumps({"data": {"deployment": patch}}))
+    lab.until(lambda: "preStop" in lab.kubectl("-n", "shop", "get", "deployment", "stock", "-o", "json").stdout, "the patch")
+    use(lab, "stock")
+    lab.until(lambda: len(containers(lab, "stock")) == 1, "the end of the pod without it")
+    holder = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "holder", "namespace": "shop", "labels": {"app": "holder"}},
+              "spec": {"terminationGracePeriodSeconds": 0, "containers": [
+                  {"name": "holder", "image": "python", "command": ["python3", "-u", "-c", HOLDER],
+                   "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}}]}}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "holder", "namespace": "shop"},
+               "spec": {"selector": {"app": "holder"}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}}
+    lab.kubectl("apply", "-f", "-", input=yaml.safe_dump_all([holder, service]))
+    lab.kubectl("-n", "shop", "wait", "pod/holder", "--for=condition=Ready", "--timeout=60s")
+    lab.until(lambda: ask(lab, "/", host="holder") == "200", "the holder behind the waypoint")
+    words = [lab.programs / "bin/kubectl", "-n", "shop", "exec", "deploy/client", "--", "curl", "-sS", "-m", "100", "-w",
+             " %{http_code} %header{server}", "http://holder/held"]
+    with subprocess.Popen(lab.inside(words), env=lab.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True) as asking:
+        lab.until(lambda: "holds" in lab.kubectl("-n", "shop", "logs", "holder").stdout, "a request under way")
+        (pod,) = json.loads(lab.kubectl("-n", "shop", "get", "pods", "-l", "gateway.networking.k8s.io/gateway-name=stock",
+                                        "-o", "json").stdout)["items"]
+        lab.kubectl("-n", "shop", "delete", "pod", pod["metadata"]["name"], "--wait=false")
+        lab.until(lambda: [containers(lab, "stock")] != [[]] and "deletionTimestamp" in lab.kubectl(
+            "-n", "shop", "get", "pod", pod["metadata"]["name"], "-o", "json").stdout, "a waypoint that is to end")
+        expect(asking.poll() is None, "the request ended with the order to drain")
+        lab.kubectl("-n", "shop", "exec", "holder", "--", "curl", "-sS", "http://127.0.0.1:8080/release")
+        said = asking.communicate(timeout=100)[0]
+    expect(said.startswith("done 200"), f"the request was lost: {said}")
+    lab.until(lambda: lab.kubectl("-n", "shop", "get", "pod", pod["metadata"]["name"], check=False).returncode != 0,
+              "the end of the waypoint that drained")
+    use(lab, "stock")
+    policy_holds(lab)
+
+
 STEPS = [install, roots_are_where_the_chart_says, envoy_by_the_chart, the_key_is_the_pods_alone,
          a_change_is_applied_when_the_waypoint_has_it, it_shows_its_configuration,
          a_report_has_what_is_needed_and_no_secret,
          a_gateway_of_the_stock_class, the_configuration_of_istio,
-         tokens_that_nobody_can_check, back_to_ours, tokens_that_nobody_can_check]
+         tokens_that_nobody_can_check, a_request_outlives_the_drain,
+         the_certificate_is_renewed, back_to_ours, tokens_that_nobody_can_check]
 
 
 def last_words(lab):

@@ -216,17 +216,30 @@ func imageName(image string) string {
 	return name
 }
 
+// preStop: what a container asks to have before its SIGTERM. The pod's grace goes by meanwhile.
+func (c *container) preStop(process *os.Process, deadline time.Time) {
+	hook := c.spec.Lifecycle
+	if hook == nil || hook.PreStop == nil || hook.PreStop.Sleep == nil {
+		return
+	}
+	end := time.Now().Add(time.Duration(hook.PreStop.Sleep.Seconds) * time.Second)
+	for time.Now().Before(end) && time.Now().Before(deadline) && process.Signal(syscall.Signal(0)) == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // terminate: SIGTERM, the pod's grace, then the end of everything in its control group.
 func (c *container) terminate() {
 	c.mutex.Lock()
 	command := c.command
 	c.mutex.Unlock()
 	if command != nil && command.Process != nil {
-		command.Process.Signal(syscall.SIGTERM)
 		c.pod.mutex.Lock()
 		grace := c.pod.grace
 		c.pod.mutex.Unlock()
 		deadline := time.Now().Add(grace)
+		c.preStop(command.Process, deadline)
+		command.Process.Signal(syscall.SIGTERM)
 		for time.Now().Before(deadline) && command.Process.Signal(syscall.Signal(0)) == nil {
 			time.Sleep(10 * time.Millisecond)
 		}
