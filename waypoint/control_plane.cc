@@ -27,7 +27,7 @@ Result<grpc::ChannelOptions> channel(const Settings& settings, const std::string
   grpc::ChannelOptions options;
   options.target = std::move(target);
   options.server_name = hostname;
-  options.roots = grpc::roots_from_file(settings.root_cert);
+  options.roots = grpc::roots_from(settings.root_cert);
   options.metadata = grpc::bearer_metadata(settings.token, {{"clusterid", settings.cluster_id}});
   return options;
 }

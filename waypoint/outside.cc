@@ -14,7 +14,6 @@ namespace mesh::waypoint {
 namespace {
 
 constexpr const char* kDuring = "endpoint outside the mesh";
-constexpr const char* kSystemRoots = "/etc/ssl/certs/ca-certificates.crt";
 
 std::vector<std::string> alpn_of(const config::UpstreamTls& tls,
                                  std::optional<wire::Version> version) {
@@ -202,8 +201,8 @@ Result<std::shared_ptr<const tls::Context>> Outside::make_context(
   if (!tls.trusted_ca_secret.empty()) {
     server.roots = own->roots.to_pem();
   } else if (tls.trusted_ca_is_file) {
-    const std::string path = tls.trusted_ca == "system" ? kSystemRoots : tls.trusted_ca;
-    server.lenient_roots = path == kSystemRoots;
+    const std::string path = tls.trusted_ca == "system" ? grpc::kSystemRoots : tls.trusted_ca;
+    server.lenient_roots = path == grpc::kSystemRoots;
     TRY(server.roots, grpc::roots_from_file(path)());
   } else {
     server.roots = tls.trusted_ca;

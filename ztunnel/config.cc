@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "mesh/grpc/channel.h"
+
 namespace mesh::ztunnel {
 namespace {
 
@@ -42,6 +44,7 @@ constexpr Variable<Config> kVariables[] = {
     {"ALT_XDS_HOSTNAME", nullptr, &Config::xds_hostname},
     {"ALT_CA_HOSTNAME", nullptr, &Config::ca_hostname},
     {"XDS_ROOT_CA", "CA_ROOT_CA", &Config::root_cert},
+    {"CA_ROOT_CA", nullptr, &Config::ca_root_cert},
     {"AUTH_TOKEN", nullptr, &Config::token},
     {"INPOD_UDS", nullptr, &Config::zds_socket},
     {"WEFT_AGENT_SOCKET", nullptr, &Config::agent_socket},
@@ -108,6 +111,20 @@ std::string check(Config& config, const RawConfig& raw, unsigned cpus) {
   config.ipv6 = is_true(raw.ipv6);
   if (config.xds_address.empty()) return "--xds-address is needed";
   if (config.ca_address.empty()) config.ca_address = config.xds_address;
+  if (config.ca_root_cert.empty()) config.ca_root_cert = config.root_cert;
+  return {};
+}
+
+// Field names know no capitals, so variables may have them. Empty, or what is wrong.
+std::string read_headers(std::string_view prefix, const char* const* variables,
+                         std::map<std::string, std::string>& into) {
+  for (const auto& [name, value] : variables_with(prefix, variables)) {
+    std::string lower = name;
+    for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    const std::string variable = std::string(prefix) + name;
+    if (!grpc::is_own_metadata(lower, value)) return variable + ": not a header of one's own";
+    if (!into.emplace(lower, value).second) return variable + ": said twice";
+  }
   return {};
 }
 
@@ -152,7 +169,7 @@ std::optional<unsigned> parse_workers(std::string_view text, unsigned cpus) {
 }
 
 ParsedConfig parse_config(std::vector<std::string> arguments, const Environment& environment,
-                          unsigned cpus) {
+                          unsigned cpus, const char* const* variables) {
   Config config;
   RawConfig raw;
   if (environment("KUBERNETES_SERVICE_HOST") != nullptr) config.xds_address = kXdsInCluster;
@@ -163,7 +180,8 @@ ParsedConfig parse_config(std::vector<std::string> arguments, const Environment&
   app.add_option("--node", config.node_name, "name of this node");
   app.add_option("--xds-address", config.xds_address, "control plane, https://HOST:PORT");
   app.add_option("--ca-address", config.ca_address, "certificate authority (default: control)");
-  app.add_option("--root-cert", config.root_cert, "PEM file to verify the control plane with");
+  app.add_option("--root-cert", config.root_cert,
+                 "PEM file to verify the control plane with, or SYSTEM");
   app.add_option("--token", config.token, "file with this node's bearer token");
   app.add_option("--zds-socket", config.zds_socket, "the node agent's socket");
   app.add_option("--agent-socket", config.agent_socket,
@@ -191,7 +209,11 @@ ParsedConfig parse_config(std::vector<std::string> arguments, const Environment&
     const int status = app.exit(problem, out, errors);
     return {.config = {}, .status = status == 0 ? 0 : 1, .text = out.str() + errors.str()};
   }
-  if (std::string problem = check(config, raw, cpus); !problem.empty()) {
+  config.node_metadata = variables_with("ISTIO_META_", variables);
+  std::string problem = read_headers("XDS_HEADER_", variables, config.xds_headers);
+  if (problem.empty()) problem = read_headers("CA_HEADER_", variables, config.ca_headers);
+  if (problem.empty()) problem = check(config, raw, cpus);
+  if (!problem.empty()) {
     return {.config = {}, .status = 1, .text = "weft-ztunnel: " + problem + "\n"};
   }
   return {.config = std::move(config), .status = 0, .text = {}};

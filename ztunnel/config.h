@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,12 +29,16 @@ struct Config {
   std::string preferred_namespace;               // PREFERED_SERVICE_NAMESPACE
   // XDS_ADDRESS; in a pod of Kubernetes https://istiod.istio-system.svc:15012
   std::string xds_address = "https://localhost:15012";
-  std::string ca_address;                                           // CA_ADDRESS, else xds_address
-  std::string xds_hostname;                                         // ALT_XDS_HOSTNAME
-  std::string ca_hostname;                                          // ALT_CA_HOSTNAME
-  std::string root_cert = "./var/run/secrets/istio/root-cert.pem";  // XDS_ROOT_CA, CA_ROOT_CA
-  std::string token = "./var/run/secrets/tokens/istio-token";       // AUTH_TOKEN, a path
-  std::string zds_socket = "/var/run/ztunnel/ztunnel.sock";         // INPOD_UDS
+  std::string ca_address;    // CA_ADDRESS, else xds_address
+  std::string xds_hostname;  // ALT_XDS_HOSTNAME
+  std::string ca_hostname;   // ALT_CA_HOSTNAME
+  // XDS_ROOT_CA, CA_ROOT_CA: a path, SYSTEM or PEM; the authority's is the other's when not given.
+  std::string root_cert = "./var/run/secrets/istio/root-cert.pem";
+  std::string ca_root_cert;
+  std::string token = "./var/run/secrets/tokens/istio-token";  // AUTH_TOKEN, a path or the token
+  std::map<std::string, std::string> xds_headers, ca_headers;  // XDS_HEADER_name, CA_HEADER_name
+  std::map<std::string, std::string> node_metadata;            // ISTIO_META_NAME
+  std::string zds_socket = "/var/run/ztunnel/ztunnel.sock";    // INPOD_UDS
   std::string agent_socket;  // WEFT_AGENT_SOCKET; empty: older connections are never ended
   std::string resolv_conf = "/etc/resolv.conf";  // RESOLV_CONF
   std::vector<net::IpAddress> dns_servers;       // of resolv_conf
@@ -66,9 +71,10 @@ struct ParsedConfig {
   int status = 0;
   std::string text;
 };
-// `arguments` without the program's name. `cpus` is what this machine has.
+// `arguments` without the program's name. `cpus` is what this machine has. `variables`: as environ,
+// for settings of which the environment says the names, too.
 ParsedConfig parse_config(std::vector<std::string> arguments, const Environment& environment,
-                          unsigned cpus);
+                          unsigned cpus, const char* const* variables = nullptr);
 
 // "5s", "1m30s", "250ms", "24h".
 std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);

@@ -57,6 +57,42 @@ TEST_CASE("flags win over the environment") {
   CHECK(parsed.config->log_json);
 }
 
+ParsedConfig parse_variables(const std::vector<const char*>& some) {
+  std::vector<const char*> variables = some;
+  variables.push_back(nullptr);
+  return parse_config({}, [](const char*) -> const char* { return nullptr; }, 1, variables.data());
+}
+
+TEST_CASE("headers and metadata by variables of any name") {
+  const ParsedConfig parsed =
+      parse_variables({"XDS_HEADER_x-mesh=one=1", "XDS_HEADER_TENANT_ID=a b",
+                       "CA_HEADER_x-ca=", "CA_HEADERS=no", "ISTIO_META_NETWORK=east",
+                       "ISTIO_META_DNS_CAPTURE=true", "ISTIO_METAJSON_X={}", "PATH=/bin"});
+  REQUIRE(parsed.config.has_value());
+  using Map = std::map<std::string, std::string>;
+  CHECK(parsed.config->xds_headers == Map{{"x-mesh", "one=1"}, {"tenant_id", "a b"}});
+  CHECK(parsed.config->ca_headers == Map{{"x-ca", ""}});
+  CHECK(parsed.config->node_metadata == Map{{"NETWORK", "east"}, {"DNS_CAPTURE", "true"}});
+  for (const char* bad : {"XDS_HEADER_=x", "XDS_HEADER_authorization=Bearer x", "CA_HEADER_:path=/",
+                          "CA_HEADER_clusterid=other", "CA_HEADER_x=a\r\nb: c", "XDS_HEADER_a b=c",
+                          "XDS_HEADER_grpc-timeout=1S", "XDS_HEADER_Content-Type=text"}) {
+    const ParsedConfig refused = parse_variables({bad});
+    INFO(bad);
+    CHECK(!refused.config);
+    CHECK(refused.status == 1);
+    CHECK(refused.text.contains("HEADER_"));
+  }
+  CHECK(!parse_variables({"XDS_HEADER_a=1", "XDS_HEADER_A=2"}).config);
+}
+
+TEST_CASE("the authority's roots are discovery's unless they are given") {
+  CHECK(parse({}, {{"XDS_ROOT_CA", "SYSTEM"}}).config->ca_root_cert == "SYSTEM");
+  const auto both = parse({}, {{"XDS_ROOT_CA", "/a"}, {"CA_ROOT_CA", "/b"}}).config;
+  CHECK(both->root_cert == "/a");
+  CHECK(both->ca_root_cert == "/b");
+  CHECK(parse({}, {{"CA_ROOT_CA", "/b"}}).config->root_cert == "/b");
+}
+
 TEST_CASE("what cannot be read is one line and status 1") {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"--admin", "0.0.0.0:15000"},

@@ -11,17 +11,21 @@ xds::Node describe_node(const Config& config) {
                    {"NAMESPACE", config.pod_namespace},
                    {"INSTANCE_IPS", config.instance_ip},
                    {"NODE_NAME", config.node_name}};
+  node.metadata.insert(config.node_metadata.begin(), config.node_metadata.end());
   return node;
 }
 
 Result<grpc::ChannelOptions> channel(const Config& config, const std::string& address,
-                                     const std::string& hostname) {
+                                     const std::string& hostname, const std::string& roots,
+                                     const std::map<std::string, std::string>& headers) {
   TRY(grpc::Target target, grpc::Target::parse(address));
   grpc::ChannelOptions options;
   options.target = std::move(target);
   options.server_name = hostname;
-  options.roots = grpc::roots_from_file(config.root_cert);
-  options.metadata = grpc::bearer_metadata(config.token, {{"clusterid", config.cluster_id}});
+  options.roots = grpc::roots_from(roots);
+  grpc::Metadata fixed = {{"clusterid", config.cluster_id}};
+  fixed.insert(fixed.end(), headers.begin(), headers.end());
+  options.metadata = grpc::bearer_metadata(config.token, std::move(fixed));
   return options;
 }
 
@@ -32,7 +36,8 @@ Result<std::unique_ptr<ControlPlane>> ControlPlane::create(io::Ring& ring, const
   std::unique_ptr<ControlPlane> made(new ControlPlane(telemetry));
   ControlPlane* self = made.get();
   xds::CaClientOptions ca;
-  TRY(ca.channel, channel(config, config.ca_address, config.ca_hostname));
+  TRY(ca.channel, channel(config, config.ca_address, config.ca_hostname, config.ca_root_cert,
+                          config.ca_headers));
   ca.validity = config.secret_ttl;
   const auto say = [&telemetry](std::string_view line) {
     telemetry.log.limited("ca", telemetry::Level::kWarn, "ca", line);
@@ -47,7 +52,8 @@ Result<std::unique_ptr<ControlPlane>> ControlPlane::create(io::Ring& ring, const
         telemetry.log.limited("certificates", telemetry::Level::kInfo, "identity", line);
       });
   xds::AdsClientOptions ads;
-  TRY(ads.channel, channel(config, config.xds_address, config.xds_hostname));
+  TRY(ads.channel, channel(config, config.xds_address, config.xds_hostname, config.root_cert,
+                           config.xds_headers));
   ads.ads.node = describe_node(config);
   made->ads_ = std::make_unique<xds::AdsClient>(
       ring, std::move(ads),

@@ -81,7 +81,7 @@ void write_config(JsonWriter& json, const Config& config) {
   json.object();
   json.field("adminAddr", config.admin.to_string());
   json.field("caAddress", config.ca_address);
-  json.field("caRootCert", config.root_cert);
+  json.field("caRootCert", config.ca_root_cert);
   json.field("clusterDomain", config.cluster_domain);
   json.field("clusterId", config.cluster_id);
   json.field("dnsProxy", config.dns_proxy);

@@ -226,7 +226,7 @@ int start(Config config) {
 
 int main(int argc, char** argv) {
   auto parsed = mesh::ztunnel::parse_config(std::vector<std::string>(argv + 1, argv + argc), getenv,
-                                            std::thread::hardware_concurrency());
+                                            std::thread::hardware_concurrency(), environ);
   if (!parsed.config) {
     std::fputs(parsed.text.c_str(), parsed.status == 0 ? stdout : stderr);
     return parsed.status;

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <string>
+#include <string_view>
 
 namespace mesh {
 
@@ -29,6 +31,21 @@ void read_environment(Settings& settings, const Variable<Settings> (&variables)[
     }
     if (value != nullptr) settings.*variable.field = value;
   }
+}
+
+// The variables whose names begin with `prefix`, by what follows it. `all`: as environ; null is
+// none.
+inline std::map<std::string, std::string> variables_with(std::string_view prefix,
+                                                         const char* const* all) {
+  std::map<std::string, std::string> found;
+  for (; all != nullptr && *all != nullptr; ++all) {
+    const std::string_view variable(*all);
+    const std::size_t equals = variable.find('=');
+    if (equals == variable.npos || !variable.substr(0, equals).starts_with(prefix)) continue;
+    found.emplace(variable.substr(prefix.size(), equals - prefix.size()),
+                  variable.substr(equals + 1));
+  }
+  return found;
 }
 
 }  // namespace mesh

@@ -59,9 +59,16 @@ struct ChannelOptions {
 
 // A `roots` that reads `path`; at most 1 MiB.
 std::function<Result<std::string>()> roots_from_file(std::string path);
-// A `metadata` of "authorization: Bearer TOKEN" with the token of `token_path` (at most 64 KiB,
-// surrounding white space dropped; none when the path is empty) and the fixed pairs.
-std::function<Result<Metadata>()> bearer_metadata(std::string token_path, Metadata fixed);
+// The same for what Istio's settings may say: SYSTEM, the certificates themselves, or a path.
+inline constexpr const char* kSystemRoots = "/etc/ssl/certs/ca-certificates.crt";
+std::function<Result<std::string>()> roots_from(std::string setting);
+// A `metadata` of "authorization: Bearer TOKEN" and the fixed pairs. `token`: a path, when it
+// begins with "/" or "." or a file of that name is there; else the token itself. At most 64 KiB,
+// white space around it is dropped; no token when it is empty.
+std::function<Result<Metadata>()> bearer_metadata(std::string token, Metadata fixed);
+// A pair that bearer_metadata() may be given by an operator: its name a field's name in lower case,
+// none that gRPC or this client sets itself, its value printable.
+bool is_own_metadata(std::string_view name, std::string_view value);
 
 struct ChannelCounters {
   std::uint64_t connects = 0;

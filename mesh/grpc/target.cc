@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cerrno>
+
 #include "mesh/grpc/channel.h"
 #include "mesh/grpc/file.h"
 #include "mesh/net/address.h"
@@ -66,22 +69,58 @@ std::function<Result<std::string>()> roots_from_file(std::string path) {
   };
 }
 
-std::function<Result<Metadata>()> bearer_metadata(std::string token_path, Metadata fixed) {
-  return [path = std::move(token_path), fixed = std::move(fixed)]() -> Result<Metadata> {
+std::function<Result<std::string>()> roots_from(std::string setting) {
+  if (setting == "SYSTEM") return roots_from_file(kSystemRoots);
+  if (!setting.starts_with("-----BEGIN ")) return roots_from_file(std::move(setting));
+  return [pem = std::move(setting)]() -> Result<std::string> {
+    if (pem.size() > kRootsBytesMax) return failed(Reason::kTooLarge, "reading roots");
+    return pem;
+  };
+}
+
+namespace {
+
+Result<std::string> read_token(const std::string& token) {
+  const bool is_path = token.starts_with('/') || token.starts_with('.');
+  auto read = internal::read_file(token, kTokenBytesMax, "reading token");
+  if (read || is_path || read.error().os_errno != ENOENT) return read;
+  return token;
+}
+
+}  // namespace
+
+std::function<Result<Metadata>()> bearer_metadata(std::string token, Metadata fixed) {
+  return [setting = std::move(token), fixed = std::move(fixed)]() -> Result<Metadata> {
     Metadata metadata;
-    if (!path.empty()) {
-      TRY(std::string token, internal::read_file(path, kTokenBytesMax, "reading token"));
-      const std::size_t first = token.find_first_not_of(" \t\r\n");
-      if (first == token.npos) return failed(Reason::kMalformed, "reading token: empty");
-      token = token.substr(first, token.find_last_not_of(" \t\r\n") - first + 1);
-      for (const char c : token) {
+    if (!setting.empty()) {
+      TRY(std::string text, read_token(setting));
+      const std::size_t first = text.find_first_not_of(" \t\r\n");
+      if (first == text.npos) return failed(Reason::kMalformed, "reading token: empty");
+      text = text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+      for (const char c : text) {
         if (c <= 0x20 || c >= 0x7f) return failed(Reason::kMalformed, "reading token");
       }
-      metadata.emplace_back("authorization", "Bearer " + token);
+      metadata.emplace_back("authorization", "Bearer " + text);
     }
     metadata.insert(metadata.end(), fixed.begin(), fixed.end());
     return metadata;
   };
+}
+
+bool is_own_metadata(std::string_view name, std::string_view value) {
+  constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
+  const auto in_name = [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || kOthers.contains(c);
+  };
+  const auto in_value = [](char c) { return c >= 0x20 && c < 0x7f; };
+  const bool reserved = name.starts_with("grpc-") || name.ends_with("-bin") || name == "te" ||
+                        name == "content-type" || name == "content-length" ||
+                        name == "user-agent" || name == "host" || name == "connection" ||
+                        name == "transfer-encoding" || name == "upgrade" ||
+                        name == "authorization" || name == "clusterid";
+  const bool trimmed = value.empty() || (value.front() != ' ' && value.back() != ' ');
+  return !name.empty() && !reserved && trimmed && std::ranges::all_of(name, in_name) &&
+         std::ranges::all_of(value, in_value);
 }
 
 }  // namespace mesh::grpc

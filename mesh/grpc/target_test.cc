@@ -52,5 +52,23 @@ TEST_CASE("the token is read again for every call") {
   CHECK(bearer_metadata("", {})()->empty());
 }
 
+TEST_CASE("a token may be given as itself, a path never is one") {
+  CHECK(bearer_metadata("eyJh.eyJp.sig", {})()->front().second == "Bearer eyJh.eyJp.sig");
+  CHECK(!bearer_metadata("./var/run/absent", {})());
+  CHECK(!bearer_metadata("two words", {})());
+  CHECK(!bearer_metadata(std::string(64 * 1024 + 1, 'x'), {})());
+}
+
+TEST_CASE("roots by a path, as themselves, or the system's") {
+  const std::string pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+  CHECK(*roots_from(pem)() == pem);
+  CHECK(!roots_from("/nonexistent")());
+  CHECK(!roots_from("system")());
+  const auto system = roots_from("SYSTEM")();
+  const auto file = roots_from_file(kSystemRoots)();
+  CHECK(system.has_value() == file.has_value());
+  if (system && file) CHECK(*system == *file);
+}
+
 }  // namespace
 }  // namespace mesh::grpc
