@@ -199,6 +199,9 @@ func (c *container) describe(mounts *volumes) (Place, error) {
 	for _, one := range environment {
 		place.Env = append(place.Env, one.name+"="+one.value)
 	}
+	if os.Getenv("WEFT_SANITIZED") != "" { // a search for leaks wants more of /proc than a container has
+		place.Env = append(place.Env, "ASAN_OPTIONS=detect_leaks=0")
+	}
 	if c.spec.WorkingDir != "" {
 		place.Dir = c.spec.WorkingDir
 	}
