@@ -4,6 +4,7 @@
 
 #include "cli/json.h"
 #include "cli/kubernetes/check.h"
+#include "cli/kubernetes/replicas.h"
 #include "cli/kubernetes/rollout.h"
 #include "cli/template/chart.h"
 #include "cli/template/yaml.h"
@@ -41,8 +42,6 @@ constexpr Symptom kSymptoms[] = {
      "install the cluster's CNI first, or set agent.cni.configDir"},
     {"is forbidden", "the API server withholds something",
      "apply the chart's roles again: weft upgrade"},
-    {"--mesh-config: ", "the mesh configuration cannot be read",
-     "correct mesh.config, or the ConfigMap that mesh.configMap names; the pod's log has the line"},
 };
 
 Outcome<bool> is_allowed(Cluster& cluster, const std::string& user, const Json& attributes) {
@@ -135,6 +134,21 @@ Outcome<Done> check_chain(Cluster& cluster, const Json& pod, CheckResults& resul
   return Done{};
 }
 
+// Whether a control has a mesh configuration that it can read.
+void check_mesh_config(Cluster& cluster, const Json& pod, CheckResults& results) {
+  constexpr std::string_view kErrors = "\nweft_control_mesh_config_errors ";
+  const auto metrics = cluster.pod_page(
+      {.ns = namespace_of(pod), .pod = name_of(pod), .port = kDebugPort, .path = "/metrics"});
+  if (!metrics) return;  // what hinders the pod is told of already
+  const std::size_t found = metrics->find(kErrors);
+  if (found == std::string::npos || metrics->substr(found + kErrors.size(), 2) == "0\n") return;
+  results.push_back({.health = Health::kBad,
+                     .what = object_name(pod) + ": the mesh configuration cannot be read",
+                     .why = "what was good of it before stays in force, if anything was",
+                     .fix = "correct mesh.config, or the ConfigMap that mesh.configMap names; the "
+                            "pod's log has the line"});
+}
+
 // Those that control has deployed, in every namespace.
 Outcome<Done> check_waypoints(Cluster& cluster, CheckResults& results) {
   TRY(const std::vector<Json> pods, cluster.list(kPods.path(""), kWaypointPods));
@@ -172,6 +186,7 @@ Outcome<Done> check_workload(Cluster& cluster, const std::string& ns,
   for (const Json& pod : pods) {
     TRY_DO(diagnose(cluster, pod, results));
     if (name == std::string_view("weft-agent")) TRY_DO(check_chain(cluster, pod, results));
+    if (name == std::string_view("weft-control")) check_mesh_config(cluster, pod, results);
   }
   return Done{};
 }

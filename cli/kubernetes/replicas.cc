@@ -12,7 +12,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr std::uint16_t kDebugPort = 15014;
 constexpr const char* kDebugSecret = "weft-debug-token";
 const kube::ResourceType kSecrets{"", "v1", "secrets", true};
 

@@ -7,6 +7,8 @@
 
 namespace mesh::cli {
 
+inline constexpr std::uint16_t kDebugPort = 15014;
+
 // Those that run and are not about to end. Errors: there is none; no token; the server refuses.
 // The targets use a copy of `cluster`.
 Outcome<std::vector<ControlTarget>> controls_of_cluster(Cluster& cluster, const std::string& ns);

@@ -38,7 +38,6 @@ SYMPTOMS = [
     ("ztunnel", "cannot give up privileges", "a capability is missing", "privileged"),
     ("weft-agent", "there is no CNI configuration", "no CNI configuration", "install the cluster's CNI"),
     ("weft-control", "pods is forbidden: no", "the API server withholds something", "weft upgrade"),
-    ("weft-control", "weft-control: --mesh-config: mesh:3: no", "the mesh configuration cannot be read", "mesh.configMap"),
 ]
 
 
@@ -164,6 +163,15 @@ def a_plugin_that_is_not_chained(lab):
         expect_line(lab, "node node-1: weft-cni is not in the CNI chain", "no configuration", "agent.cni.configDir")
 
 
+def a_mesh_configuration_that_cannot_be_read(lab):
+    there = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "weft-mesh-config", "namespace": "weft-system"},
+             "data": {"mesh": "extensionProviders: text"}}
+    lab.kubectl("apply", "-f", "-", input=json.dumps(there))
+    expect_line(lab, "the mesh configuration cannot be read", "stays in force", "mesh.configMap")
+    lab.kubectl("delete", "configmap", "weft-mesh-config", "-n", "weft-system")
+    all_is_well(lab)
+
+
 def a_caller_who_may_not_install(lab):
     lab.run(WEFT, "uninstall")
     config = json.loads(lab.kubeconfig.read_text())
@@ -196,7 +204,8 @@ def nodes_that_are_missing(lab):
 
 
 STEPS = [a_node_with_an_old_kernel, somebody_elses_mesh, pod_security, a_part_of_another_version, a_part_that_is_missing,
-         an_image_that_is_not_there, what_only_a_runtime_says, what_a_log_says, a_plugin_that_is_not_chained]
+         an_image_that_is_not_there, what_only_a_runtime_says, what_a_log_says, a_plugin_that_is_not_chained,
+         a_mesh_configuration_that_cannot_be_read]
 LAST = [a_caller_who_may_not_install, kinds_that_are_missing, nodes_that_are_missing]
 
 
