@@ -65,6 +65,7 @@ Result<Done> AdsSession::receive(const xds::DeltaRequest& request) {
   TRY_DO(receive_subscriptions(request, of_type));
   if (!first && !request.response_nonce.empty()) receive_answer(request, of_type);
   of_type.dirty |= first || !request.subscribe.empty() || !request.unsubscribe.empty();
+  forget_unwanted_refusals(*type);
   note_progress();
   return Done{};
 }
@@ -130,6 +131,9 @@ void AdsSession::receive_answer(const xds::DeltaRequest& request, PerType& of_ty
 void AdsSession::update(std::shared_ptr<const Snapshot> snapshot) {
   snapshot_ = std::move(snapshot);
   for (PerType& of_type : types_) of_type.dirty = true;
+  for (const ResourceType type : {ResourceType::kAddress, ResourceType::kAuthorization}) {
+    forget_unwanted_refusals(type);
+  }
   note_progress();
 }
 
@@ -270,6 +274,17 @@ std::optional<AdsResponse> AdsSession::respond(ResourceType type,
                        .delta = in_flight.delta};
   of_type.in_flight = std::move(in_flight);
   return response;
+}
+
+void AdsSession::forget_unwanted_refusals(ResourceType type) {
+  PerType& of_type = of(type);
+  if (of_type.wildcard || of_type.refused.empty()) return;
+  std::vector<std::string> unknown_names;
+  const Resources wanted = this->wanted(type, unknown_names);
+  const Resources& all = snapshot_->of(type);
+  std::erase_if(of_type.refused, [&](const auto& refused) {
+    return all.contains(refused.first) && !wanted.contains(refused.first);
+  });
 }
 
 bool AdsSession::settled(ResourceType type) const {

@@ -102,6 +102,8 @@ class AdsSession {
   Resources wanted(xds::ResourceType type, std::vector<std::string>& unknown_names) const;
   std::optional<AdsResponse> respond(xds::ResourceType type, std::shared_ptr<const Delta> delta,
                                      bool whole);
+  // What was refused and is not wanted any more is nobody's business.
+  void forget_unwanted_refusals(xds::ResourceType type);
   bool settled(xds::ResourceType type) const;
   void note_progress();
 

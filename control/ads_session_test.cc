@@ -32,6 +32,9 @@ class Worlds {
   void alias(const std::string& asked, const std::string& name) {
     next_.aliases.emplace(asked, name);
   }
+  void no_alias(const std::string& asked, const std::string& name) {
+    next_.aliases.erase(asked, name);
+  }
   std::shared_ptr<const Snapshot> publish() {
     ++next_.version;
     return std::make_shared<const Snapshot>(next_);
@@ -370,6 +373,32 @@ TEST_CASE("on demand: only what was asked for, by name, address or service") {
   worlds.set(kAddress, "uid-web", "2");
   session.update(worlds.publish());
   CHECK_FALSE(next_of(session));
+}
+
+TEST_CASE("what was refused and is not asked for any more holds nothing up") {
+  Worlds worlds;
+  worlds.set(kAuthorization, "p", "1");
+  worlds.set(kAddress, "uid-web", "1");
+  worlds.set(kAddress, "uid-cart", "1");
+  worlds.alias("/10.0.0.1", "uid-web");
+  AdsSession session(worlds.publish());
+  for (const auto& [type, name] : {std::pair(kAuthorization, "p"), {kAddress, "/10.0.0.1"}}) {
+    DeltaRequest asked = request(type);
+    asked.subscribe = {name};
+    REQUIRE(session.receive(asked));
+    REQUIRE(session.receive(nack(*next_of(session))));
+  }
+  CHECK_FALSE(session.is_current());
+  DeltaRequest leave = request(kAuthorization);
+  leave.unsubscribe = {"p"};
+  REQUIRE(session.receive(leave));
+  CHECK_FALSE(session.is_current());
+  // The address passes to another workload, which is not refused.
+  worlds.no_alias("/10.0.0.1", "uid-web");
+  worlds.alias("/10.0.0.1", "uid-cart");
+  session.update(worlds.publish());
+  CHECK(names(take(session)) == Names{"uid-cart"});
+  CHECK(session.is_current());
 }
 
 TEST_CASE("what is not part of the protocol ends the stream") {
