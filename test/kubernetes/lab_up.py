@@ -21,11 +21,17 @@ from lab import Lab
 
 LABS = pathlib.Path("/run/weft/lab")
 NODES_MAX = 8
-PODS_WITHIN = 60  # seconds
+PODS_WITHIN = 120  # seconds
+
+
+# Of a folder's files, those that are no manifests: what makes the others of files beside them (kubectl apply -k), and the
+# mesh's configuration.
+KUSTOMIZATION, MESH_CONFIG = "kustomization.yaml", "mesh.yaml"
 
 
 def manifests(folder):
-    return sorted(one for one in folder.iterdir() if one.suffix in (".yaml", ".yml", ".json") and not one.name.startswith("."))
+    return sorted(one for one in folder.iterdir() if one.suffix in (".yaml", ".yml", ".json") and not one.name.startswith(".")
+                  and one.name not in (KUSTOMIZATION, MESH_CONFIG))
 
 
 def nodes_named(folder):
@@ -59,13 +65,27 @@ class FolderLab(Lab):
         super().start()
         print(f"{len(self.nodes)} nodes are ready", flush=True)
         if self.mesh:
-            self.run(self.build / "cli/weft", "install")
+            self.install()
+            if (self.source / MESH_CONFIG).exists():
+                self.kubectl("-n", "weft-system", "create", "configmap", "weft-mesh-config",
+                             f"--from-file=mesh={self.source / MESH_CONFIG}")
             print("weft is installed", flush=True)
         self.apply()
         self.record("ready")
 
+    def install(self):
+        done = []
+
+        def over():  # a server that has only just been told of the CRDs asks to wait
+            done[:] = [self.run(self.build / "cli/weft", "install", check=False)]
+            return "429 TooManyRequests" not in done[0].stderr
+        self.until(over, "weft install")
+        if done[0].returncode != 0:
+            raise Failed(f"weft install: {done[0].stdout}{done[0].stderr}")
+
     def apply(self):
-        words = [word for one in manifests(self.source) for word in ("-f", one)]
+        made = (self.source / KUSTOMIZATION).exists()
+        words = ["-k", self.source] if made else [word for one in manifests(self.source) for word in ("-f", one)]
         if not words:
             return
         last = []

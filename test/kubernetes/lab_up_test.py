@@ -60,6 +60,19 @@ def main():
         expect(not left(), f"left behind: {left()}")
         print("ok    up, used, down, nothing left", flush=True)
 
+        # A folder with code and a mesh configuration beside its manifests.
+        run("lab", "up", "--kubernetes", "--name", NAME, str(ROOT / "examples/bookstore"))
+        run("wait", "--lab", NAME)
+        kubectl("-n", "books", "wait", "gateway", "waypoint", "--for=condition=Programmed", "--timeout=60s")
+        said = kubectl("-n", "books", "exec", "front", "--", "curl", "-sS", "-m", "20", "--retry", "10", "--retry-all-errors",
+                       "http://catalogue/")
+        expect(said.startswith("catalogue v"), f"front does not reach catalogue: {said}")
+        kubectl("-n", "books", "wait", "telemetries.telemetry.istio.io", "--all",
+                "--for=jsonpath={.status.conditions[0].reason}=Accepted", "--timeout=60s")
+        run("lab", "down", NAME)
+        expect(not left(), f"left behind of the bookstore: {left()}")
+        print("ok    the bookstore", flush=True)
+
         run("lab", "up", "--kubernetes", "--without-mesh", "--name", NAME, str(FOLDER))
         record = json.loads((pathlib.Path("/run/weft/lab") / NAME / "lab.json").read_text())
         os.kill(record["supervisor"], signal.SIGKILL)
