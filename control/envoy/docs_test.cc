@@ -31,6 +31,11 @@ spec: {clusterIP: 10.96.1.11, selector: {app: next}, ports: [{name: http, port: 
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: search, namespace: shop}
+spec: {clusterIP: 10.96.1.15, selector: {app: search}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: authz, namespace: infra}
 spec: {clusterIP: 10.96.1.12, selector: {app: authz}, ports: [{name: grpc, port: 9000}]}
 ---

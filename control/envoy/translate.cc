@@ -6,6 +6,7 @@
 #include "control/envoy/clusters.h"
 #include "control/envoy/endpoints.h"
 #include "control/envoy/listeners.h"
+#include "control/envoy/own_balancer.h"
 #include "control/resource_store.h"
 #include "envoy/cluster.pb.h"
 #include "envoy/endpoint.pb.h"
@@ -46,7 +47,11 @@ void add_subsets(Build& build) {
 }
 
 void note_rule(Build& build, const ClusterUse& use, const std::string& text) {
-  if (use.rule == nullptr) return;
+  if (use.rule == nullptr) {
+    const auto kind =
+        use.service->is_entry ? manifest::Kind::kServiceEntry : manifest::Kind::kService;
+    return build.note({kind, use.service->ns, use.service->name}, text);
+  }
   build.note({manifest::Kind::kDestinationRule, use.rule->metadata.ns, use.rule->metadata.name},
              text);
 }
@@ -108,9 +113,11 @@ WaypointConfig translate_waypoint(const World& world, const Settings& settings,
   add_cluster(connect_originate_cluster(settings, client), to);
   for (const auto& [name, use] : build.clusters) {
     std::string problem;
-    const auto cluster = service_cluster(client, use, problem);
+    auto cluster = service_cluster(client, use, problem);
+    const std::string note = fill_own_balancer(use, cluster);
     add_cluster(cluster, to);
     if (!problem.empty()) note_rule(build, use, problem);
+    if (!note.empty()) note_rule(build, use, note);
     note_unhonoured(build, use);
     if (cluster.type() != envoy::config::cluster::v3::Cluster::EDS) {
       to.inlined.insert(use.service->key);
