@@ -205,6 +205,18 @@ void add_bound(const World& world, const ReadyWaypoints& ready, Kind kind, bool 
   }
 }
 
+// Rules of traffic are spoken of when there is something of them that is not done.
+template <class T>
+void add_unhonoured(const World& world, Kind kind, std::vector<ObjectStatus>& into) {
+  for (const T* rule : world.all<T>()) {
+    if (rule->unhonoured.empty()) continue;
+    into.push_back({.object = {kind, rule->metadata.ns, rule->metadata.name},
+                    .generation = rule->metadata.generation,
+                    .conditions = {{std::string(kAccepted), true, "PartiallyInvalid",
+                                    message_of(rule->unhonoured)}}});
+  }
+}
+
 void add_classes(const World& world, std::vector<ObjectStatus>& into) {
   for (const auto* gateway_class : world.all<manifest::GatewayClass>()) {
     const bool ours = std::find(std::begin(kClassControllers), std::end(kClassControllers),
@@ -285,6 +297,16 @@ StatusCondition targets_status(const World& world, const Settings& settings, con
   return {"WaypointAccepted", false, first_bad.reason, first_bad.message};
 }
 
+std::string message_of(const std::vector<std::string>& faults) {
+  std::string message;
+  for (const std::string& fault : faults) {
+    if (message.size() > 1024) break;
+    if (!message.empty()) message += "; ";
+    message += fault;
+  }
+  return message;
+}
+
 StatusConditions policy_status(const World& world, const Settings& settings,
                                const AuthorizationPolicy& policy) {
   if (policy.targets.empty()) return {ztunnel_status(policy)};
@@ -311,6 +333,8 @@ std::vector<ObjectStatus> compute_statuses(const World& world, const Settings& s
   }
   add_classes(world, statuses);
   add_route_statuses(world, statuses);
+  add_unhonoured<manifest::DestinationRule>(world, Kind::kDestinationRule, statuses);
+  add_unhonoured<manifest::VirtualService>(world, Kind::kVirtualService, statuses);
   for (const auto* telemetry : world.all<manifest::Telemetry>()) {
     statuses.push_back(
         {.object = {Kind::kTelemetry, telemetry->metadata.ns, telemetry->metadata.name},

@@ -23,6 +23,10 @@ inline constexpr std::string_view kRouteController = "weft.dev/gateway-controlle
 inline constexpr std::string_view kClassControllers[] = {"weft.dev/mesh-controller",
                                                          "istio.io/mesh-controller"};
 
+// The condition of kinds that have none of their own for it: whoever finds it on any object knows
+// that it is of a mesh, and whose.
+inline constexpr std::string_view kAccepted = "weft.dev/Accepted";
+
 struct StatusCondition {
   std::string type;
   bool holds = false;
@@ -62,6 +66,8 @@ StatusConditions policy_status(const World& world, const Settings& settings,
                                const manifest::AuthorizationPolicy& policy);
 StatusCondition telemetry_status(const World& world, const Settings& settings,
                                  const manifest::Telemetry& telemetry);
+// The faults of one object, one after the other, as long as they fit into a condition.
+std::string message_of(const std::vector<std::string>& faults);
 // Of the targets of an object in `ns`: whether they have a waypoint.
 StatusCondition targets_status(const World& world, const Settings& settings, const std::string& ns,
                                const std::vector<manifest::TargetRef>& targets);

@@ -23,12 +23,7 @@ StatusCondition telemetry_status(const World& world, const Settings& settings,
   if (faults.empty()) return status;
   status.holds = !telemetry.has_selector;
   status.reason = telemetry.has_selector ? "UnsupportedValue" : "PartiallyInvalid";
-  status.message.clear();
-  for (const std::string& fault : faults) {
-    if (status.message.size() > 1024) break;
-    if (!status.message.empty()) status.message += "; ";
-    status.message += fault;
-  }
+  status.message = message_of(faults);
   return status;
 }
 

@@ -110,8 +110,9 @@ Findings analyze(const Inventory& all) {
   Findings found;
   for (const manifest::Problem& one : all.problems()) {
     const bool error = one.severity == manifest::Severity::kError;
+    const bool idle = !error && !one.field.empty();
     found.push_back({.weight = error ? Weight::kError : Weight::kWarning,
-                     .code = "WEFT013",
+                     .code = idle ? "WEFT014" : "WEFT013",
                      .object = one.object.empty() ? "manifest" : one.object,
                      .place = {.file = one.file, .line = one.line},
                      .message = (one.field.empty() ? "" : one.field + ": ") + one.message,

@@ -271,6 +271,19 @@ TEST_CASE("A manifest that cannot be read says where") {
   CHECK(findings.front().place.line == 4);
 }
 
+TEST_CASE("A field without effect is named, and the rest of the object stands") {
+  const Findings findings = analyze(inventory(
+      "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: "
+      "shop}\nspec:\n  hosts: [web]\n  http:\n  - route: [{destination: {host: web}}]\n"
+      "    retries: {attempts: 2, retryRemoteLocalities: true}\n"));
+  REQUIRE(findings.size() == 1);
+  CHECK(findings.front().code == "WEFT014");
+  CHECK(findings.front().weight == Weight::kWarning);
+  CHECK(findings.front().object == "VirtualService shop/v");
+  CHECK(findings.front().place.line == 8);
+  CHECK(findings.front().message.find("spec.http[0].retries.retryRemoteLocalities") == 0);
+}
+
 TEST_CASE("Which policies apply to a pod, and who enforces them") {
   const Inventory all = inventory(shop(
       service(kUse + "}", kWeb) + kWaypoint +

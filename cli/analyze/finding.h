@@ -38,6 +38,7 @@ inline constexpr CodeInfo kCodes[] = {
     {"WEFT011", "a service has no endpoints"},
     {"WEFT012", "a pod in its node's network cannot be in the mesh"},
     {"WEFT013", "a manifest cannot be read"},
+    {"WEFT014", "a field has no effect"},
 };
 
 using Findings = std::vector<Finding>;

@@ -6,7 +6,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "control/envoy/authorizers.h"
-#include "control/envoy/translate.h"
+#include "control/envoy/translate_for_tests.h"
 #include "control/folder.h"
 #include "mesh/xds/envoy_schema.h"
 
@@ -48,11 +48,7 @@ Translated translate(std::string_view providers, const std::string& more = {}) {
   REQUIRE(parsed.problems.empty());
   const World world(folder.settle(),
                     std::make_shared<manifest::MeshConfig>(std::move(parsed.config)));
-  const Catalog catalog(world, settings);
-  WaypointClient client;
-  client.gateway = world.find<manifest::Gateway>("shop", "waypoint");
-  REQUIRE(client.gateway != nullptr);
-  const WaypointConfig config = translate_waypoint(world, settings, catalog, client);
+  const WaypointConfig config = translate_for_tests(world, settings);
   Translated made;
   const std::string type(xds::message_of(type_url(EnvoyType::kListener)));
   made.main = xds::to_json(type, config.of(EnvoyType::kListener).at("main_internal"));

@@ -213,6 +213,9 @@ listener::FilterChain tcp_chain(Build& build, const CatalogService& service,
   if (policy.pool && policy.pool->tcp_idle_timeout) {
     set_duration(proxy.mutable_idle_timeout(), *policy.pool->tcp_idle_timeout);
   }
+  if (policy.pool && policy.pool->max_duration) {
+    set_duration(proxy.mutable_max_downstream_connection_duration(), *policy.pool->max_duration);
+  }
   add_network_filter("envoy.filters.network.tcp_proxy", proxy, &chain);
   return chain;
 }

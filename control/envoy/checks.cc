@@ -6,6 +6,7 @@
 
 #include <re2/re2.h>
 
+#include "envoy/cors.pb.h"
 #include "envoy/route.pb.h"
 
 namespace mesh::control {
@@ -17,6 +18,7 @@ using envoy::type::matcher::v3::StringMatcher;
 // What weft-sds tells Envoy to take; the incumbent's own limit.
 constexpr int kMaxProgram = 32'768;
 constexpr std::size_t kMaxRegex = 4'096;
+constexpr std::size_t kMaxSubstitution = 2'048;
 
 bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
 
@@ -98,8 +100,26 @@ std::string headers_fault(const Message& from) {
 
 std::string rewrite_fault(const auto& from) {
   if (!is_header_value(from.prefix_rewrite())) return "a path has a line break in it";
-  if (from.has_regex_rewrite() && !is_usable_regex(from.regex_rewrite().pattern().regex())) {
+  if (!from.has_regex_rewrite()) return {};
+  const auto& rewrite = from.regex_rewrite();
+  if (!is_usable_regex(rewrite.pattern().regex())) {
     return "a rewrite's regular expression cannot be used";
+  }
+  std::string problem;
+  const re2::RE2 pattern(rewrite.pattern().regex(), re2::RE2::Quiet);
+  const bool fits = rewrite.substitution().size() <= kMaxSubstitution &&
+                    is_header_value(rewrite.substitution()) &&
+                    pattern.CheckRewriteString(rewrite.substitution(), &problem);
+  return fits ? "" : "a rewrite's substitution cannot be used";
+}
+
+std::string cors_fault(const route::Route& from) {
+  const auto found = from.typed_per_filter_config().find("envoy.filters.http.cors");
+  if (found == from.typed_per_filter_config().end()) return {};
+  envoy::extensions::filters::http::cors::v3::CorsPolicy policy;
+  if (!policy.ParseFromString(found->second.value())) return "a CORS policy that cannot be read";
+  for (const auto& origin : policy.allow_origin_string_match()) {
+    if (!is_usable(origin)) return "the match of an allowed origin cannot be used";
   }
   return {};
 }
@@ -127,6 +147,7 @@ std::string action_fault(const route::RouteAction& action) {
 
 std::string route_fault(const route::Route& from) {
   if (std::string fault = headers_fault(from); !fault.empty()) return fault;
+  if (std::string fault = cors_fault(from); !fault.empty()) return fault;
   if (from.has_route()) return action_fault(from.route());
   if (from.has_direct_response()) {
     const std::uint32_t status = from.direct_response().status();

@@ -4,6 +4,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "control/envoy/pieces.h"
+#include "envoy/cors.pb.h"
 #include "envoy/route.pb.h"
 
 namespace mesh::control {
@@ -79,6 +81,19 @@ TEST_CASE("a match that cannot be used is told from an action that cannot") {
         kAction);
   CHECK(check([](Route& r) {
           r.mutable_route()->mutable_regex_rewrite()->mutable_pattern()->set_regex("(");
+        }).first == kAction);
+  for (const std::string& substitution :
+       {std::string("\\2"), std::string("a\r\nb"), std::string(3000, 'a')}) {
+    CHECK(check([&](Route& r) {
+            auto* rewrite = r.mutable_route()->mutable_regex_rewrite();
+            rewrite->mutable_pattern()->set_regex("^/(a)");
+            rewrite->set_substitution(substitution);
+          }).second == "a rewrite's substitution cannot be used");
+  }
+  CHECK(check([](Route& r) {
+          envoy::extensions::filters::http::cors::v3::CorsPolicy policy;
+          policy.add_allow_origin_string_match()->mutable_safe_regex()->set_regex("(");
+          pack(policy, &(*r.mutable_typed_per_filter_config())["envoy.filters.http.cors"]);
         }).first == kAction);
   CHECK(check([](Route& r) { r.mutable_direct_response()->set_status(199); }).first == kAction);
   CHECK(check([](Route& r) {

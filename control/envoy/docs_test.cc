@@ -6,7 +6,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "control/envoy/translate.h"
+#include "control/envoy/translate_for_tests.h"
 #include "control/folder.h"
 #include "control/status.h"
 
@@ -128,11 +128,7 @@ TEST_CASE("every manifest of docs/waypoint.md is valid, in force and done") {
       CHECK(condition.reason != "PartiallyInvalid");
     }
   }
-  const Catalog catalog(world, settings);
-  WaypointClient client;
-  client.gateway = world.find<manifest::Gateway>("shop", "waypoint");
-  REQUIRE(client.gateway != nullptr);
-  const WaypointConfig config = translate_waypoint(world, settings, catalog, client);
+  const WaypointConfig config = translate_for_tests(world, settings);
   for (const PolicyNote& note : config.notes) {
     FAIL_CHECK(note.object.to_string() + ": " + note.text);
   }

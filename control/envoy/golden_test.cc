@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "control/envoy/essence_for_tests.h"
-#include "control/envoy/translate.h"
+#include "control/envoy/translate_for_tests.h"
 #include "control/folder.h"
 #include "mesh/xds/envoy_schema.h"
 
@@ -68,14 +68,7 @@ Played play(const std::filesystem::path& manifests) {
     played.problems.push_back(problem.object + ": " + problem.field);
   }
   const Settings settings;
-  const Catalog catalog(world, settings);
-  WaypointClient client;
-  client.gateway = world.find<manifest::Gateway>("shop", "waypoint");
-  REQUIRE(client.gateway != nullptr);
-  const auto* pod = world.find<manifest::Pod>("shop", "waypoint-0");
-  REQUIRE(pod != nullptr);
-  client.locality = locality_of(world, *pod);
-  const WaypointConfig config = translate_waypoint(world, settings, catalog, client);
+  const WaypointConfig config = translate_for_tests(world, settings);
   const json dump = {{"listeners", list_of(config, EnvoyType::kListener)},
                      {"clusters", list_of(config, EnvoyType::kCluster)},
                      {"endpoints", list_of(config, EnvoyType::kEndpoint)}};

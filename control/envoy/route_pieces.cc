@@ -17,15 +17,6 @@ namespace route = envoy::config::route::v3;
 constexpr std::string_view kRetryOn =
     "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes";
 
-std::string joined(const std::vector<std::string>& texts) {
-  std::string all;
-  for (const std::string& text : texts) {
-    if (!all.empty()) all += ',';
-    all += text;
-  }
-  return all;
-}
-
 void fill_origin(const std::string& origin, envoy::type::matcher::v3::StringMatcher* into) {
   if (origin.find('*') == std::string::npos) return into->set_exact(origin);
   std::string pattern = "^";
@@ -104,13 +95,19 @@ void fill_cors(const manifest::Cors& cors, route::Route* into) {
   for (const std::string& origin : cors.origins) {
     fill_origin(origin, policy.add_allow_origin_string_match());
   }
+  for (const std::string& prefix : cors.origin_prefixes) {
+    policy.add_allow_origin_string_match()->set_prefix(prefix);
+  }
+  for (const std::string& pattern : cors.origin_patterns) {
+    policy.add_allow_origin_string_match()->mutable_safe_regex()->set_regex(pattern);
+  }
   policy.set_allow_methods(joined(cors.methods));
   policy.set_allow_headers(joined(cors.headers));
   policy.set_expose_headers(joined(cors.expose));
-  policy.set_max_age(std::to_string(cors.max_age));
+  if (cors.max_age) policy.set_max_age(std::to_string(*cors.max_age));
   if (cors.credentials) policy.mutable_allow_credentials()->set_value(true);
   policy.mutable_filter_enabled()->mutable_default_value()->set_numerator(100);
-  policy.mutable_forward_not_matching_preflights()->set_value(false);
+  policy.mutable_forward_not_matching_preflights()->set_value(cors.forward_unmatched);
   pack(policy, &(*into->mutable_typed_per_filter_config())["envoy.filters.http.cors"]);
 }
 

@@ -55,6 +55,16 @@ void set_operation(const std::string& host, std::uint16_t port,
 bool keep_route(Build& build, const manifest::ObjectKey& author,
                 envoy::config::route::v3::VirtualHost* into);
 
+// Texts, with commas between them.
+std::string joined(const auto& texts) {
+  std::string all;
+  for (const std::string& text : texts) {
+    if (!all.empty()) all += ',';
+    all += text;
+  }
+  return all;
+}
+
 // Text that a regular expression takes literally.
 std::string quoted(std::string_view text);
 

@@ -7,7 +7,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <nlohmann/json.hpp>
 
-#include "control/envoy/translate.h"
+#include "control/envoy/translate_for_tests.h"
 #include "control/folder.h"
 #include "control/status.h"
 #include "control/telemetry/log_format.h"
@@ -96,11 +96,7 @@ Translated translate(const std::string& objects, const std::string& more_config 
   REQUIRE(parsed.problems.empty());
   const World world(folder.settle(),
                     std::make_shared<manifest::MeshConfig>(std::move(parsed.config)));
-  const Catalog catalog(world, settings);
-  WaypointClient client;
-  client.gateway = world.find<manifest::Gateway>("shop", "waypoint");
-  REQUIRE(client.gateway != nullptr);
-  const WaypointConfig config = translate_waypoint(world, settings, catalog, client);
+  const WaypointConfig config = translate_for_tests(world, settings);
   Translated made;
   const std::string type(xds::message_of(type_url(EnvoyType::kListener)));
   const std::string& bytes = config.of(EnvoyType::kListener).at("main_internal");

@@ -56,23 +56,18 @@ void note_rule(Build& build, const ClusterUse& use, const std::string& text) {
              text);
 }
 
-// What a rule asks for and does not get.
+// What a rule asks for and does not get here; what it never gets is said of the object itself.
 void note_unhonoured(Build& build, const ClusterUse& use) {
   const manifest::TrafficPolicy policy = traffic_policy(use.rule, use.subset, use.port.number);
-  if (policy.outlier && policy.outlier->has_error_codes) {
-    note_rule(build, use,
-              "outlierDetectionHttpErrorCodes is not honoured: 5xx count, and nothing else");
-  }
   const auto& balancer = policy.load_balancer;
   if (!balancer) return;
-  const bool hashes = balancer->hash.has_value();
-  if (hashes && balancer->hash->has_cookie_attributes) {
-    note_rule(build, use, "httpCookie.attributes is not honoured");
+  const bool fails_over =
+      balancer->locality && balancer->locality->enabled &&
+      (!balancer->locality->failover.empty() || !balancer->locality->priority.empty());
+  if (fails_over && !weighs_localities(policy, *use.service)) {
+    note_rule(build, use, "localityLbSetting has no effect without outlierDetection");
   }
-  if (balancer->warmup && (hashes || balancer->simple == "RANDOM")) {
-    note_rule(build, use, "warmup is not honoured: only ROUND_ROBIN and LEAST_REQUEST warm up");
-  }
-  if (hashes && !use.http) {
+  if (balancer->hash && !use.http) {
     note_rule(build, use,
               "consistentHash is not honoured for TCP (port " + std::to_string(use.port.number) +
                   "): any endpoint may get a connection");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <tuple>
 
 #include "control/envoy/build.h"
@@ -138,8 +139,10 @@ std::string destination_cluster(Build& build, const std::string& ns,
   return build.cluster(*service, wanted, http, destination.subset);
 }
 
-// "Host" among the headers to set means the request's own host.
-manifest::HeaderChange without_host(const manifest::HeaderChange& from, route::RouteAction* to) {
+// "Host" among the headers to set means the request's own host. `to`: a RouteAction, or one of its
+// clusters.
+template <class Message>
+manifest::HeaderChange without_host(const manifest::HeaderChange& from, Message* to) {
   manifest::HeaderChange rest = from;
   std::erase_if(rest.set, [&](const auto& header) {
     std::string name = header.first;
@@ -172,7 +175,7 @@ void fill_destinations(Build& build, const VirtualService& owner, const VirtualH
     auto* cluster = to->mutable_weighted_clusters()->add_clusters();
     cluster->set_name(destination_cluster(build, ns, destination, port, true));
     cluster->mutable_weight()->set_value(destination.weight);
-    fill_request_headers(destination.request_headers, cluster);
+    fill_request_headers(without_host(destination.request_headers, cluster), cluster);
     fill_response_headers(destination.response_headers, cluster);
   }
 }
@@ -181,24 +184,19 @@ void fill_retries(const manifest::VirtualRetry& retries, route::RouteAction* to)
   route::RetryPolicy* policy = to->mutable_retry_policy();
   policy->mutable_num_retries()->set_value(retries.attempts);
   if (retries.per_try) set_duration(policy->mutable_per_try_timeout(), *retries.per_try);
+  if (retries.backoff) {
+    set_duration(policy->mutable_retry_back_off()->mutable_base_interval(), *retries.backoff);
+  }
+  if (!retries.avoid_previous_hosts) policy->clear_retry_host_predicate();
   if (retries.on.empty()) return;
   // Numbers among the conditions are status codes.
-  std::string conditions;
-  std::string_view rest = retries.on;
-  while (!rest.empty()) {
-    const auto comma = rest.find(',');
-    std::string_view one = rest.substr(0, comma);
-    rest = comma == std::string_view::npos ? std::string_view() : rest.substr(comma + 1);
-    while (one.starts_with(' ')) one.remove_prefix(1);
-    while (one.ends_with(' ')) one.remove_suffix(1);
+  std::set<std::string> conditions;
+  for (const std::string& one : retries.on) {
     const auto code = net::parse_port(one);
     if (code) policy->add_retriable_status_codes(*code);
-    const std::string_view condition = code ? std::string_view("retriable-status-codes") : one;
-    if (condition.empty() || conditions.find(condition) != std::string::npos) continue;
-    if (!conditions.empty()) conditions += ',';
-    conditions += condition;
+    conditions.insert(code ? "retriable-status-codes" : one);
   }
-  policy->set_retry_on(conditions);
+  policy->set_retry_on(joined(conditions));
 }
 
 void set_percent(double percent, envoy::type::v3::FractionalPercent* to) {
@@ -236,6 +234,10 @@ void fill_fault(const manifest::VirtualFault& fault, route::Route* to) {
 
 void fill_rewrite(const VirtualHttp& rule, const VirtualMatch* match, route::RouteAction* to) {
   if (!rule.rewrite_authority.empty()) to->set_host_rewrite_literal(rule.rewrite_authority);
+  if (!rule.rewrite_pattern.empty()) {
+    to->mutable_regex_rewrite()->mutable_pattern()->set_regex(rule.rewrite_pattern);
+    to->mutable_regex_rewrite()->set_substitution(rule.rewrite_substitution);
+  }
   if (rule.rewrite_uri.empty()) return;
   const bool by_regex =
       match != nullptr && match->uri && match->uri->type == StringMatch::Type::kRegex;
@@ -248,10 +250,12 @@ void fill_action(Build& build, const VirtualService& owner, const VirtualHttp& r
                  const VirtualMatch* match, std::uint16_t port, route::Route* to) {
   if (rule.cors) fill_cors(*rule.cors, to);
   if (rule.fault) fill_fault(*rule.fault, to);
+  fill_response_headers(rule.response_headers, to);
   if (rule.redirect) {
     route::RedirectAction* redirect = to->mutable_redirect();
     redirect->set_host_redirect(rule.redirect->authority);
     if (!rule.redirect->uri.empty()) redirect->set_path_redirect(rule.redirect->uri);
+    if (!rule.redirect->prefix.empty()) redirect->set_prefix_rewrite(rule.redirect->prefix);
     if (!rule.redirect->scheme.empty()) redirect->set_scheme_redirect(rule.redirect->scheme);
     if (rule.redirect->port != 0) redirect->set_port_redirect(rule.redirect->port);
     return set_redirect_status(rule.redirect->status, redirect);
@@ -266,7 +270,6 @@ void fill_action(Build& build, const VirtualService& owner, const VirtualHttp& r
   route::RouteAction* action = to->mutable_route();
   fill_defaults(action);
   fill_request_headers(without_host(rule.request_headers, action), to);
-  fill_response_headers(rule.response_headers, to);
   fill_destinations(build, owner, rule, port, to, action);
   if (rule.timeout) fill_timeout(*rule.timeout, action);
   if (rule.retries) fill_retries(*rule.retries, action);
@@ -281,7 +284,9 @@ void add_route(Build& build, const VirtualService& owner, const VirtualHttp& rul
                const VirtualMatch* match, const CatalogService& service, std::uint16_t port,
                route::VirtualHost* into) {
   route::Route* to = into->add_routes();
-  to->set_name(rule.name);
+  to->set_name(match == nullptr || match->name.empty() ? rule.name
+               : rule.name.empty()                     ? match->name
+                                                       : rule.name + "." + match->name);
   add_origin(to->mutable_metadata(), "networking.istio.io/v1", "virtual-service", owner.metadata.ns,
              owner.metadata.name);
   set_operation(service.host, port, to);
@@ -306,17 +311,9 @@ bool add_virtual_routes(Build& build, const CatalogService& service, const Catal
   for (const VirtualService* owner : services_for(build, service)) {
     any |= !owner->http.empty();
     for (const VirtualHttp& rule : owner->http) {
-      bool blind = false;
       for (const VirtualMatch& match : rule.matches) {
-        if (can_hold(match, port.number)) {
-          add_route(build, *owner, rule, &match, service, port.number, into);
-        } else {
-          blind |= !match.source_labels.empty() || !match.source_namespace.empty();
-        }
-      }
-      if (blind) {
-        build.note({manifest::Kind::kVirtualService, owner->metadata.ns, owner->metadata.name},
-                   "a match on sourceLabels or sourceNamespace never holds at a waypoint");
+        if (!can_hold(match, port.number)) continue;
+        add_route(build, *owner, rule, &match, service, port.number, into);
       }
       if (!rule.matches.empty()) continue;
       add_route(build, *owner, rule, nullptr, service, port.number, into);

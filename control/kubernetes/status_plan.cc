@@ -21,11 +21,9 @@ using nlohmann::json;
 constexpr std::string_view kManager = "weft-status";
 constexpr std::string_view kParts[] = {"conditions", "listeners", "addresses", "parents"};
 constexpr std::size_t kMaxMessage = 1024;
-// Whoever finds these on any object knows that they are of a mesh, and whose.
-constexpr const char* kRefusedType = "weft.dev/Accepted";
 const std::set<std::string, std::less<>> kOurTypes = {"istio.io/WaypointBound",
                                                       "istio.io/WaypointMissing", "ZtunnelAccepted",
-                                                      "WaypointAccepted", kRefusedType};
+                                                      "WaypointAccepted", std::string(kAccepted)};
 
 const Value* member(const Value* map, std::string_view key) {
   if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
@@ -224,9 +222,9 @@ std::optional<Write> write_of(const ObjectStatus& wanted, const StatusCopy& copy
 // What our readers refuse: what is said about it is that, and for the generation that they refused.
 void refuse(ObjectStatus& status, const StatusCopy& copy) {
   status.generation = copy.generation;
-  const auto said = [&](std::string type) {
+  const auto said = [&](std::string_view type) {
     return StatusConditions{
-        {std::move(type), false, "Invalid", copy.refused + "; " + copy.in_force}};
+        {std::string(type), false, "Invalid", copy.refused + "; " + copy.in_force}};
   };
   for (ParentStatus& parent : status.parents) parent.conditions = said("Accepted");
   if (is_route(status.object.kind)) return;
@@ -234,7 +232,7 @@ void refuse(ObjectStatus& status, const StatusCopy& copy) {
   status.listeners.clear();
   status.conditions = said(kind == Kind::kAuthorizationPolicy ? "ZtunnelAccepted"
                            : kind == Kind::kGateway || kind == Kind::kGatewayClass ? "Accepted"
-                                                                                   : kRefusedType);
+                                                                                   : kAccepted);
 }
 
 bool has_ours(const Value& status) {

@@ -6,6 +6,8 @@
 namespace mesh::manifest {
 namespace {
 
+constexpr std::size_t kMaxUnhonoured = 64;
+
 bool looks_like_bool(std::string_view text) {
   return text == "true" || text == "false" || text == "True" || text == "False" || text == "TRUE" ||
          text == "FALSE" || text == "yes" || text == "no" || text == "on" || text == "off" ||
@@ -105,6 +107,15 @@ const Value* Fields::peek(std::string_view key) const {
 const Value* Fields::take(std::string_view key) {
   known_.emplace_back(key);
   return peek(key);
+}
+
+void Fields::unhonoured(std::string_view key, std::string why) {
+  const Value* value = take(key);
+  if (value == nullptr) return;
+  if (report_->unhonoured.size() < kMaxUnhonoured) {
+    report_->unhonoured.push_back(path_of(key) + ": " + why);
+  }
+  report_->warn(value->line, path_of(key), std::move(why));
 }
 
 void Fields::error(std::string_view key, std::string message) {

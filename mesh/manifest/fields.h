@@ -22,8 +22,9 @@ struct Report {
   Parsed* parsed = nullptr;
   std::string file;
   std::string object;
-  bool strict = false;  // unknown fields are errors, and text must be text
-  bool failed = false;  // an error was reported
+  bool strict = false;                       // unknown fields are errors, and text must be text
+  bool failed = false;                       // an error was reported
+  std::vector<std::string> unhonoured = {};  // "FIELD: why", each a warning too; not more than 64
 
   void error(unsigned line, std::string field, std::string message);
   void warn(unsigned line, std::string field, std::string message);
@@ -66,6 +67,8 @@ class Fields {
   // Any value; null when absent.
   const Value* take(std::string_view key);
   void ignore(std::string_view key) { (void)take(key); }
+  // Known, and without effect: a warning, and said of the object, when it is there.
+  void unhonoured(std::string_view key, std::string why);
   // Reports what was not asked for, in strict documents.
   void finish();
 

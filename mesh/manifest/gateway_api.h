@@ -133,7 +133,9 @@ struct Mirror {
 
 struct Cors {
   std::vector<std::string> origins, methods, headers, expose;
-  std::uint32_t max_age = 5;
+  std::vector<std::string> origin_prefixes, origin_patterns;  // of a VirtualService alone
+  bool forward_unmatched = false;  // preflights of other origins, to the application
+  std::optional<std::uint32_t> max_age;
   bool credentials = false;
 };
 

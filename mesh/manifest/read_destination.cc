@@ -21,8 +21,7 @@ ConsistentHash read_hash(Fields fields) {
   hash.cookie = cookie.text("name");
   hash.cookie_path = cookie.text("path");
   hash.cookie_ttl = cookie.duration("ttl");
-  hash.has_cookie_attributes = cookie.present("attributes");
-  cookie.ignore("attributes");
+  cookie.unhonoured("attributes", "is not honoured: the cookie has its name, path and ttl");
   cookie.finish();
   const int keys = int{!hash.header.empty()} + int{hash.source_ip} + int{!hash.query.empty()} +
                    int{!hash.cookie.empty()};
@@ -102,6 +101,14 @@ LoadBalancer read_balancer(Fields fields) {
   }
   if (fields.present("warmup")) balancer.warmup = read_warmup(fields.map("warmup"));
   fields.ignore("warmup");
+  if (balancer.hash || balancer.simple == "RANDOM") {
+    for (const char* key : {"warmup", "warmupDurationSecs"}) {
+      fields.unhonoured(key, "is not honoured: only ROUND_ROBIN and LEAST_REQUEST warm up");
+    }
+  }
+  if (balancer.simple == "PASSTHROUGH") {
+    fields.unhonoured("simple", "PASSTHROUGH is not honoured: a waypoint balances");
+  }
   fields.finish();
   return balancer;
 }
@@ -185,9 +192,14 @@ OutlierDetection read_outlier(Fields fields) {
   outlier.base_ejection = fields.duration("baseEjectionTime");
   outlier.max_ejection_percent = fields.optional_number("maxEjectionPercent", 100);
   outlier.min_health_percent = fields.optional_number("minHealthPercent", 100);
-  fields.ignore("consecutiveErrors");  // long deprecated, and without effect
-  outlier.has_error_codes = fields.present("outlierDetectionHttpErrorCodes");
-  fields.ignore("outlierDetectionHttpErrorCodes");
+  if (!outlier.split_local) {
+    fields.unhonoured("consecutiveLocalOriginFailures",
+                      "has no effect without splitExternalLocalOriginErrors");
+  }
+  fields.unhonoured("consecutiveErrors",
+                    "is not honoured: use consecutive5xxErrors or consecutiveGatewayErrors");
+  fields.unhonoured("outlierDetectionHttpErrorCodes",
+                    "is not honoured: 5xx count, and nothing else");
   fields.finish();
   return outlier;
 }
@@ -203,6 +215,25 @@ ClientTls read_tls(Fields fields) {
   tls.subject_alt_names = fields.texts("subjectAltNames");
   tls.sni = fields.text("sni");
   tls.insecure_skip_verify = fields.flag("insecureSkipVerify", false);
+  const bool has_own = !tls.client_certificate.empty() && !tls.private_key.empty();
+  if (tls.mode == "MUTUAL" && tls.credential_name.empty() && !has_own) {
+    fields.error("clientCertificate", "MUTUAL needs clientCertificate and privateKey");
+  }
+  const bool originates = tls.mode == "SIMPLE" || tls.mode == "MUTUAL";
+  std::vector<std::string_view> idle;
+  if (tls.mode != "MUTUAL") idle = {"clientCertificate", "privateKey"};
+  if (!originates) {
+    idle.insert(idle.end(), {"caCertificates", "caCrl", "credentialName", "subjectAltNames", "sni",
+                             "insecureSkipVerify"});
+  }
+  for (const std::string_view key : idle) {
+    fields.unhonoured(key, "has no effect in mode " + tls.mode);
+  }
+  if (originates) {
+    fields.unhonoured("credentialName",
+                      "control never sends private keys: nobody is reached until files of the "
+                      "waypoint are named instead");
+  }
   fields.finish();
   return tls;
 }
@@ -264,6 +295,7 @@ DestinationRule read_destination_rule(Fields& document, Metadata metadata) {
   }
   spec.ignore("workloadSelector");
   spec.finish();
+  rule.unhonoured = spec.report().unhonoured;
   return rule;
 }
 

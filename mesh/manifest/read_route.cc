@@ -121,7 +121,7 @@ Cors read_cors(Fields fields) {
   cors.methods = fields.texts("allowMethods");
   cors.headers = fields.texts("allowHeaders");
   cors.expose = fields.texts("exposeHeaders");
-  cors.max_age = fields.optional_number("maxAge", 1u << 30).value_or(5);
+  cors.max_age = fields.optional_number("maxAge", 1u << 30).value_or(5);  // Gateway API's
   cors.credentials = fields.flag("allowCredentials", false);
   fields.finish();
   return cors;

@@ -186,6 +186,7 @@ TEST_CASE("a DestinationRule is read whole, and its mistakes are errors") {
   CHECK(mistake("loadBalancer: {consistentHash: {}}") ==
         base + "loadBalancer.consistentHash.httpHeaderName");
   CHECK(mistake("tunnel: {}") == base + "tunnel");
+  CHECK(mistake("tls: {mode: MUTUAL, privateKey: k}") == base + "tls.clientCertificate");
 }
 
 TEST_CASE("a VirtualService is read whole, and its mistakes are errors") {
@@ -223,6 +224,14 @@ TEST_CASE("a VirtualService is read whole, and its mistakes are errors") {
   CHECK(mistake("fault: {abort: {percentage: {value: 101}, httpStatus: 500}}, " + to) ==
         "spec.http[0].fault.abort.percentage.value");
   CHECK(mistake("delegate: {name: x}, " + to) == "spec.http[0].delegate");
+  CHECK(mistake("retries: {retryOn: '5xx, 5yy'}, " + to) == "spec.http[0].retries.retryOn");
+  CHECK(mistake("retries: {backoff: 0s}, " + to) == "spec.http[0].retries.backoff");
+  CHECK(mistake("rewrite: {uri: /a, uriRegexRewrite: {match: a, rewrite: b}}, " + to) ==
+        "spec.http[0].rewrite.uri");
+  CHECK(mistake("redirect: {uri: /a, prefixRewrite: /b}") == "spec.http[0].redirect.uri");
+  // In a Gateway API route it is a wildcard, here it would be a letter.
+  CHECK(mistake("corsPolicy: {allowOrigins: [{exact: 'https://*.a'}]}, " + to) ==
+        "spec.http[0].corsPolicy.allowOrigins");
 }
 
 TEST_CASE("a RequestAuthentication is read whole, and its mistakes are errors") {

@@ -1,5 +1,8 @@
 // VirtualService.
 
+#include <algorithm>
+#include <string_view>
+
 #include "mesh/manifest/read.h"
 
 namespace mesh::manifest {
@@ -8,6 +11,7 @@ namespace {
 constexpr std::size_t kMaxRoutes = 1'000;
 constexpr std::size_t kMaxMatches = 256;
 constexpr std::size_t kMaxDestinations = 64;
+constexpr const char* kNeverHolds = "this match never holds at a waypoint";
 
 StringMatch read_string_match(Fields fields) {
   StringMatch match;
@@ -42,6 +46,15 @@ StringMatches read_matches(Fields& parent, std::string_view key) {
   return matches;
 }
 
+// Whose requests: a waypoint does not know the labels of who calls.
+template <class Match>
+void read_sources(Fields& fields, Match& into) {
+  into.source_labels = fields.labels("sourceLabels");
+  into.source_namespace = fields.text("sourceNamespace");
+  if (!into.source_labels.empty()) fields.unhonoured("sourceLabels", kNeverHolds);
+  if (!into.source_namespace.empty()) fields.unhonoured("sourceNamespace", kNeverHolds);
+}
+
 VirtualMatch read_http_match(Fields& fields) {
   VirtualMatch match;
   match.name = fields.text("name");
@@ -54,10 +67,9 @@ VirtualMatch read_http_match(Fields& fields) {
   match.query = read_matches(fields, "queryParams");
   match.port = fields.port("port");
   match.ignore_uri_case = fields.flag("ignoreUriCase", false);
-  match.source_labels = fields.labels("sourceLabels");
-  match.source_namespace = fields.text("sourceNamespace");
+  read_sources(fields, match);
   match.gateways = fields.texts("gateways");
-  fields.ignore("statPrefix");
+  fields.unhonoured("statPrefix", "is not honoured: routes have no statistics of their own");
   fields.finish();
   return match;
 }
@@ -89,12 +101,12 @@ VirtualDestination read_address(Fields fields) {
   return destination;
 }
 
-std::vector<VirtualDestination> read_destinations(Fields& route) {
+std::vector<VirtualDestination> read_destinations(Fields& route, bool http) {
   std::vector<VirtualDestination> destinations;
   for (Fields& fields : route.maps("route", kMaxDestinations)) {
     VirtualDestination destination = read_address(fields.map("destination"));
     destination.weight = fields.number("weight", 1u << 24);
-    read_headers(fields, destination.request_headers, destination.response_headers);
+    if (http) read_headers(fields, destination.request_headers, destination.response_headers);
     fields.finish();
     destinations.push_back(std::move(destination));
   }
@@ -104,6 +116,10 @@ std::vector<VirtualDestination> read_destinations(Fields& route) {
 VirtualRedirect read_redirect(Fields fields) {
   VirtualRedirect redirect;
   redirect.uri = fields.text("uri");
+  redirect.prefix = fields.text("prefixRewrite");
+  if (!redirect.uri.empty() && !redirect.prefix.empty()) {
+    fields.error("uri", "cannot be beside prefixRewrite");
+  }
   redirect.authority = fields.text("authority");
   redirect.scheme = fields.text("scheme");
   redirect.port = fields.port("port");
@@ -154,14 +170,62 @@ VirtualFault read_fault(Fields fields) {
   return fault;
 }
 
+// What Envoy knows, and numbers: the others it would pass over.
+bool is_retry_condition(std::string_view name) {
+  static constexpr std::string_view kKnown[] = {"5xx",
+                                                "gateway-error",
+                                                "reset",
+                                                "reset-before-request",
+                                                "connect-failure",
+                                                "envoy-ratelimited",
+                                                "retriable-4xx",
+                                                "refused-stream",
+                                                "retriable-status-codes",
+                                                "http3-post-connect-failure",
+                                                "cancelled",
+                                                "deadline-exceeded",
+                                                "internal",
+                                                "resource-exhausted",
+                                                "unavailable"};
+  const auto code = net::parse_port(name);
+  if (code) return *code >= 100 && *code <= 599;
+  return std::ranges::find(kKnown, name) != std::end(kKnown);
+}
+
+std::vector<std::string> read_retry_on(Fields& fields) {
+  std::vector<std::string> conditions;
+  const std::string text = fields.text("retryOn");
+  for (std::string_view rest = text; !rest.empty();) {
+    const auto comma = std::min(rest.find(','), rest.size());
+    std::string_view one = rest.substr(0, comma);
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    while (one.starts_with(' ')) one.remove_prefix(1);
+    while (one.ends_with(' ')) one.remove_suffix(1);
+    if (one.empty()) continue;
+    if (one == "retriable-headers") {
+      fields.unhonoured("retryOn", "retriable-headers has no effect: nothing says which headers");
+      continue;
+    }
+    if (!is_retry_condition(one)) {
+      fields.error("retryOn", "'" + std::string(one.substr(0, 64)) + "' is no condition");
+    }
+    conditions.emplace_back(one);
+  }
+  return conditions;
+}
+
 VirtualRetry read_retry(Fields fields) {
   VirtualRetry retry;
   retry.attempts = fields.number("attempts", 1'000);
   retry.per_try = fields.duration("perTryTimeout");
-  retry.on = fields.text("retryOn");
-  fields.ignore("retryRemoteLocalities");
-  fields.ignore("retryIgnorePreviousHosts");
-  fields.ignore("backoff");
+  retry.on = read_retry_on(fields);
+  if (fields.flag("retryRemoteLocalities", false)) {
+    fields.unhonoured("retryRemoteLocalities",
+                      "is not honoured: a retry goes where balancing sends it");
+  }
+  retry.avoid_previous_hosts = fields.flag("retryIgnorePreviousHosts", true);
+  retry.backoff = fields.duration("backoff");
+  if (retry.backoff && retry.backoff->count() < 1) fields.error("backoff", "must be above 0");
   fields.finish();
   return retry;
 }
@@ -170,20 +234,30 @@ Cors read_cors(Fields fields) {
   Cors cors;
   for (Fields& origin : fields.maps("allowOrigins", 64)) {
     const StringMatch match = read_string_match(origin);
-    // The Gateway API's spelling of the same: a star for what follows a prefix.
     if (match.type == StringMatch::Type::kExact) cors.origins.push_back(match.value);
-    if (match.type == StringMatch::Type::kPrefix) cors.origins.push_back(match.value + "*");
-    if (match.type == StringMatch::Type::kRegex) {
-      fields.error("allowOrigins", "regular expressions are not supported here");
+    if (match.type == StringMatch::Type::kPrefix) cors.origin_prefixes.push_back(match.value);
+    if (match.type == StringMatch::Type::kRegex) cors.origin_patterns.push_back(match.value);
+    if (match.type == StringMatch::Type::kPresent) {
+      fields.error("allowOrigins", "needs exact, prefix or regex");
+    }
+  }
+  for (const std::string& origin : fields.texts("allowOrigin")) cors.origins.push_back(origin);
+  for (const std::string& origin : cors.origins) {
+    // In a Gateway API route it would be a wildcard, which opens more than an exact origin says.
+    if (origin != "*" && origin.find('*') != std::string::npos) {
+      fields.error("allowOrigins",
+                   "a star in an exact origin matches nothing: use prefix or regex");
     }
   }
   cors.methods = fields.texts("allowMethods");
   cors.headers = fields.texts("allowHeaders");
   cors.expose = fields.texts("exposeHeaders");
-  cors.max_age = static_cast<std::uint32_t>(
-      fields.duration("maxAge").value_or(Milliseconds(0)).count() / 1000);
+  if (const auto age = fields.duration("maxAge")) {
+    cors.max_age = static_cast<std::uint32_t>(age->count() / 1000);
+  }
   cors.credentials = fields.flag("allowCredentials", false);
-  fields.ignore("unmatchedPreflights");
+  cors.forward_unmatched =
+      fields.choice("unmatchedPreflights", {"UNSPECIFIED", "FORWARD", "IGNORE"}) != "IGNORE";
   fields.finish();
   return cors;
 }
@@ -191,17 +265,22 @@ Cors read_cors(Fields fields) {
 void read_mirrors(Fields& fields, VirtualHttp& into) {
   if (fields.present("mirror")) {
     VirtualMirror mirror{.destination = read_address(fields.map("mirror")), .percent = 100};
+    for (const char* deprecated : {"mirror_percent", "mirrorPercent"}) {
+      mirror.percent = fields.percent(deprecated, mirror.percent);
+    }
     Fields percentage = fields.map("mirrorPercentage");
-    mirror.percent = percentage.percent("value", 100);
+    mirror.percent = percentage.percent("value", mirror.percent);
     percentage.finish();
     into.mirrors.push_back(std::move(mirror));
   }
-  fields.ignore("mirror");
-  fields.ignore("mirrorPercentage");
+  for (const char* read : {"mirror", "mirrorPercentage", "mirrorPercent", "mirror_percent"}) {
+    fields.ignore(read);
+  }
   for (Fields& item : fields.maps("mirrors", 16)) {
     VirtualMirror mirror{.destination = read_address(item.map("destination")), .percent = 100};
-    if (item.present("percentage")) mirror.percent = item.map("percentage").percent("value", 0);
-    item.ignore("percentage");
+    Fields percentage = item.map("percentage");
+    if (item.present("percentage")) mirror.percent = percentage.percent("value", 0);
+    percentage.finish();
     item.finish();
     into.mirrors.push_back(std::move(mirror));
   }
@@ -227,22 +306,29 @@ void read_answers(Fields& fields, VirtualHttp& into) {
   }
 }
 
+void read_rewrite(Fields rewrite, VirtualHttp& into) {
+  into.rewrite_uri = rewrite.text("uri");
+  into.rewrite_authority = rewrite.text("authority");
+  if (rewrite.present("uriRegexRewrite")) {
+    Fields regex = rewrite.map("uriRegexRewrite");
+    into.rewrite_pattern = regex.required_text("match");
+    into.rewrite_substitution = regex.text("rewrite");
+    regex.finish();
+    if (!into.rewrite_uri.empty()) rewrite.error("uri", "cannot be beside uriRegexRewrite");
+  }
+  rewrite.ignore("uriRegexRewrite");
+  rewrite.finish();
+}
+
 VirtualHttp read_http(Fields& fields) {
   VirtualHttp route;
   route.name = fields.text("name");
   for (Fields& match : fields.maps("match", kMaxMatches)) {
     route.matches.push_back(read_http_match(match));
   }
-  route.destinations = read_destinations(fields);
+  route.destinations = read_destinations(fields, true);
   read_answers(fields, route);
-  Fields rewrite = fields.map("rewrite");
-  route.rewrite_uri = rewrite.text("uri");
-  route.rewrite_authority = rewrite.text("authority");
-  if (rewrite.present("uriRegexRewrite")) {
-    rewrite.error("uriRegexRewrite", "is not supported");
-  }
-  rewrite.ignore("uriRegexRewrite");
-  rewrite.finish();
+  read_rewrite(fields.map("rewrite"), route);
   route.timeout = fields.duration("timeout");
   if (fields.present("retries")) route.retries = read_retry(fields.map("retries"));
   if (fields.present("fault")) route.fault = read_fault(fields.map("fault"));
@@ -250,6 +336,11 @@ VirtualHttp read_http(Fields& fields) {
   for (const char* read : {"retries", "fault", "corsPolicy"}) fields.ignore(read);
   read_mirrors(fields, route);
   read_headers(fields, route.request_headers, route.response_headers);
+  if (route.destinations.empty()) {
+    for (const char* idle : {"rewrite", "timeout", "retries", "mirror", "mirrors"}) {
+      fields.unhonoured(idle, "has no effect where nothing is forwarded");
+    }
+  }
   fields.finish();
   return route;
 }
@@ -269,13 +360,13 @@ VirtualL4 read_l4(Fields& fields, bool tls) {
       }
     }
     match.port = item.port("port");
-    match.source_labels = item.labels("sourceLabels");
-    match.source_namespace = item.text("sourceNamespace");
+    if (!match.destinations.empty()) item.unhonoured("destinationSubnets", kNeverHolds);
+    read_sources(item, match);
     match.gateways = item.texts("gateways");
     item.finish();
     route.matches.push_back(std::move(match));
   }
-  route.destinations = read_destinations(fields);
+  route.destinations = read_destinations(fields, false);
   if (route.destinations.empty()) fields.error("route", "is required");
   fields.finish();
   return route;
@@ -293,8 +384,12 @@ VirtualService read_virtual_service(Fields& document, Metadata metadata) {
   for (Fields& route : spec.maps("http", kMaxRoutes)) service.http.push_back(read_http(route));
   for (Fields& route : spec.maps("tls", kMaxRoutes)) service.tls.push_back(read_l4(route, true));
   for (Fields& route : spec.maps("tcp", kMaxRoutes)) service.tcp.push_back(read_l4(route, false));
+  if (!service.tls.empty()) {
+    spec.unhonoured("tls", "is not honoured: a waypoint does not look into TLS");
+  }
   service.export_to = spec.texts("exportTo");
   spec.finish();
+  service.unhonoured = spec.report().unhonoured;
   return service;
 }
 

@@ -23,7 +23,6 @@ struct ConsistentHash {
   std::string cookie;
   std::string cookie_path;
   std::optional<Milliseconds> cookie_ttl;
-  bool has_cookie_attributes = false;
   bool source_ip = false;
   std::string query;
   bool maglev = false;
@@ -103,7 +102,6 @@ struct OutlierDetection {
   std::optional<Milliseconds> base_ejection;
   std::optional<std::uint32_t> max_ejection_percent;
   std::optional<std::uint32_t> min_health_percent;
-  bool has_error_codes = false;  // outlierDetectionHttpErrorCodes
 };
 
 struct ClientTls {
@@ -132,6 +130,7 @@ struct Subset {
 
 struct DestinationRule {
   Metadata metadata;
+  std::vector<std::string> unhonoured = {};  // "FIELD: why"; all else of it is in force
   std::string host;
   TrafficPolicy policy;
   std::vector<Subset> subsets;
@@ -171,7 +170,7 @@ struct VirtualDestination {
 };
 
 struct VirtualRedirect {
-  std::string uri, authority, scheme;
+  std::string uri, prefix, authority, scheme;  // uri: the whole path; prefix: what was matched
   std::uint16_t port = 0;
   std::uint16_t status = 301;
 };
@@ -187,7 +186,9 @@ struct VirtualFault {
 struct VirtualRetry {
   std::uint32_t attempts = 0;
   std::optional<Milliseconds> per_try;
-  std::string on;
+  std::optional<Milliseconds> backoff;  // the least wait between two tries
+  std::vector<std::string> on;          // conditions and status codes
+  bool avoid_previous_hosts = true;
 };
 
 struct VirtualMirror {
@@ -203,6 +204,7 @@ struct VirtualHttp {
   std::uint16_t direct_status = 0;  // 0: no direct response
   std::string direct_body;
   std::string rewrite_uri, rewrite_authority;
+  std::string rewrite_pattern, rewrite_substitution;  // of the path; no pattern: as it is
   std::optional<Milliseconds> timeout;
   std::optional<VirtualRetry> retries;
   std::optional<VirtualFault> fault;
@@ -227,6 +229,7 @@ struct VirtualL4 {
 
 struct VirtualService {
   Metadata metadata;
+  std::vector<std::string> unhonoured = {};  // "FIELD: why"; all else of it is in force
   std::vector<std::string> hosts;
   std::vector<std::string> gateways;  // empty: the mesh
   std::vector<VirtualHttp> http;

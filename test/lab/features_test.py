@@ -6,6 +6,7 @@ import json
 import pathlib
 import sys
 import tempfile
+import time
 
 import waypoints
 from harness import expect, main, until
@@ -210,20 +211,43 @@ def test_header_changes_and_rewrites(lab):
 
 def test_cors(lab):
     def make(ns):
-        return [virtual(ns, sent(corsPolicy={"allowOrigins": [{"exact": "https://good.example"}, {"prefix": "https://a.fine."}],
-                                             "allowMethods": ["GET", "PUT"], "allowHeaders": ["x-a"], "exposeHeaders": ["x-b"],
-                                             "maxAge": "60s", "allowCredentials": True}))]
+        cors = {"allowOrigins": [{"exact": "https://good.example"}, {"prefix": "https://a.fine."}, {"regex": "https://[a-z]+[.]any[.]example"}],
+                "allowMethods": ["GET", "PUT"], "allowHeaders": ["x-a"], "exposeHeaders": ["x-b"], "allowCredentials": True}
+        return [virtual(ns, sent(match=[{"uri": {"prefix": "/strict"}}], corsPolicy={**cors, "maxAge": "60s", "unmatchedPreflights": "IGNORE"}),
+                        sent(corsPolicy=cors))]
     with Case(lab, make) as case:
-        for origin in ("https://good.example", "https://a.fine.example", "https://bad.example", "http://good.example.bad"):
-            case.same("/x", "-H", f"Origin: {origin}")
+        for origin in ("https://good.example", "https://a.fine.example", "https://one.any.example", "https://bad.example",
+                       "http://good.example.bad", "https://1.any.example.bad"):
             preflight = ("-X", "OPTIONS", "-H", f"Origin: {origin}", "-H", "Access-Control-Request-Method: PUT")
+            case.same("/x", "-H", f"Origin: {origin}", method="GET")
             if "bad" not in origin:
-                case.same("/x", *preflight)
+                for target in ("/x", "/strict"):
+                    expect(dict(case.same(target, *preflight, status=200)[1])["access-control-allow-origin"] == origin, f"{target} {origin}")
                 continue
+            case.same("/x", *preflight, status=200, method="OPTIONS")  # the application's to answer, unless the object says otherwise
             # Envoy says what would be allowed to others; ours says nothing. To a browser both are a no.
             for ns in BOTH:
-                status, headers, _ = ask(lab, ns, "/x", *preflight)
+                status, headers, _ = ask(lab, ns, "/strict", *preflight)
                 expect(status == 200 and "access-control-allow-origin" not in dict(headers), f"{ns} {origin}: {status} {headers}")
+
+
+def test_rewrites_and_answers_of_virtual_services(lab):
+    def make(ns):
+        return [virtual(ns, sent(match=[{"uri": {"prefix": "/old"}}], rewrite={"uriRegexRewrite": {"match": "^/old/([^/]*)/(.*)$", "rewrite": r"/new/\2/\1"}}),
+                        {"match": [{"uri": {"prefix": "/host"}}], "route": [
+                            {"destination": {"host": "echo-v1"}, "weight": 1, "headers": {"request": {"set": {"Host": "inside"}}}},
+                            {"destination": {"host": "echo-v2"}, "weight": 0}]},
+                        {"match": [{"uri": {"prefix": "/tea"}}], "directResponse": {"status": 418, "body": {"string": "short and stout"}},
+                         "headers": {"response": {"set": {"x-pot": "brown", "content-type": "text/plain"}}}},
+                        {"match": [{"uri": {"prefix": "/moved"}}], "redirect": {"prefixRewrite": "/to", "redirectCode": 307},
+                         "headers": {"response": {"add": {"x-why": "tidy"}}}}, sent())]
+    with Case(lab, make, "/tea", 418) as case:
+        case.same("/old/a/b?c=d", path="/new/b/a?c=d")
+        for ns in BOTH:  # they differ in when they add x-envoy-original-path and x-envoy-original-host
+            expect(ask(lab, ns, "/old/a")[2]["path"] == "/old/a", f"{ns}: only what matches is rewritten")
+            expect(ask(lab, ns, "/host")[2]["headers"]["host"] == "inside", f"{ns}: the host of one of several destinations")
+        expect(dict(case.same("/tea", status=418)[1])["x-pot"] == "brown", "a direct response has the rule's headers")
+        expect(dict(case.same("/moved/x?y=z", status=307)[1])["x-why"] == "tidy", "so has a redirect")
 
 
 def test_timeouts(lab):
@@ -244,8 +268,12 @@ def test_retries(lab):
     def make(ns):
         return [virtual(ns, rule("5xx", 2, "5xx"), rule("gateway", 2, "gateway-error"), rule("codes", 1, "retriable-status-codes,409"),
                         rule("4xx", 1, "retriable-4xx"), rule("reset", 1, "reset"), rule("try", 1, "5xx", perTryTimeout="300ms"),
-                        rule("none", 0, ""), sent())]
+                        rule("none", 0, ""), rule("slow", 2, "5xx", backoff="400ms", retryIgnorePreviousHosts=False), sent())]
     with Case(lab, make) as case:
+        case.same("/slow/fail-2-f", status=200)
+        begun = time.monotonic()
+        ask(lab, "ours", "/slow/fail-2-g")
+        expect(time.monotonic() - begun >= 0.8, "a backoff is the least wait; Envoy's may be shorter")
         for target, status in (("/5xx/fail-2-a", 200), ("/5xx/fail-3-b", 503), ("/5xx/status-500", 500), ("/gateway/fail-1-c", 200),
                                ("/gateway/status-500", 500), ("/4xx/status-409", 409), ("/codes/status-409", 409), ("/reset/close", 503),
                                ("/try/delay-2", 504), ("/none/fail-1-d", 503), ("/x/fail-1-e", 503), ("/x/close", 503)):
