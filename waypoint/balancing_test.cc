@@ -244,6 +244,30 @@ TEST_CASE("ring hash and maglev: a key stays where it is when another's place go
   }
 }
 
+TEST_CASE("connections of one client go to one endpoint where that is asked for") {
+  for (const bool asked : {true, false}) {
+    Balanced world(Policy::kRingHash);
+    world.application.raw = [](wire::Wire& wire) -> io::Task<void> {
+      (void)co_await wire.recv();
+      (void)co_await wire.send_all(bytes("y"));
+      (void)wire.finish_sending();
+    };
+    world.tcp.hash_source_ip = asked;
+    world.have({{.ports = {9001, 9002, 9003, 9004}}});
+    world.tell_story([](Balanced& it) -> io::Task<void> {
+      for (int i = 0; i < 20; ++i) {
+        const std::string said = co_await it.talk("x", kTcpService);
+        CHECK(said == "y");
+      }
+    });
+    const std::set<std::string> places(world.application.asked.begin(),
+                                       world.application.asked.end());
+    INFO(asked);
+    CHECK(world.kept.records.size() == 20);
+    CHECK((places.size() == 1) == asked);
+  }
+}
+
 // ---- where ----
 
 using Health = config::Endpoint::Health;

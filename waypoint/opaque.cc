@@ -5,6 +5,7 @@
 
 #include "mesh/io/both.h"
 #include "waypoint/rbac/rbac.h"
+#include "waypoint/route/deadlines.h"
 #include "waypoint/stream_clock.h"
 
 namespace mesh::waypoint {
@@ -141,7 +142,9 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Opaque::connect(const config::Snap
   record_.service_host = cluster->service_host;
   record_.service_name = cluster->service_name;
   record_.service_namespace = cluster->service_namespace;
-  auto chosen = context_.fleet.pick(snapshot, *cluster, {.dialled = caller_.target});
+  PickContext pick{.dialled = caller_.target};
+  if (chain.hash_source_ip) pick.hash = route::hash_of(caller_.address.ip);
+  auto chosen = context_.fleet.pick(snapshot, *cluster, pick);
   if (!chosen) {
     co_return refuse(Flag::kUH, "no_healthy_upstream", Reason::kNoEndpoint, "endpoint");
   }

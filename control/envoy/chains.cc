@@ -1,5 +1,6 @@
 #include "control/envoy/chains.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -155,6 +156,17 @@ void add_http_manager(const HttpConnectionManager& manager, listener::FilterChai
   add_network_filter("envoy.filters.network.http_connection_manager", manager, into);
 }
 
+// Connections of one client go to one endpoint of those clusters that ask for it.
+void fill_source_hash(const Build& build,
+                      const std::vector<std::pair<std::string, std::uint32_t>>& backends,
+                      filters::network::tcp_proxy::v3::TcpProxy& to) {
+  const bool asked = std::ranges::any_of(backends, [&](const auto& backend) {
+    const auto use = build.clusters.find(backend.first);
+    return use != build.clusters.end() && hashes_connections(use->second);
+  });
+  if (asked) to.add_hash_policy()->mutable_source_ip();
+}
+
 // The tunnel onwards is for the address of the tunnel that came in.
 void keep_destination(listener::FilterChain* into) {
   filters::network::set_filter_state::v3::Config config;
@@ -208,6 +220,7 @@ listener::FilterChain tcp_chain(Build& build, const CatalogService& service,
       to->set_weight(weight);
     }
   }
+  fill_source_hash(build, backends, proxy);
   const manifest::TrafficPolicy policy =
       traffic_policy(build.rules.of(service), nullptr, port.number);
   if (policy.pool && policy.pool->tcp_idle_timeout) {

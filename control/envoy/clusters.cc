@@ -317,6 +317,11 @@ cluster::Cluster connect_originate_cluster(const Settings& settings, const Waypo
   return to;
 }
 
+bool hashes_connections(const ClusterUse& use) {
+  const auto balancer = traffic_policy(use.rule, use.subset, use.port.number).load_balancer;
+  return !use.http && balancer && balancer->hash && balancer->hash->source_ip;
+}
+
 cluster::Cluster service_cluster(const WaypointClient& client, const ClusterUse& use,
                                  std::string& problem) {
   const manifest::TrafficPolicy policy = traffic_policy(use.rule, use.subset, use.port.number);

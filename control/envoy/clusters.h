@@ -29,6 +29,9 @@ struct ClusterUse {
   const manifest::Subset* subset = nullptr;
 };
 
+// Its connections, not its requests, are told apart by who makes them.
+bool hashes_connections(const ClusterUse& use);
+
 // `problem`: what of the rule cannot be honoured; then the cluster has no endpoints, and whoever
 // calls it is refused.
 envoy::config::cluster::v3::Cluster service_cluster(const WaypointClient& client,

@@ -67,10 +67,10 @@ void note_unhonoured(Build& build, const ClusterUse& use) {
   if (fails_over && !weighs_localities(policy, *use.service)) {
     note_rule(build, use, "localityLbSetting has no effect without outlierDetection");
   }
-  if (balancer->hash && !use.http) {
+  if (balancer->hash && !use.http && !hashes_connections(use)) {
     note_rule(build, use,
-              "consistentHash is not honoured for TCP (port " + std::to_string(use.port.number) +
-                  "): any endpoint may get a connection");
+              "consistentHash is honoured for TCP by useSourceIp alone (port " +
+                  std::to_string(use.port.number) + "): any endpoint may get a connection");
   }
 }
 

@@ -33,6 +33,23 @@ bool is_ignored(const Tree& config) {
          type == "stats.PluginConfig";
 }
 
+// Whether connections are told apart by who makes them: what Envoy's proxy can go by beside what
+// somebody put into its filter state, which here nobody does.
+bool hashes_source_ip(Input& in, const Tree& at) {
+  bool hashes = false;
+  for (const Tree* one : in.list(at, "hashPolicy")) {
+    const auto which = in.one_of(*one, {"sourceIp", "filterState"});
+    if (which.empty()) continue;
+    Input::overlook(one->find(which));
+    if (which == "sourceIp") {
+      hashes = true;
+    } else {
+      in.note(*one, "filterState: any endpoint may get a connection");
+    }
+  }
+  return hashes;
+}
+
 TcpChain tcp_chain(Input& in, const Tree& at) {
   TcpChain chain{.stat_prefix = in.text(at, "statPrefix")};
   const auto which = in.one_of(at, {"cluster", "weightedClusters"});
@@ -52,7 +69,7 @@ TcpChain tcp_chain(Input& in, const Tree& at) {
   if (at.has("metadataMatch")) in.refuse(at, "metadataMatch is not supported");
   chain.idle_timeout = in.duration(at, "idleTimeout", chain.idle_timeout);
   chain.max_duration = in.duration(at, "maxDownstreamConnectionDuration", Millis(0));
-  chain.hash = hash_policies(in, at, "hashPolicy");
+  chain.hash_source_ip = hashes_source_ip(in, at);
   chain.access_logs = access_logs(in, at);
   Input::overlook(at, {"maxConnectAttempts"});
   return chain;

@@ -145,6 +145,31 @@ TEST_CASE("one chain's problem is that chain's alone") {
   CHECK(is_closed(*decoded.value->chains.at(1)->http));
 }
 
+TEST_CASE("connections are told apart by who makes them, and by nothing else") {
+  const struct {
+    const char* policy;
+    bool hashes;
+    std::size_t notes;
+  } rows[] = {{"", false, 0},
+              {R"(,"hashPolicy":[{"sourceIp":{}}])", true, 0},
+              {R"(,"hashPolicy":[{"filterState":{"key":"k"}}])", false, 1}};
+  for (const auto& row : rows) {
+    INFO(row.policy);
+    std::string two = main_listener(rbac(kAllowAll));
+    const std::string marker = R"("filterChains":[)";
+    two.insert(
+        two.find(marker) + marker.size(),
+        R"({"name":"bytes","filters":[{"name":"t","typedConfig":)" +
+            any("network.tcp_proxy.v3.TcpProxy", R"("cluster":"k")" + std::string(row.policy)) +
+            "}]},");
+    const auto decoded = decode_listener_json(two);
+    CHECK(decoded.problem == "");
+    REQUIRE(decoded.value);
+    CHECK(decoded.value->chains.at(0)->tcp->hash_source_ip == row.hashes);
+    CHECK(decoded.not_honoured.size() == row.notes);
+  }
+}
+
 TEST_CASE("other filters: known ones are read, ignorable ones left, unknown ones refuse") {
   const auto unknown = decode_listener_json(
       main_listener(R"({"name":"lua","typedConfig":)" + any("http.lua.v3.Lua", "") + "}"));

@@ -105,7 +105,7 @@ struct TcpChain {
   std::uint64_t total_weight = 0;
   std::chrono::milliseconds idle_timeout{3'600'000};
   std::chrono::milliseconds max_duration{0};
-  std::vector<HashPolicy> hash = {};  // kSourceIp alone
+  bool hash_source_ip = false;  // else connections are not told apart
   std::vector<AccessLog> access_logs = {};
   std::string stat_prefix = {};
 };

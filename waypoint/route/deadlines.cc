@@ -97,6 +97,8 @@ Deadlines deadlines(const config::Forward& forward, const http::Request& request
   return found;
 }
 
+std::uint64_t hash_of(const net::IpAddress& source) { return http::xxhash64(source.to_string()); }
+
 Hash hash_of(std::span<const config::HashPolicy> policies, const http::Request& request,
              const net::IpAddress& source, std::uint64_t fresh) {
   Hash hash;
@@ -110,7 +112,7 @@ Hash hash_of(std::span<const config::HashPolicy> policies, const http::Request& 
         one = hash_cookie(policy, request, fresh, hash.set_cookie);
         break;
       case config::HashPolicy::Kind::kSourceIp:
-        one = http::xxhash64(source.to_string());
+        one = hash_of(source);
         break;
       case config::HashPolicy::Kind::kQuery:
         if (const auto value = http::query_parameter(request.query(), policy.name)) {

@@ -31,6 +31,9 @@ Deadlines deadlines(const config::Forward& forward, const http::Request& request
 // "100m", "5S": RFC of gRPC over HTTP/2. At most 8 digits. None: malformed.
 std::optional<std::chrono::milliseconds> parse_grpc_timeout(std::string_view text);
 
+// By what clients are told apart.
+std::uint64_t hash_of(const net::IpAddress& source);
+
 struct Hash {
   std::optional<std::uint64_t> value = {};  // none: no policy had anything to go by
   std::string set_cookie = {};              // not empty: add this set-cookie to the response
