@@ -107,6 +107,8 @@ std::string place(const std::string& file, int line, const std::string& what) {
 
 // One object, or each item of a List.
 Outcome<Done> add_objects(Document document, const Json& object, std::vector<Document>& documents) {
+  // What kustomize makes objects of is none itself.
+  if (text_of(object, "apiVersion").starts_with("kustomize.config.k8s.io/")) return Done{};
   document.kind = text_of(object, "kind");
   const auto items = object.find("items");
   if (document.kind.ends_with("List") && items != object.end() && items->is_array()) {

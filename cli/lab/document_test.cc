@@ -20,6 +20,14 @@ TEST_CASE("documents keep their place, and the types of their scalars") {
   CHECK((*documents)[1].json.find("\"b\": 1") != std::string::npos);
 }
 
+TEST_CASE("what kustomize makes objects of is none itself") {
+  const auto documents = parse_documents(
+      "kustomization.yaml",
+      "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml]\n");
+  REQUIRE(documents);
+  CHECK(documents->empty());
+}
+
 TEST_CASE("a document that is not an object names its line") {
   struct Row {
     const char* text;

@@ -150,8 +150,9 @@ def test_panic_when_too_few_are_left(lab):
         stays(lab, ns, "steadfast", only("near"), ill)
         settle(lab, ns, "panicking", only(*NODES))
         many(lab, ns, ill, 60, host="panicking")  # each of them often enough to be ejected
-        stays(lab, ns, "panicking", lambda seen: set(servers(seen, 500)) == {"mid", "far", "other"} and
-              sum(servers(seen).values()) <= 12, ill)
+        everybody = lambda seen: set(servers(seen, 500)) == {"mid", "far", "other"} and sum(servers(seen).values()) <= 12
+        settle(lab, ns, "panicking", everybody, ill)
+        stays(lab, ns, "panicking", everybody, ill)
 
 
 def test_a_new_endpoint_warms_up(lab):
