@@ -2,14 +2,17 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "cli/json.h"
 #include "cli/kubernetes/tunnel.h"
 
 namespace mesh::cli {
 
+using namespace std::chrono_literals;
 using Json = nlohmann::json;
 
 namespace {
@@ -47,11 +50,27 @@ Outcome<kube::Access> access_of(const ClusterChoice& choice) {
 
 }  // namespace
 
+Cluster::Sender Cluster::patient(Sender send, std::function<void(std::chrono::seconds)> pause) {
+  return [send = std::move(send), pause = std::move(pause)](const kube::HttpRequest& request) {
+    constexpr int kTooManyRequests = 429;
+    for (auto left = kPatience;;) {
+      auto answer = send(request);
+      if (answer || answer.error().code != kTooManyRequests || left <= 0s) return answer;
+      const std::chrono::seconds asked(answer.error().retry_after_seconds.value_or(1));
+      const auto time = std::clamp<std::chrono::seconds>(asked, 1s, left);
+      pause(time);
+      left -= time;
+    }
+  };
+}
+
 Outcome<Cluster> Cluster::open(const ClusterChoice& choice) {
   TRY(kube::Access access, access_of(choice));
   TRY(std::shared_ptr<kube::Http> http, kube::Http::open(access));
-  return Cluster([http](kube::HttpRequest request) { return http->call(std::move(request)); },
-                 access.ns, [access](const PodPage& page) { return pod_get(access, page); });
+  Sender once = [http](kube::HttpRequest request) { return http->call(std::move(request)); };
+  const auto pause = [](std::chrono::seconds time) { std::this_thread::sleep_for(time); };
+  return Cluster(patient(std::move(once), pause), access.ns,
+                 [access](const PodPage& page) { return pod_get(access, page); });
 }
 
 Outcome<std::string> Cluster::page(const std::string& path) {

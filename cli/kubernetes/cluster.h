@@ -5,6 +5,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -46,6 +47,11 @@ class Cluster {
   using Sender = std::function<std::expected<std::string, kube::Status>(kube::HttpRequest)>;
 
   using Fetcher = std::function<Outcome<HttpAnswer>(const PodPage&)>;
+
+  // Asks again while the server answers 429 (it is busy, or does not serve a new kind yet): when
+  // the answer says, or after a second, and for kPatience in all. `pause` waits.
+  static constexpr std::chrono::seconds kPatience{30};
+  static Sender patient(Sender send, std::function<void(std::chrono::seconds)> pause);
 
   // Errors: no kubeconfig, or one that cannot be used.
   static Outcome<Cluster> open(const ClusterChoice& choice);

@@ -15,6 +15,30 @@ TEST_CASE("What is not there is null, what is refused is a sentence") {
   CHECK(cluster.get("/api/v1/nodes/a").error() == "GET /api/v1/nodes/a: 403 nodes is forbidden");
 }
 
+TEST_CASE("A server that is busy is asked again when it says, and not for ever") {
+  unsigned busy = 0;  // answers to come
+  std::optional<std::uint32_t> when;
+  std::vector<std::chrono::seconds> pauses;
+  Cluster cluster(Cluster::patient(
+      [&](const mesh::kube::HttpRequest&) -> std::expected<std::string, mesh::kube::Status> {
+        if (busy == 0) return "{}";
+        --busy;
+        return std::unexpected(mesh::kube::Status{.code = 429,
+                                                  .reason = "TooManyRequests",
+                                                  .message = "storage is (re)initializing",
+                                                  .retry_after_seconds = when});
+      },
+      [&](std::chrono::seconds time) { pauses.push_back(time); }));
+  busy = 2;
+  CHECK(cluster.get("/x")->is_object());
+  CHECK(pauses == std::vector<std::chrono::seconds>(2, std::chrono::seconds(1)));
+  pauses.clear();
+  busy = 100;
+  when = 20;
+  CHECK(cluster.get("/x").error() == "GET /x: 429 TooManyRequests: storage is (re)initializing");
+  CHECK(pauses == std::vector{std::chrono::seconds(20), std::chrono::seconds(10)});
+}
+
 TEST_CASE("Lists are read page by page, and their items say what they are") {
   FakeServer server;
   server.answers["GET /api/v1/pods?limit=500"] = {{"kind", "PodList"},
