@@ -25,11 +25,6 @@ const kube::ResourceType kReviews{.group = "authentication.k8s.io",
                                   .plural = "tokenreviews",
                                   .namespaced = false};
 
-const Value* member(const Value* map, std::string_view key) {
-  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
-  return map->find(key);
-}
-
 std::string text_of(const Value* value) {
   return value == nullptr || value->type != Value::Type::kScalar ? std::string() : value->text;
 }

@@ -15,11 +15,6 @@ using nlohmann::json;
 
 constexpr std::size_t kMaxField = 256u << 10;
 
-const Value* member(const Value* map, std::string_view key) {
-  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
-  return map->find(key);
-}
-
 std::string text_of(const Value* value) {
   return value == nullptr || value->type != Value::Type::kScalar ? std::string() : value->text;
 }

@@ -16,9 +16,7 @@ const kube::ResourceType kConfigMaps{
 
 // Empty where there is none: nothing is configured.
 std::string_view text_in(const Value& map) {
-  const Value* data = map.type == Value::Type::kMap ? map.find("data") : nullptr;
-  const Value* text =
-      data == nullptr || data->type != Value::Type::kMap ? nullptr : data->find(kKey);
+  const Value* text = member(member(&map, "data"), kKey);
   if (text == nullptr || text->type != Value::Type::kScalar) return {};
   return text->text;
 }

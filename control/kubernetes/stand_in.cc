@@ -14,11 +14,6 @@ using manifest::Labels;
 using manifest::Problem;
 using manifest::Value;
 
-const Value* member(const Value* map, std::string_view key) {
-  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
-  return map->find(key);
-}
-
 bool is_wrong(const std::vector<Problem>& problems, std::string_view field) {
   return std::ranges::any_of(
       problems, [&](const Problem& problem) { return problem.field.starts_with(field); });

@@ -25,11 +25,6 @@ const std::set<std::string, std::less<>> kOurTypes = {"istio.io/WaypointBound",
                                                       "istio.io/WaypointMissing", "ZtunnelAccepted",
                                                       "WaypointAccepted", std::string(kAccepted)};
 
-const Value* member(const Value* map, std::string_view key) {
-  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
-  return map->find(key);
-}
-
 json to_json(const Value* value) {
   if (value == nullptr) return {};
   switch (value->type) {

@@ -44,14 +44,14 @@ std::expected<std::string, std::string> read_file(const std::string& path, std::
   return text;
 }
 
-const Value* member(const Value* map, std::string_view key) {
-  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
-  const Value* value = map->find(key);
+// What is null is not there.
+const Value* value_of(const Value* map, std::string_view key) {
+  const Value* value = member(map, key);
   return value == nullptr || value->is_null() ? nullptr : value;
 }
 
 std::string text_of(const Value* map, std::string_view key) {
-  const Value* value = member(map, key);
+  const Value* value = value_of(map, key);
   return value == nullptr || value->type != Value::Type::kScalar ? std::string() : value->text;
 }
 
@@ -59,7 +59,7 @@ std::string text_of(const Value* map, std::string_view key) {
 const Value* named(const Value* list, std::string_view name, std::string_view key) {
   if (list == nullptr || list->type != Value::Type::kList) return nullptr;
   for (const Value& item : list->items) {
-    if (text_of(&item, "name") == name) return member(&item, key);
+    if (text_of(&item, "name") == name) return value_of(&item, key);
   }
   return nullptr;
 }
@@ -92,8 +92,8 @@ std::expected<Done, std::string> read_cluster(const Value* cluster, std::string_
   if (!insecure.empty() && insecure != "false") {
     return wrong("insecure-skip-tls-verify is not supported: give certificate-authority");
   }
-  if (member(cluster, "proxy-url") != nullptr) return wrong("proxy-url is not supported");
-  if (member(cluster, "tls-server-name") != nullptr) {
+  if (value_of(cluster, "proxy-url") != nullptr) return wrong("proxy-url is not supported");
+  if (value_of(cluster, "tls-server-name") != nullptr) {
     return wrong("tls-server-name is not supported");
   }
   auto ca = material(cluster, "certificate-authority", folder);
@@ -105,7 +105,7 @@ std::expected<Done, std::string> read_cluster(const Value* cluster, std::string_
 std::expected<Done, std::string> read_user(const Value* user, std::string_view folder,
                                            Access& access) {
   for (const std::string_view refused : {"exec", "auth-provider", "username", "password", "as"}) {
-    if (member(user, refused) == nullptr) continue;
+    if (value_of(user, refused) == nullptr) continue;
     return wrong("credentials of kind \"" + std::string(refused) +
                  "\" are not supported: use a token or a client certificate");
   }
@@ -142,14 +142,14 @@ AccessResult read_kubeconfig(std::string_view text, std::string_view folder,
   const std::string current =
       context.empty() ? text_of(root, "current-context") : std::string(context);
   if (current.empty()) return wrong("there is no current-context");
-  const Value* chosen = named(member(root, "contexts"), current, "context");
+  const Value* chosen = named(value_of(root, "contexts"), current, "context");
   if (chosen == nullptr) return wrong("there is no context \"" + current.substr(0, 128) + "\"");
   const std::string cluster_name = text_of(chosen, "cluster");
-  const Value* cluster = named(member(root, "clusters"), cluster_name, "cluster");
+  const Value* cluster = named(value_of(root, "clusters"), cluster_name, "cluster");
   if (cluster == nullptr)
     return wrong("there is no cluster \"" + cluster_name.substr(0, 128) + "\"");
   const std::string user_name = text_of(chosen, "user");
-  const Value* user = named(member(root, "users"), user_name, "user");
+  const Value* user = named(value_of(root, "users"), user_name, "user");
   if (user == nullptr && !user_name.empty()) {
     return wrong("there is no user \"" + user_name.substr(0, 128) + "\"");
   }

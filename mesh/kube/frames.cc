@@ -12,11 +12,6 @@ using manifest::Value;
 
 constexpr std::size_t kMaxText = 1024;  // of a message that goes to logs
 
-const Value* member(const Value* map, std::string_view key) {
-  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
-  return map->find(key);
-}
-
 std::string text_of(const Value* value) {
   if (value == nullptr || value->type != Value::Type::kScalar) return {};
   return value->text;

@@ -18,11 +18,6 @@ constexpr std::string_view kManager = "weft-lease";
 // Longer than anybody asks for: a Lease that says more does not lock everybody out for ever.
 constexpr std::uint64_t kMaxDuration = 3600;
 
-const Value* member(const Value* map, std::string_view key) {
-  if (map == nullptr || map->type != Value::Type::kMap) return nullptr;
-  return map->find(key);
-}
-
 std::string text_of(const Value* value) {
   return value == nullptr || value->type != Value::Type::kScalar ? std::string() : value->text;
 }

@@ -156,6 +156,10 @@ const Value* Value::find(std::string_view key) const {
   return found == keys.end() ? nullptr : &items[static_cast<std::size_t>(found - keys.begin())];
 }
 
+const Value* member(const Value* map, std::string_view key) {
+  return map == nullptr || map->type != Value::Type::kMap ? nullptr : map->find(key);
+}
+
 YamlFile read_yaml(std::string_view text) {
   YamlFile file;
   TreeBuilder builder(file);

@@ -24,6 +24,9 @@ struct Value {
   const Value* find(std::string_view key) const;
 };
 
+// find() that may be asked of nothing, and of what is no map: null.
+const Value* member(const Value* map, std::string_view key);
+
 struct YamlError {
   unsigned line = 0;
   std::string message;

@@ -58,9 +58,11 @@ def test_a_change_is_applied_when_the_waypoint_has_it(lab):
         late = stock.service("late", {"app": "web"})
         late["metadata"]["labels"] = {"istio.io/use-waypoint": "waypoint"}
         apply(lab, late, name="late.yaml")
-        until(lambda: states()["shop/waypoint-0"][0] == "STALE", lambda: f"a waypoint that is behind: {states()}")
-        done = weft("wait", "-l", lab.name, "--timeout", "300ms", check=False)
+        # Until control has read the change, everything is as it was, or behind for another reason.
+        done = until(lambda: (said := weft("wait", "-l", lab.name, "--timeout", "300ms", check=False)).returncode and said,
+                     lambda: f"a waypoint that is behind: {states()}")
         expect(done.returncode == 3 and "waypoint shop/waypoint-0 (has version" in done.stderr, f"{done.returncode} {done.stderr}")
+        expect(states()["shop/waypoint-0"][0] == "STALE", states())
     finally:
         frozen.write_text("0")
     lab.settled()
