@@ -37,10 +37,13 @@ void append_tls(const config::UpstreamTls& tls, std::string& key) {
         &tls.roots_secret, &tls.trusted_ca_secret}) {
     part(*text);
   }
-  part(std::to_string(std::hash<std::string>()(tls.certificate_pem + tls.key_pem)));
+  const auto hashed = [](const std::string& text) {
+    return std::to_string(std::hash<std::string>()(text));
+  };
+  part(hashed(tls.certificate_pem));
+  part(hashed(tls.key_pem));
   part(tls.trusted_ca_is_file ? "file" : "");
-  part(tls.trusted_ca_is_file ? tls.trusted_ca
-                              : std::to_string(std::hash<std::string>()(tls.trusted_ca)));
+  part(tls.trusted_ca_is_file ? tls.trusted_ca : hashed(tls.trusted_ca));
   for (const auto* names : {&tls.uri_names, &tls.dns_names}) {
     part(names == &tls.uri_names ? "uri" : "dns");
     for (const config::StringMatch& name : *names) part(name.to_string());

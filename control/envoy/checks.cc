@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <limits>
+#include <memory>
 
 #include <re2/re2.h>
 
@@ -19,6 +20,15 @@ using envoy::type::matcher::v3::StringMatcher;
 constexpr int kMaxProgram = 32'768;
 constexpr std::size_t kMaxRegex = 4'096;
 constexpr std::size_t kMaxSubstitution = 2'048;
+
+// nullptr: it cannot be used.
+std::unique_ptr<const re2::RE2> compile(std::string_view regex) {
+  if (regex.empty() || regex.size() > kMaxRegex) return nullptr;
+  auto compiled = std::make_unique<const re2::RE2>(re2::StringPiece(regex.data(), regex.size()),
+                                                   re2::RE2::Quiet);
+  if (!compiled->ok() || compiled->ProgramSize() > kMaxProgram) return nullptr;
+  return compiled;
+}
 
 bool is_one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
 
@@ -102,14 +112,12 @@ std::string rewrite_fault(const auto& from) {
   if (!is_header_value(from.prefix_rewrite())) return "a path has a line break in it";
   if (!from.has_regex_rewrite()) return {};
   const auto& rewrite = from.regex_rewrite();
-  if (!is_usable_regex(rewrite.pattern().regex())) {
-    return "a rewrite's regular expression cannot be used";
-  }
+  const auto pattern = compile(rewrite.pattern().regex());
+  if (pattern == nullptr) return "a rewrite's regular expression cannot be used";
   std::string problem;
-  const re2::RE2 pattern(rewrite.pattern().regex(), re2::RE2::Quiet);
   const bool fits = rewrite.substitution().size() <= kMaxSubstitution &&
                     is_header_value(rewrite.substitution()) &&
-                    pattern.CheckRewriteString(rewrite.substitution(), &problem);
+                    pattern->CheckRewriteString(rewrite.substitution(), &problem);
   return fits ? "" : "a rewrite's substitution cannot be used";
 }
 
@@ -163,11 +171,7 @@ std::string route_fault(const route::Route& from) {
 
 }  // namespace
 
-bool is_usable_regex(std::string_view regex) {
-  if (regex.empty() || regex.size() > kMaxRegex) return false;
-  const re2::RE2 compiled(re2::StringPiece(regex.data(), regex.size()), re2::RE2::Quiet);
-  return compiled.ok() && compiled.ProgramSize() <= kMaxProgram;
-}
+bool is_usable_regex(std::string_view regex) { return compile(regex) != nullptr; }
 
 bool is_header_name(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {

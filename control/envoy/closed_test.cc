@@ -2,7 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "control/envoy/translate.h"
+#include "control/envoy/translate_for_tests.h"
 #include "control/kubernetes/objects.h"
 #include "mesh/manifest/json.h"
 #include "mesh/xds/envoy_schema.h"
@@ -37,15 +37,10 @@ class Bench {
 
   WaypointConfig translate() {
     world = World(objects.objects());
-    const Catalog catalog(world, settings);
-    WaypointClient client;
-    client.gateway = world.find<manifest::Gateway>("a", "wp");
-    REQUIRE(client.gateway != nullptr);
-    return translate_waypoint(world, settings, catalog, client);
+    return translate_for_tests(world, Settings{}, "a", "wp");
   }
 
   KubeObjects objects;
-  const Settings settings;
   World world;
 };
 

@@ -2,7 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "control/envoy/translate.h"
+#include "control/envoy/translate_for_tests.h"
 #include "control/folder.h"
 #include "mesh/xds/envoy_schema.h"
 
@@ -37,12 +37,7 @@ Told translate(const std::string& more) {
   for (const manifest::Problem& problem : written.problems) FAIL_CHECK(problem.to_string());
   folder.put("m.yaml", written);
   const World world(folder.settle());
-  const Settings settings;
-  const Catalog catalog(world, settings);
-  WaypointClient client;
-  client.gateway = world.find<manifest::Gateway>("a", "wp");
-  REQUIRE(client.gateway != nullptr);
-  const WaypointConfig config = translate_waypoint(world, settings, catalog, client);
+  const WaypointConfig config = translate_for_tests(world, Settings{}, "a", "wp");
   const std::string type(xds::message_of(type_url(EnvoyType::kListener)));
   const std::string& bytes = config.of(EnvoyType::kListener).at("main_internal");
   CHECK(xds::unknown_fields(type, bytes).empty());
