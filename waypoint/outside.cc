@@ -155,7 +155,7 @@ io::Task<Result<std::vector<net::IpAddress>>> Outside::addresses_of(const config
 Result<std::shared_ptr<const tls::Context>> Outside::context_for(
     const config::Cluster& cluster, const config::Endpoint& endpoint,
     std::optional<wire::Version> version) {
-  if (!cluster.tls || endpoint.tls_istio) return nullptr;
+  if (!cluster.tls) return nullptr;
   TRY(const std::string name, name_to_verify(*cluster.tls, endpoint, cluster));
   return context_of(*cluster.tls, name, alpn_of(*cluster.tls, version));
 }

@@ -76,6 +76,11 @@ struct Outer {
     endpoints->all[0].hostname = std::move(name);
     world.cluster.inline_endpoints = endpoints;
   }
+  void take_istio_tls() {
+    auto endpoints = std::make_shared<config::Endpoints>(*world.cluster.inline_endpoints);
+    endpoints->all[0].tls_istio = true;
+    world.cluster.inline_endpoints = endpoints;
+  }
   void speak_tls(std::vector<std::string> names) {
     const auto now = std::chrono::floor<std::chrono::seconds>(world.ring->wall_now());
     const tls::Credentials shown =
@@ -160,6 +165,22 @@ TEST_CASE("an endpoint outside the mesh is asked by TLS as its cluster says, or 
        [](Outer& o) { o.world.cluster.tls->certificate_secret = "own"; }, 503},
       {"roots that have not come", [](Outer& o) { o.world.cluster.tls->roots_secret = "ca"; }, 503},
       {"a server without TLS", [](Outer& o) { o.server.context.reset(); }, 503},
+      {"a workload that takes Istio's TLS, where everybody is asked by this one",
+       [](Outer& o) { o.take_istio_tls(); }, 200},
+      {"and one without TLS",
+       [](Outer& o) {
+         o.take_istio_tls();
+         o.server.context.reset();
+       },
+       503},
+      {"a workload that takes Istio's TLS, where such are asked by it",
+       [](Outer& o) {
+         o.take_istio_tls();
+         o.world.cluster.tls_istio = o.world.cluster.tls;
+         o.world.cluster.tls.reset();
+         o.server.context.reset();
+       },
+       503},
   };
   for (const auto& row : rows) {
     INFO(row.what);
