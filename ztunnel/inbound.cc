@@ -11,10 +11,12 @@ namespace mesh::ztunnel {
 io::Task<void> Pod::serve_hbone(io::Socket tunnel) {
   const net::SocketAddress from = tunnel.peer_address();
   const net::SocketAddress to = tunnel.local_address();
-  hbone::Served served{.end = failed(Reason::kExhausted, "limit of this pod")};
+  hbone::Served served;
   // The wait for our own certificate is a part of the handshake, for whoever waits.
   auto handshake = server_.admit(tunnel);
-  if (server_.connections() < lane_.config.pod_connections_max && handshake) {
+  const char* full = lane_.full(server_.connections() + 1);
+  if (full == nullptr && !handshake) full = "limit of this pod";
+  if (full == nullptr) {
     const auto certificate =
         co_await lane_.certificates.wait(spec_.id, lane_.config.ready_deadline);
     if (certificate) {
@@ -25,6 +27,7 @@ io::Task<void> Pod::serve_hbone(io::Socket tunnel) {
       tunnel.reset();
     }
   } else {
+    served.end = failed(Reason::kExhausted, full);
     tunnel.reset();
   }
   if (concerns_the_tunnel(served)) {

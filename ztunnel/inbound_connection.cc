@@ -25,9 +25,7 @@ void InboundConnection::set_question(std::shared_ptr<const policy::Caller> calle
 }
 
 Result<policy::Permit> InboundConnection::authorize(const workload::Workload& own) {
-  if (pod_.live_.size() > lane_.config.pod_connections_max) {
-    return failed(Reason::kExhausted, "limit of this pod");
-  }
+  if (const char* full = lane_.full(pod_.live_.size())) return failed(Reason::kExhausted, full);
   const policy::Selection policies = lane_.directory->policies_for(own);
   if (const auto denial = policy::dry_run_denial(policies, *question)) {
     lane_.telemetry.log.limited("dry_run", telemetry::Level::kInfo, "policy",

@@ -42,7 +42,15 @@ class Lane {
   io::Task<void> run();
   void stop(io::Duration grace);
 
-  // Messages. A new snapshot: live connections are decided again before this returns.
+  // Why no connection is begun now, beside `connections` others of its pod; null: one may be.
+  const char* full(std::size_t connections) const {
+    if (memory_is_short_) return "memory of this process";
+    return connections > config.pod_connections_max ? "limit of this pod" : nullptr;
+  }
+
+  // Messages. While memory is short, no connection is begun.
+  void set_memory_short(bool is_short) { memory_is_short_ = is_short; }
+  // A new snapshot: live connections are decided again before this returns.
   void use(workload::DirectoryPtr directory);
   // Opens the pod's listeners. Errors: those of listening; then nothing is left open. `failed_at`
   // says on what.
@@ -73,6 +81,7 @@ class Lane {
  private:
   io::Task<void> run_pod(std::shared_ptr<Pod> pod);
 
+  bool memory_is_short_ = false;
   io::Event stop_;
   io::Duration grace_{};
   io::TaskScope scope_;

@@ -2,6 +2,7 @@
 // control plane and the node agent until it is told to drain.
 
 #include <linux/capability.h>
+#include <malloc.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -11,11 +12,13 @@
 #include <fstream>
 #include <thread>
 
+#include "mesh/base/memory_use.h"
 #include "mesh/base/privileges.h"
 #include "mesh/grpc/resolver.h"
 #include "mesh/io/both.h"
 #include "mesh/io/signals.h"
 #include "mesh/io/task_scope.h"
+#include "mesh/io/timer.h"
 #include "ztunnel/control_plane.h"
 #include "ztunnel/dump.h"
 #include "ztunnel/pages.h"
@@ -26,6 +29,8 @@ namespace mesh::ztunnel {
 namespace {
 
 constexpr std::size_t kDumpedConnectionsMax = 10000;
+constexpr std::chrono::milliseconds kLookAtMemory{200};
+constexpr unsigned kLooksPerTrim = 5;
 
 struct Program {
   Program(io::Ring& main_ring, const Config& settings, telemetry::Log& log,
@@ -107,6 +112,27 @@ Result<std::unique_ptr<Servers>> make_servers(Program& program, telemetry::Level
                                    std::move(readiness));
 }
 
+// Begins no connection while the cgroup's memory is short: the kernel would end them all. Until
+// cancelled.
+io::Task<void> watch_memory(Program& program) {
+  bool was_short = false;
+  for (unsigned looks = 0; co_await io::sleep_for(program.ring, kLookAtMemory); ++looks) {
+    const auto use = read_memory_use();
+    const bool is_short = use && use->is_short();
+    // What connections that have ended left behind is the allocator's until it is asked for it.
+    if (is_short && looks % kLooksPerTrim == 0) malloc_trim(0);
+    if (is_short == was_short) continue;
+    was_short = is_short;
+    program.node.set_memory_short(is_short);
+    const auto level = is_short ? telemetry::Level::kWarn : telemetry::Level::kInfo;
+    program.telemetry.log.limited(
+        "memory", level, "main",
+        is_short ? "memory is short: no connection is begun" : "memory is no longer short",
+        {{"used", use ? std::to_string(use->used) : ""},
+         {"limit", use ? std::to_string(use->limit) : ""}});
+  }
+}
+
 // Until SIGTERM, SIGINT or /quitquitquit.
 io::Task<void> wait_for_end(Program& program, io::Signals& signals) {
   const auto why = co_await io::first_of(signals.next(), program.quit.wait());
@@ -129,6 +155,7 @@ io::Task<void> run(Program& program, io::Signals& signals, Servers& servers, int
     feeds.spawn(program.zds.run());
     feeds.spawn(program.strict.run());
     feeds.spawn(program.node.tend());
+    feeds.spawn(watch_memory(program));
     program.telemetry.log.info("main", "started",
                                {{"version", WEFT_VERSION}, {"node", program.config.node_name}});
     co_await wait_for_end(program, signals);

@@ -126,6 +126,15 @@ void Node::publish(workload::DirectoryPtr directory, std::function<void()> appli
   }
 }
 
+void Node::set_memory_short(bool is_short) {
+  for (const auto& slot : slots_) {
+    Slot* raw = slot.get();
+    (void)raw->worker->post([raw, is_short](io::Ring&) {
+      if (raw->lane != nullptr) raw->lane->set_memory_short(is_short);
+    });
+  }
+}
+
 void Node::publish(const net::SpiffeId& id,
                    std::shared_ptr<const identity::Certificate> certificate) {
   for (const auto& slot : slots_) {

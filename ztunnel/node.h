@@ -66,6 +66,8 @@ class Node {
 
   // Posts a snapshot to every lane; `applied` runs on the main ring when all of them use it.
   void publish(workload::DirectoryPtr directory, std::function<void()> applied);
+  // While memory is short, no lane begins a connection: exhausted.
+  void set_memory_short(bool is_short);
   void publish(const net::SpiffeId& id, std::shared_ptr<const identity::Certificate> certificate);
 
   // The agent's events. add_pod() returns when the pod is up or why it is not; a failed one is kept

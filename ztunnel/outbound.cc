@@ -65,10 +65,9 @@ io::Task<void> Pod::serve_outbound(io::Socket application) {
 }
 
 io::Task<void> Outbound::run() {
-  if (pod_.live_.size() > lane_.config.pod_connections_max) {
+  if (const char* full = lane_.full(pod_.live_.size())) {
     application_.reset();
-    report_.finish(
-        ending_of(Error{.reason = Reason::kExhausted, .during = "limit of this pod"}, false));
+    report_.finish(ending_of(Error{.reason = Reason::kExhausted, .during = full}, false));
     co_return;
   }
   auto upstream = co_await establish();

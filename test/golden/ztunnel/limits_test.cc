@@ -72,6 +72,32 @@ TEST_CASE("limit: connections of a pod, out of it, into it by tunnels, and in pl
   }
 }
 
+TEST_CASE("limit: while memory is short nothing is begun, and what is open goes on") {
+  Bench bench;
+  LittleMesh& mesh = bench.mesh;
+  struct Row {
+    TestNode& limited;
+    io::Ring& from;
+  };
+  for (const Row& row : {Row{mesh.one, *mesh.client_ring}, Row{mesh.two, *mesh.client_ring},
+                         Row{mesh.two, *mesh.outside_ring}}) {
+    const auto set = [&](bool is_short) {
+      row.limited.ring->post([&, is_short] { row.limited.node->set_memory_short(is_short); });
+    };
+    Crowd crowd(mesh, row.from);
+    crowd.dial("10.78.0.2:7000", 3);
+    REQUIRE(crowd.open() == 3);
+    set(true);
+    crowd.dial("10.78.0.2:7000", 4);
+    CHECK(crowd.open() == 3);
+    CHECK(crowd.reset == 4);
+    CHECK(row.limited.metrics().find("reason=\"exhausted\"") != std::string::npos);
+    set(false);
+    crowd.dial("10.78.0.2:7000", 2);
+    CHECK(crowd.open() == 5);
+  }
+}
+
 Task<void> add_pod(TestNode& node, io::sim::Host& host, std::string& problem) {
   const std::shared_ptr<const net::NetworkNamespace> netns(&host.netns(), [](const auto*) {});
   (void)co_await node.node->add_pod(
