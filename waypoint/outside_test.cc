@@ -108,12 +108,25 @@ struct Outer {
   }
 };
 
+struct Row {
+  const char* what;
+  void (*change)(Outer&);
+  int status;
+
+  void play() const {
+    INFO(what);
+    Outer outer;
+    outer.speak_tls({"api.example"});
+    change(outer);
+    const Answer answer = outer.run();
+    CHECK(answer.status == status);
+    CHECK(outer.server.handler.served == (status == 200 ? 1 : 0));
+    if (status != 200) CHECK(outer.world.kept.last().flags.to_string() == "UF");
+  }
+};
+
 TEST_CASE("an endpoint outside the mesh is asked by TLS as its cluster says, or not at all") {
-  const struct {
-    const char* what;
-    void (*change)(Outer&);
-    int status;
-  } rows[] = {
+  const Row rows[] = {
       {"the right name of the right authority", [](Outer&) {}, 200},
       {"one of the names asked for",
        [](Outer& o) {
@@ -165,15 +178,20 @@ TEST_CASE("an endpoint outside the mesh is asked by TLS as its cluster says, or 
        [](Outer& o) { o.world.cluster.tls->certificate_secret = "own"; }, 503},
       {"roots that have not come", [](Outer& o) { o.world.cluster.tls->roots_secret = "ca"; }, 503},
       {"a server without TLS", [](Outer& o) { o.server.context.reset(); }, 503},
-      {"a workload that takes Istio's TLS, where everybody is asked by this one",
-       [](Outer& o) { o.take_istio_tls(); }, 200},
-      {"and one without TLS",
+  };
+  for (const Row& row : rows) row.play();
+}
+
+TEST_CASE("a workload that takes Istio's TLS is asked by the TLS of its cluster, never without") {
+  const Row rows[] = {
+      {"everybody of the cluster is asked by this TLS", [](Outer& o) { o.take_istio_tls(); }, 200},
+      {"a server without TLS",
        [](Outer& o) {
          o.take_istio_tls();
          o.server.context.reset();
        },
        503},
-      {"a workload that takes Istio's TLS, where such are asked by it",
+      {"such are asked by Istio's",
        [](Outer& o) {
          o.take_istio_tls();
          o.world.cluster.tls_istio = o.world.cluster.tls;
@@ -182,16 +200,7 @@ TEST_CASE("an endpoint outside the mesh is asked by TLS as its cluster says, or 
        },
        503},
   };
-  for (const auto& row : rows) {
-    INFO(row.what);
-    Outer outer;
-    outer.speak_tls({"api.example"});
-    row.change(outer);
-    const Answer answer = outer.run();
-    CHECK(answer.status == row.status);
-    CHECK(outer.server.handler.served == (row.status == 200 ? 1 : 0));
-    if (row.status != 200) CHECK(outer.world.kept.last().flags.to_string() == "UF");
-  }
+  for (const Row& row : rows) row.play();
 }
 
 TEST_CASE("bodies pass through TLS whole") {

@@ -133,6 +133,14 @@ TEST_CASE("a host whose DestinationRule asks for TLS and never was good is not c
   other.put(Kind::kDestinationRule, rule(R"({"proxyProtocol": {}, "portLevelSettings":
       [{"port": {"number": 80}, "tls": {"mode": "MUTUAL"}}]})"));
   CHECK_FALSE(outside(other).contains("STRICT_DNS"));
+  // The mesh's own TLS: no plaintext either, and tunnels go on.
+  Bench mesh;
+  mesh.put(Kind::kDestinationRule,
+           rule(R"({"tls": {"mode": "ISTIO_MUTUAL"}, "proxyProtocol": {}})"));
+  CHECK_FALSE(outside(mesh).contains("STRICT_DNS"));
+  CHECK_FALSE(outside(mesh).contains("lbEndpoints"));
+  REQUIRE(mesh.world.all<manifest::DestinationRule>().size() == 1);
+  CHECK_FALSE(mesh.world.all<manifest::DestinationRule>()[0]->closed);
   // One that asks for none is left out.
   Bench open;
   open.put(Kind::kDestinationRule, rule(R"({"tls": {"mode": "DISABLE"}, "proxyProtocol": {}})"));

@@ -203,7 +203,15 @@ void fill_http(const ClusterUse& use, const manifest::TrafficPolicy& policy, clu
 // TLS to the backend, inside the tunnel if there is one.
 void fill_origination(const ClusterUse& use, const manifest::ClientTls& from, cluster::Cluster& to,
                       std::string& problem) {
-  if (from.mode == "DISABLE" || from.mode == "ISTIO_MUTUAL") return;  // HBONE has its own
+  if (from.mode == "DISABLE") return;
+  if (from.mode == "ISTIO_MUTUAL") {
+    // Tunnels have it. Where there is none, service_endpoints leaves out who has none.
+    if (to.type() != cluster::Cluster::EDS) {
+      problem = "tls.mode ISTIO_MUTUAL: no tunnel leads to " + use.service->host +
+                ", and it is not called in plaintext";
+    }
+    return;
+  }
   if (!from.credential_name.empty()) {
     problem = "tls.credentialName: control never sends private keys; give files of the waypoint";
     return;
@@ -315,6 +323,15 @@ cluster::Cluster connect_originate_cluster(const Settings& settings, const Waypo
   options.mutable_explicit_http_config()->mutable_http2_protocol_options()->set_allow_connect(true);
   add_options(options, to);
   return to;
+}
+
+bool calls_waypoint(const ClusterUse& use) {
+  return !use.inbound && !use.service->waypoint.empty();
+}
+
+bool needs_tunnel(const ClusterUse& use) {
+  const auto tls = traffic_policy(use.rule, use.subset, use.port.number).tls;
+  return tls && tls->mode == "ISTIO_MUTUAL";
 }
 
 bool hashes_connections(const ClusterUse& use) {

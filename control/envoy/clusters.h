@@ -29,6 +29,12 @@ struct ClusterUse {
   const manifest::Subset* subset = nullptr;
 };
 
+// Another waypoint stands before the service, and is what is called.
+bool calls_waypoint(const ClusterUse& use);
+
+// The rule asks for the mesh's mutual TLS, which tunnels have: whoever has none is not called.
+bool needs_tunnel(const ClusterUse& use);
+
 // Its connections, not its requests, are told apart by who makes them.
 bool hashes_connections(const ClusterUse& use);
 

@@ -17,6 +17,7 @@ namespace endpoint = envoy::config::endpoint::v3;
 using manifest::LocalityBalancing;
 
 constexpr std::uint16_t kHbonePort = 15008;
+constexpr std::size_t kNamedMost = 3;
 
 std::string with_port(const std::string& address, std::uint16_t port) {
   const bool v6 = address.find(':') != std::string::npos;
@@ -141,14 +142,21 @@ bool in_subset(const CatalogWorkload& workload, const manifest::Subset* subset) 
   return workload.labels != nullptr && selects(subset->labels, *workload.labels);
 }
 
+// The port of a workload that can be called; 0: it cannot.
+std::uint16_t target_of(const Backing& backing, const ClusterUse& use) {
+  const auto target = backing.targets.find(use.port.number);
+  const bool is_there = target != backing.targets.end() && !backing.workload->addresses.empty();
+  return is_there && in_subset(*backing.workload, use.subset) ? target->second : 0;
+}
+
 void add_backing(const Ranks& ranks, const ClusterUse& use, Groups& groups) {
+  const bool tunnels_only = needs_tunnel(use);
   for (const Backing& backing : use.service->backing) {
     const CatalogWorkload& workload = *backing.workload;
-    const auto target = backing.targets.find(use.port.number);
-    if (target == backing.targets.end() || workload.addresses.empty()) continue;
-    if (!in_subset(workload, use.subset)) continue;
+    const std::uint16_t port = target_of(backing, use);
+    if (port == 0 || (tunnels_only && !workload.hbone)) continue;
     endpoint::LbEndpoint to;
-    fill_address(workload, target->second, to);
+    fill_address(workload, port, to);
     add_endpoint(ranks, workload, std::move(to), workload.healthy || use.service->allows_unhealthy,
                  groups);
   }
@@ -236,13 +244,29 @@ endpoint::ClusterLoadAssignment service_endpoints(const Catalog& catalog,
   to.set_cluster_name(use.name);
   const Ranks ranks(client, use);
   Groups groups;
-  if (!use.inbound && !use.service->waypoint.empty()) {
+  if (calls_waypoint(use)) {
     add_waypoint(catalog, ranks, use, groups);
   } else {
     add_backing(ranks, use, groups);
   }
   fill_places(client, ranks, use, std::move(groups), to);
   return to;
+}
+
+std::string left_out(const ClusterUse& use) {
+  if (calls_waypoint(use) || !needs_tunnel(use)) return {};
+  std::string names;
+  std::size_t count = 0;
+  for (const Backing& backing : use.service->backing) {
+    const CatalogWorkload& workload = *backing.workload;
+    if (workload.hbone || target_of(backing, use) == 0) continue;
+    if (++count > kNamedMost) continue;
+    names += (names.empty() ? "" : ", ") + workload.ns + "/" + workload.name;
+  }
+  if (count == 0) return {};
+  if (count > kNamedMost) names += " and " + std::to_string(count - kNamedMost) + " more";
+  return "tls.mode ISTIO_MUTUAL: no tunnel leads to " + names + " behind " + use.service->host +
+         ", who are not called in plaintext";
 }
 
 endpoint::ClusterLoadAssignment named_endpoints(const WaypointClient& client,

@@ -6,6 +6,8 @@
 // that its tunnel is for; others are called directly. A service with a waypoint of its own is
 // reached through that one, so that what it enforces is not passed by.
 
+#include <string>
+
 #include "control/envoy/catalog.h"
 #include "control/envoy/clusters.h"
 
@@ -22,6 +24,9 @@ bool weighs_localities(const manifest::TrafficPolicy& policy, const CatalogServi
 envoy::config::endpoint::v3::ClusterLoadAssignment service_endpoints(const Catalog& catalog,
                                                                      const WaypointClient& client,
                                                                      const ClusterUse& use);
+
+// Whom service_endpoints leaves out because they have no tunnel, in words; empty: nobody.
+std::string left_out(const ClusterUse& use);
 
 // Of a ServiceEntry whose endpoints are names.
 envoy::config::endpoint::v3::ClusterLoadAssignment named_endpoints(const WaypointClient& client,

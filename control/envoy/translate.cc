@@ -46,14 +46,18 @@ void add_subsets(Build& build) {
   }
 }
 
-void note_rule(Build& build, const ClusterUse& use, const std::string& text) {
+// The object that says how it is called.
+manifest::ObjectKey subject_of(const ClusterUse& use) {
   if (use.rule == nullptr) {
     const auto kind =
         use.service->is_entry ? manifest::Kind::kServiceEntry : manifest::Kind::kService;
-    return build.note({kind, use.service->ns, use.service->name}, text);
+    return {kind, use.service->ns, use.service->name};
   }
-  build.note({manifest::Kind::kDestinationRule, use.rule->metadata.ns, use.rule->metadata.name},
-             text);
+  return {manifest::Kind::kDestinationRule, use.rule->metadata.ns, use.rule->metadata.name};
+}
+
+void note_rule(Build& build, const ClusterUse& use, const std::string& text) {
+  build.note(subject_of(use), text);
 }
 
 // What a rule asks for and does not get here; what it never gets is said of the object itself.
@@ -95,6 +99,15 @@ std::string endpoints_bytes(const Catalog& catalog, const WaypointClient& client
   return bytes_of(service_endpoints(catalog, client, use));
 }
 
+void note_left_out(const ClusterUse& use, std::map<std::string, PolicyNote>& notes) {
+  std::string text = left_out(use);
+  if (text.empty()) {
+    notes.erase(use.name);
+  } else {
+    notes.insert_or_assign(use.name, PolicyNote{subject_of(use), std::move(text)});
+  }
+}
+
 WaypointConfig translate_waypoint(const World& world, const Settings& settings,
                                   const Catalog& catalog, const WaypointClient& client) {
   Build build(world, settings, catalog, client);
@@ -119,6 +132,7 @@ WaypointConfig translate_waypoint(const World& world, const Settings& settings,
       continue;
     }
     add(EnvoyType::kEndpoint, name, service_endpoints(catalog, client, use), to);
+    note_left_out(use, to.endpoint_notes);
     to.filled.push_back(use);
   }
   to.notes = std::move(build.notes);

@@ -30,7 +30,9 @@ struct WaypointConfig {
   // By name, the message's bytes; equal content has equal bytes.
   std::array<std::map<std::string, std::string, std::less<>>, kEnvoyTypes> resources;
   std::vector<PolicyNote> notes;
-  std::vector<ClusterUse> filled;  // the clusters whose endpoints are among the resources
+  // By cluster, of those whose endpoints are among the resources: whom that leaves out.
+  std::map<std::string, PolicyNote> endpoint_notes;
+  std::vector<ClusterUse> filled;  // those clusters
   std::set<std::string> inlined;   // keys of services whose clusters have them within
 
   const auto& of(EnvoyType type) const { return resources[static_cast<std::size_t>(type)]; }
@@ -39,6 +41,8 @@ struct WaypointConfig {
 // What the endpoints of such a cluster are by now.
 std::string endpoints_bytes(const Catalog& catalog, const WaypointClient& client,
                             const ClusterUse& use);
+// Whom they leave out by now.
+void note_left_out(const ClusterUse& use, std::map<std::string, PolicyNote>& notes);
 
 WaypointConfig translate_waypoint(const World& world, const Settings& settings,
                                   const Catalog& catalog, const WaypointClient& client);

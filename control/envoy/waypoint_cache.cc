@@ -137,6 +137,7 @@ void WaypointCache::translate(const WaypointClient& client, Config& config) {
   catalog_.watch(nullptr);
   config.snapshot = snapshot_of(made, config.snapshot);
   config.notes = std::move(made.notes);
+  config.endpoint_notes = std::move(made.endpoint_notes);
   config.filled = std::move(made.filled);
   config.inlined = std::move(made.inlined);
   config.world = world_;
@@ -157,6 +158,7 @@ void WaypointCache::fill(const WaypointClient& client, Config& config) {
       continue;
     }
     ++work_.endpoints;
+    note_left_out(use, config.endpoint_notes);
     std::string bytes = endpoints_bytes(catalog_, client, use);
     const auto before = config.snapshot->of(EnvoyType::kEndpoint).find(use.name);
     if (before->second->bytes == bytes) continue;
@@ -175,7 +177,9 @@ void WaypointCache::fill(const WaypointClient& client, Config& config) {
 std::vector<PolicyNote> WaypointCache::notes() const {
   std::vector<PolicyNote> all;
   for (const auto& [key, config] : configs_) {
-    if (config.used) all.insert(all.end(), config.notes.begin(), config.notes.end());
+    if (!config.used) continue;
+    all.insert(all.end(), config.notes.begin(), config.notes.end());
+    for (const auto& [name, note] : config.endpoint_notes) all.push_back(note);
   }
   return all;
 }

@@ -47,6 +47,7 @@ class WaypointCache {
   struct Config {
     std::shared_ptr<const WaypointSnapshot> snapshot;
     std::vector<PolicyNote> notes;
+    std::map<std::string, PolicyNote> endpoint_notes;
     std::vector<ClusterUse> filled;
     std::set<std::string> inlined;
     std::shared_ptr<const World> world;  // that `filled` points into

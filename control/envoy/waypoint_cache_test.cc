@@ -7,6 +7,7 @@
 
 #include <array>
 #include <random>
+#include <set>
 
 #include "control/translation.h"
 #include "mesh/manifest/mesh_config.h"
@@ -69,8 +70,8 @@ class Chance {
       case 9:
         return head("networking.istio.io/v1", "DestinationRule", ns(), pick({"d1", "d2"})) +
                "spec: {host: " + host() + ", subsets: [{name: v1, labels: {app: x}}], " +
-               "trafficPolicy: {loadBalancer: {simple: " + pick({"RANDOM", "LEAST_REQUEST"}) +
-               "}}}\n";
+               "trafficPolicy: {loadBalancer: {simple: " + pick({"RANDOM", "LEAST_REQUEST"}) + "}" +
+               pick({"", ", tls: {mode: ISTIO_MUTUAL}"}) + "}}\n";
       case 10:
         return head("networking.istio.io/v1", "VirtualService", ns(), pick({"v1", "v2"})) +
                "spec: {hosts: [" + host() + "], http: [{route: [{destination: {host: " + host() +
@@ -158,7 +159,11 @@ struct Bench {
   }
 };
 
-void check_as_new(const World& world, const WaypointClient& client, const WaypointSnapshot& got) {
+std::string said(const PolicyNote& note) { return note.object.to_string() + ": " + note.text; }
+
+// What is to be said of it.
+std::multiset<std::string> check_as_new(const World& world, const WaypointClient& client,
+                                        const WaypointSnapshot& got) {
   const Settings settings;
   const Catalog catalog(world, settings);
   const WaypointConfig expected = translate_waypoint(world, settings, catalog, client);
@@ -168,6 +173,10 @@ void check_as_new(const World& world, const WaypointClient& client, const Waypoi
     for (const auto& [name, resource] : got.of(type)) content[name] = resource->bytes;
     REQUIRE(content == expected.of(type));
   }
+  std::multiset<std::string> notes;
+  for (const PolicyNote& note : expected.notes) notes.insert(said(note));
+  for (const auto& [name, note] : expected.endpoint_notes) notes.insert(said(note));
+  return notes;
 }
 
 }  // namespace
@@ -190,13 +199,16 @@ TEST_CASE("change by change, a waypoint has what it would have if it were config
         }
       }
       const auto snapshot = bench.publish();
+      std::multiset<std::string> expected, notes;
       for (const WaypointClient& client : bench.clients(*snapshot->world)) {
         if (chance.one_in(10)) continue;  // its proxy is away
         ++asked;
         const auto got = bench.cache.of(client);
-        check_as_new(*snapshot->world, client, *got);
+        expected.merge(check_as_new(*snapshot->world, client, *got));
         CHECK(bench.cache.of(client) == got);
       }
+      for (const PolicyNote& note : bench.cache.notes()) notes.insert(said(note));
+      CHECK(notes == expected);
     }
     whole += bench.cache.work().waypoints;
   }

@@ -55,19 +55,37 @@ std::optional<T> read_only(Kind kind, const Value& object,
   return std::get<T>(std::move(parsed.objects.front().object));
 }
 
-// Somewhere in it a field `tls` asks for more than nothing.
-bool asks_for_tls(const Value& value) {
+enum class Asked { kNothing, kTunnel, kTls };
+
+Asked asked_by(const Value& tls) {
+  const Value* mode = member(&tls, "mode");
+  if (mode == nullptr || mode->type != Value::Type::kScalar) return Asked::kTls;
+  if (mode->text == "DISABLE") return Asked::kNothing;
+  return mode->text == "ISTIO_MUTUAL" ? Asked::kTunnel : Asked::kTls;
+}
+
+// The most that a field `tls` somewhere in it asks for.
+Asked asked_within(const Value& value) {
+  Asked most = Asked::kNothing;
   for (std::size_t i = 0; i < value.items.size(); ++i) {
-    if (value.type == Value::Type::kMap && value.keys[i] == "tls") {
-      const Value* mode = member(&value.items[i], "mode");
-      const bool off = mode != nullptr && mode->type == Value::Type::kScalar &&
-                       (mode->text == "DISABLE" || mode->text == "ISTIO_MUTUAL");
-      if (!off) return true;
-    } else if (asks_for_tls(value.items[i])) {
-      return true;
-    }
+    const bool tls = value.type == Value::Type::kMap && value.keys[i] == "tls";
+    most = std::max(most, tls ? asked_by(value.items[i]) : asked_within(value.items[i]));
   }
-  return false;
+  return most;
+}
+
+// A rule of which nothing is known but its host and that it asks for TLS, or for tunnels.
+std::shared_ptr<const manifest::Object> closed_rule(const manifest::ObjectKey& key,
+                                                    const Value& value) {
+  using Rule = manifest::DestinationRule;
+  const Asked asked = asked_within(value);
+  if (asked == Asked::kNothing) return nullptr;
+  auto rule = read_only<Rule>(key.kind, value, {"host", "exportTo", "workloadSelector"});
+  if (!rule) rule = read_only<Rule>(key.kind, value, {"host"});
+  if (!rule) return nullptr;  // nobody can tell whose it is
+  rule->closed = asked == Asked::kTls;
+  if (asked == Asked::kTunnel) rule->policy.tls.emplace().mode = "ISTIO_MUTUAL";
+  return std::make_shared<const manifest::Object>(*std::move(rule));
 }
 
 manifest::Metadata bare_metadata(const manifest::ObjectKey& key) {
@@ -111,14 +129,7 @@ std::shared_ptr<const manifest::Object> stand_in(const manifest::ObjectKey& key,
   if (key.kind == Kind::kRequestAuthentication) {
     return std::make_shared<const manifest::Object>(closed_tokens(key, value));
   }
-  if (key.kind == Kind::kDestinationRule && asks_for_tls(value)) {
-    using Rule = manifest::DestinationRule;
-    auto rule = read_only<Rule>(key.kind, value, {"host", "exportTo", "workloadSelector"});
-    if (!rule) rule = read_only<Rule>(key.kind, value, {"host"});
-    if (!rule) return nullptr;  // nobody can tell whose it is
-    rule->closed = true;
-    return std::make_shared<const manifest::Object>(*std::move(rule));
-  }
+  if (key.kind == Kind::kDestinationRule) return closed_rule(key, value);
   return nullptr;
 }
 
@@ -129,7 +140,8 @@ const char* stand_in_words(Kind kind) {
     case Kind::kRequestAuthentication:
       return "it was never good here: HTTP to what it is for is denied";
     case Kind::kDestinationRule:
-      return "it was never good here: waypoints do not call its host, since it asks for TLS";
+      return "it was never good here: waypoints do not call its host, or by tunnels only if "
+             "ISTIO_MUTUAL is all the TLS that it asks for";
     default:
       return "it was never good here: all that it selects is denied";
   }

@@ -8,6 +8,7 @@
 // | PeerAuthentication | what it selects takes mutual TLS only |
 // | RequestAuthentication | HTTP at the waypoints before its targets is denied |
 // | DestinationRule that asks for TLS | waypoints call its host not at all, never without TLS |
+// | DestinationRule that asks for ISTIO_MUTUAL at most | waypoints call its host by tunnels only |
 // | others | nothing: they are left out |
 //
 // A scope that cannot be read is the whole namespace.

@@ -9,34 +9,38 @@ import tempfile
 import waypoints
 from features_test import BOTH, Case
 from harness import Authority, expect, main, until
+from telemetry_test import control
 from waypoints import named
 
 ISTIO = "networking.istio.io/v1"
 HOST = "api.example"
 CERTIFICATES = None  # made in main: a folder
 
-# One server: 8080 in plaintext, 8443 by TLS, 8444 by TLS for those with a certificate. Says what it saw.
+# One server: 8080 in plaintext, 8443 by TLS, 8444 by TLS for those with a certificate; 8088 in plaintext too, for those who should
+# not come: what came there is counted. Says what it saw.
 SERVER = """
 import http.server, json, socketserver, ssl, sys, threading
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
     def do_GET(self):
+        if self.server.server_address[1] == 8088: came["requests"] += 1
         tls = isinstance(self.connection, ssl.SSLSocket)
         peer = self.connection.getpeercert() if tls else None
         body = json.dumps({"port": self.server.server_address[1], "host": self.headers["host"], "path": self.path,
-                           "sni": names.get(self.connection) if tls else None,
+                           "came": came, "sni": names.get(self.connection) if tls else None,
                            "peer": [value for _, value in (peer or {}).get("subjectAltName", ())]}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
     def log_message(self, *words): pass
-names = {}
+names, came = {}, {"connections": 0, "requests": 0}
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
     context = None
     def get_request(self):
         one, address = self.socket.accept()
+        if self.server_address[1] == 8088: came["connections"] += 1
         if self.context is None: return one, address
         return self.context.wrap_socket(one, server_side=True, do_handshake_on_connect=False), address
     def handle_error(self, *words): pass
@@ -51,6 +55,7 @@ def secure(port, roots=None):
     threading.Thread(target=server.serve_forever, daemon=True).start()
 secure(8443)
 secure(8444, sys.argv[2])
+threading.Thread(target=Server(("", 8088), Handler).serve_forever, daemon=True).start()
 Server(("", 8080), Handler).serve_forever()
 """
 
@@ -59,7 +64,7 @@ def world():
     outside = waypoints.pod("away", "api-0", [sys.executable, "-uc", SERVER, CERTIFICATES.leaf, CERTIFICATES.root], {"app": "api"},
                             ready={"tcpSocket": {"port": 8080}})
     objects = [named("v1", "Namespace", "", "away"), outside,
-               waypoints.service("away", "api", {"app": "api"}, ("http", 80, 8080))]
+               waypoints.service("away", "api", {"app": "api"}, ("http", 80, 8080), ("http-counted", 88, 8088))]
     for ns in BOTH:
         objects += [waypoints.namespace(ns, **{"istio.io/use-waypoint": "waypoint"}), *waypoints.waypoint(ns, stock=ns == "stock", flags=["--delta-xds", "false"]),
                     waypoints.pod(ns, "client", ["sleep", "infinity"], {"app": "client"})]
@@ -150,6 +155,35 @@ def test_by_mutual_tls(lab):
         all_get(lab, 200, port=8444, sni=HOST, peer=["client.example"])
     with Outside(lab, lambda ns: [entry(ns, 8444), secured(ns, **simple())]):  # who shows nothing
         all_get(lab, 503)
+
+
+def came(lab):
+    """What has come to the server's counted port by now."""
+    return json.loads(lab.curl("away/api-0", "http://127.0.0.1:8080/").stdout)["came"]
+
+
+def test_istio_mutual_is_never_plaintext(lab):
+    pod = "api.away.svc.cluster.local"  # of the cluster, not of the mesh
+    by_route = lambda ns: named(ISTIO, "VirtualService", ns, "api", spec={
+        "hosts": [HOST], "http": [{"route": [{"destination": {"host": pod, "port": {"number": 88}}}]}]})
+    ways = {"by name": lambda ns: [entry(ns, 8088)], "by address": lambda ns: [entry(ns, 8088, lab.address("away/api-0"))],
+            "a pod's": lambda ns: [entry(ns, 8080), by_route(ns)]}
+    for way, made in ways.items():
+        with Outside(lab, made):
+            all_get(lab, 200, port=8088)
+        for ns in BOTH:  # what was sent for the case without the rule is gone
+            until(lambda ns=ns: get(lab, ns)[0] != 200, lambda ns=ns, way=way: f"{ns} {way}: {get(lab, ns)}", 40)
+        before = came(lab)
+        rule = lambda ns, host=pod if way == "a pod's" else HOST: named(ISTIO, "DestinationRule", ns, "mutual", spec={
+            "host": host, "trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}})
+        with Outside(lab, lambda ns, made=made, rule=rule: [rule(ns), *made(ns)]):
+            for ns in BOTH:
+                until(lambda ns=ns: get(lab, ns)[0] == 503, lambda ns=ns, way=way: f"{ns} {way}: {get(lab, ns)}", 40)
+                for _ in range(5):
+                    expect(get(lab, ns)[0] == 503, f"{ns} {way}: never anything else")
+                until(lambda ns=ns: [one for one in control(lab, "problems")["problems"] if one["object"] == f"DestinationRule {ns}/mutual"
+                                     and "ISTIO_MUTUAL: no tunnel leads to" in one["message"]], lambda: f"{control(lab, 'problems')}", 20)
+            expect(came(lab) == before, f"{way}: in plaintext: {before} and then {came(lab)}")
 
 
 class Certificates:
