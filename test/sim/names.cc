@@ -56,6 +56,7 @@ io::Task<void> ask_for(io::Ring& ring, net::IpAddress own, Name& name, Findings&
     if (!reply && reply.error().reason == Reason::kCancelled) break;
     if (!reply && reply.error().reason == Reason::kTimedOut) continue;
     if (reply) {
+      name.heard = true;
       const std::string wrong = judge(name, grpc::decode_reply(*reply, id, name.text, type));
       if (!wrong.empty()) {
         findings.add("names: pod " + std::to_string(name.from) + " " + wrong + name.text);

@@ -323,10 +323,10 @@ Stream& Scenario::open_stream(StreamSpec spec) {
   return one;
 }
 
-void Scenario::ask_name(int from, int of, bool v6) {
+void Scenario::ask_name(int from, int of, bool v6, unsigned tries) {
   const std::string number = std::to_string(of);
   Name& one = names_.emplace_back(
-      Name{.from = from, .text = "svc" + number + ".example", .v6 = v6, .tries = kPatientTries});
+      Name{.from = from, .text = "svc" + number + ".example", .v6 = v6, .tries = tries});
   if (of == kOutside) {
     one.text = "host" + std::to_string(names_.size()) + kElsewhere;
     one.right = ip(v6 ? kElsewhereV6 : kElsewhereV4);

@@ -100,7 +100,8 @@ class Scenario {
   static policy::PolicyPtr mesh_strict_policy();
   bool goes_through_waypoint(const StreamSpec& spec) const;
   Stream& open_stream(StreamSpec spec);
-  void ask_name(int from, int of, bool v6);  // of a pod's service, or kOutside
+  // Of a pod's service, or kOutside.
+  void ask_name(int from, int of, bool v6, unsigned tries = kPatientTries);
   std::string pod_line(int pod) const;
   Rule random_rule();
   // Of its service; of a pod itself.
