@@ -21,7 +21,7 @@ struct Name {
   bool v6 = false;
   net::IpAddress right = {};  // its one address
   unsigned tries = 1;
-  bool must = true;  // be answered, if asked for often enough
+  bool must = true;    // be answered, if asked for often enough
   bool heard = false;  // something, were it a failure
   bool over = false, answered = false;
 };
