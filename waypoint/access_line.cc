@@ -190,7 +190,61 @@ namespace {
 using config::AccessLog;
 using config::LogOperator;
 
-bool holds(const AccessLog::Filter& filter, const Record& record) {
+// `of`: headers, or a request, which has :path and the like too.
+std::optional<std::string> header_of(const auto& of, std::string_view name) {
+  const auto text = http::header_text(of, name);
+  if (!text.present()) return std::nullopt;
+  return std::string(text.text());
+}
+
+std::optional<std::string> unless_empty(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+// What a condition asks for; none: a connection has no such thing, or this request has not.
+std::optional<std::string> attribute_of(telemetry::Attribute attribute, std::string_view header,
+                                        const Record& record, io::Duration lasted) {
+  using telemetry::Attribute;
+  switch (attribute) {
+    case Attribute::kPath:
+      return unless_empty(record.path);
+    case Attribute::kUrlPath:
+      return unless_empty(record.path.substr(0, record.path.find('?')));
+    case Attribute::kHost:
+      return unless_empty(record.authority);
+    case Attribute::kScheme:
+      return record.request == nullptr ? std::nullopt : unless_empty(record.request->scheme);
+    case Attribute::kMethod:
+      return unless_empty(record.method);
+    case Attribute::kUserAgent:
+      return unless_empty(record.user_agent);
+    case Attribute::kRequestId:
+      return unless_empty(record.request_id);
+    case Attribute::kProtocol:
+      return record.tcp ? std::nullopt : std::optional(std::string(record.protocol));
+    case Attribute::kRequestHeader:
+      return record.request == nullptr ? std::nullopt : header_of(*record.request, header);
+    case Attribute::kResponseCode:
+      return record.status > 0 ? std::optional(std::to_string(record.status)) : std::nullopt;
+    case Attribute::kResponseDetails:
+      return unless_empty(record.details);
+    case Attribute::kResponseFlags:
+      return std::to_string(record.flags.envoy_bits());
+    case Attribute::kDuration:
+      return std::to_string(lasted.count());
+    case Attribute::kGrpcStatus:
+      return unless_empty(grpc_status(record, true));
+    case Attribute::kResponseHeader:
+      return header_of(record.response_headers, header);
+    case Attribute::kRouteName:
+      return unless_empty(record.route);
+    case Attribute::kClusterName:
+      return unless_empty(record.cluster);
+  }
+  return std::nullopt;
+}
+
+bool holds(const AccessLog::Filter& filter, const Record& record, io::Duration lasted) {
   using Kind = AccessLog::Filter::Kind;
   const auto status = static_cast<std::uint32_t>(std::max(record.status, 0));
   switch (filter.kind) {
@@ -202,6 +256,10 @@ bool holds(const AccessLog::Filter& filter, const Record& record) {
       return status != filter.status;
     case Kind::kStatusAtMost:
       return status <= filter.status;
+    case Kind::kCondition:
+      return !filter.condition || filter.condition->holds([&](auto attribute, auto header) {
+        return attribute_of(attribute, header, record, lasted);
+      });
     case Kind::kFlags:
       break;
   }
@@ -307,7 +365,7 @@ void append_value(std::string& out, const config::AccessFormat& format, const Ca
 
 void append_configured(std::string& out, const AccessLog& log, const Caller& caller,
                        const Record& record, io::Duration lasted) {
-  const auto must = [&](const AccessLog::Filter& filter) { return holds(filter, record); };
+  const auto must = [&](const AccessLog::Filter& filter) { return holds(filter, record, lasted); };
   if (!std::ranges::all_of(log.filters, must)) return;
   if (log.json) {
     out.push_back('{');

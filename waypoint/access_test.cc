@@ -109,6 +109,46 @@ TEST_CASE("a line is written when all conditions hold") {
   }
 }
 
+TEST_CASE("a condition is asked of the request and its answer") {
+  const std::pair<const char*, bool> rows[] = {
+      {"response.code >= 500 && response.code_details == 'd'", true},
+      {"request.headers['user-agent'].startsWith('a ') && request.headers[':path'] == '/a?b'",
+       true},
+      {"response.headers['x-answer'] == 'yes' && response.grpc_status == 14", true},
+      {"xds.route_name == 'r' && !(xds.cluster_name == 'c')", true},
+      {"request.url_path == '/a' && request.path == '/a?b' && request.method == 'PUT'", true},
+      {"request.host == 'web' && request.id == 'i' && request.useragent == 'u'", true},
+      {"request.protocol == 'HTTP/1.1' && request.scheme == 'http'", true},
+      {"response.flags in [4, 33] || request.duration < duration('12ms')", false},
+      {"response.flags == 32 && request.duration == duration('12ms')", true},
+      {"'none' in request.headers || request.headers['none'] == 'a'", false},
+  };
+  Told told;
+  told.record.details = "d";
+  told.record.cluster = "other";
+  told.record.method = "PUT";
+  told.record.path = "/a?b";
+  told.record.authority = "web";
+  told.record.request_id = "i";
+  told.record.user_agent = "u";
+  for (const auto& [text, written] : rows) {
+    INFO(text);
+    AccessLog log{.format = format("x")};
+    std::string problem;
+    log.filters = {{.kind = AccessLog::Filter::Kind::kCondition,
+                    .condition = telemetry::Condition::parse(text, problem)}};
+    REQUIRE(log.filters[0].condition);
+    CHECK(told.line(log) == (written ? "x\n" : ""));
+  }
+  // A connection has no answer.
+  AccessLog log{.format = format("x")};
+  std::string problem;
+  log.filters = {{.kind = AccessLog::Filter::Kind::kCondition,
+                  .condition = telemetry::Condition::parse("response.code < 500", problem)}};
+  told.record.status = 0;
+  CHECK(told.line(log).empty());
+}
+
 constexpr const char* kTypes = "\"@type\":\"type.googleapis.com/";
 std::string typed(const char* type) { return std::string(kTypes) + type + "\""; }
 
@@ -145,8 +185,8 @@ TEST_CASE("what of a log's configuration is honoured, and what is named instead"
   } rows[] = {
       {out + "}", 1, 0, nullptr},
       {file + R"(,"path":"/etc/passwd"}})", 0, 0, "/etc/passwd"},
-      {out + "," + cel + R"(response.code >= 400 && response.code != 404"}}}})", 1, 2, nullptr},
-      {out + "," + cel + R"(connection.mtls"}}}})", 1, 0, "response.code"},
+      {out + "," + cel + R"(response.code >= 400 && response.code != 404"}}}})", 1, 1, nullptr},
+      {out + "," + cel + R"(connection.mtls"}}}})", 1, 0, "connection.mtls"},
       {file +
            R"(,"path":"/dev/stdout","logFormat":{"textFormatSource":{"inlineString":"%NEW%"}}}})",
        1, 0, "%NEW%"},

@@ -37,10 +37,11 @@ void say_peers(FinishedSpan& span, const Caller& caller, const Record& record) {
 }
 
 void say_request(FinishedSpan& span, const Caller& caller, const Record& record,
-                 std::string_view scheme) {
+                 std::string_view scheme, std::size_t max_path) {
   say(span, "component", "proxy");
   say(span, "http.method", record.method);
-  say(span, "http.url", std::string(scheme) + "://" + record.authority + record.path);
+  say(span, "http.url",
+      std::string(scheme) + "://" + record.authority + record.path.substr(0, max_path));
   say(span, "http.protocol", record.protocol);
   say(span, "guid:x-request-id", record.request_id);
   say(span, "user_agent", record.user_agent);
@@ -77,11 +78,12 @@ void Exchange::end_trace(io::Duration lasted) {
   if (decision_.route != nullptr && !decision_.route->operation.empty()) {
     span.name = decision_.route->operation;
   }
-  say_request(span, caller_, record_, request_.scheme);
+  say_request(span, caller_, record_, request_.scheme, http_.tracing->max_path);
   say_peers(span, caller_, record_);
   for (const auto& [name, value] : http_.tracing->literal_tags) say(span, name, value);
-  for (const auto& [name, header] : http_.tracing->header_tags) {
-    say(span, name, http::header_text(request_.headers, header).text());
+  for (const auto& [name, header, fallback] : http_.tracing->header_tags) {
+    const auto value = http::header_text(request_, header);
+    say(span, name, value.present() ? value.text() : fallback);
   }
   context_.tracer->finished(chain_, std::move(span));
 }

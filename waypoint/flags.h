@@ -44,6 +44,8 @@ class Flags {
   void add(Flags other) { bits_ |= other.bits_; }
   bool has(Flag flag) const { return (bits_ >> static_cast<unsigned>(flag) & 1) != 0; }
   bool empty() const { return bits_ == 0; }
+  // As Envoy numbers them, a bit each: what conditions of logs call response.flags.
+  std::uint32_t envoy_bits() const;
   // "UF,URX", in the order of Flag; "-" when empty.
   std::string to_string() const;
   friend bool operator==(Flags, Flags) = default;

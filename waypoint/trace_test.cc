@@ -20,7 +20,8 @@ struct Traced {
     tracing.http = http;
     tracing.http_path = "http://collector:4318/v1/traces";
     tracing.literal_tags = {{"istio.mesh_id", "cluster.local"}};
-    tracing.header_tags = {{"tenant", "x-tenant"}};
+    tracing.header_tags = {
+        {"tenant", "x-tenant"}, {"plan", "x-plan", "by-default"}, {"place", ":path", "nowhere"}};
     world.chain.tracing = tracing;
     world.route.operation = "web.shop:80/*";
     if (!http) {
@@ -79,13 +80,26 @@ TEST_CASE("a request is a span of its caller's trace, and the application's pare
     REQUIRE(traced.exported.size() == 1);
     for (const char* said :
          {"web.shop:80/*", "http.method", "istio.mesh_id", "cluster.local", "tenant", "blue",
-          "istio.source_namespace", "istio.destination_workload", "cart-1", "weft-waypoint"}) {
+          "istio.source_namespace", "istio.destination_workload", "cart-1", "weft-waypoint", "plan",
+          "by-default"}) {
       INFO(said);
       CHECK(traced.exported[0].contains(said));
     }
+    CHECK_FALSE(traced.exported[0].contains("nowhere"));
     CHECK(traced.world.tracer.counts().exported == 1);
     CHECK(traced.world.tracer.counts().dropped == 0);
   }
+}
+
+TEST_CASE("a span has as much of a path as is asked for") {
+  Traced traced(true);
+  traced.world.chain.tracing->header_tags.clear();
+  traced.world.chain.tracing->max_path = 3;
+  traced.world.use();
+  CHECK(traced.run({.path = "/abcdef"}).status == 200);
+  REQUIRE(traced.exported.size() == 1);
+  CHECK(traced.exported[0].contains("/ab"));
+  CHECK_FALSE(traced.exported[0].contains("/abc"));
 }
 
 TEST_CASE("what is not sampled is passed on and not exported") {

@@ -7,6 +7,7 @@
 namespace mesh::telemetry {
 
 struct Condition::Term {
+  enum class Type : std::uint8_t { kText, kNumber, kDuration };
   enum class Kind : std::uint8_t {
     kConstant,  // a truth
     kHas,       // of `attribute`
@@ -32,7 +33,7 @@ struct Condition::Term {
   Attribute attribute = Attribute::kPath;
   std::string header = {};
   Op op = Op::kEqual;
-  bool is_number = false;
+  Type type = Type::kText;
   std::vector<std::string> texts = {};
   std::vector<std::int64_t> numbers = {};
   std::size_t left = 0;
@@ -43,6 +44,7 @@ namespace {
 using Term = Condition::Term;
 using Kind = Term::Kind;
 using Op = Term::Op;
+using Type = Term::Type;
 
 constexpr std::size_t kTextMax = 4096;
 constexpr std::size_t kTermsMax = 256;
@@ -60,16 +62,27 @@ constexpr Known kKnown[] = {{"request.path", Attribute::kPath},
                             {"request.useragent", Attribute::kUserAgent},
                             {"request.id", Attribute::kRequestId},
                             {"request.protocol", Attribute::kProtocol},
+                            {"request.duration", Attribute::kDuration},
                             {"request.headers", Attribute::kRequestHeader},
                             {"response.code", Attribute::kResponseCode},
                             {"response.code_details", Attribute::kResponseDetails},
+                            {"response.flags", Attribute::kResponseFlags},
                             {"response.grpc_status", Attribute::kGrpcStatus},
                             {"response.headers", Attribute::kResponseHeader},
                             {"xds.route_name", Attribute::kRouteName},
                             {"xds.cluster_name", Attribute::kClusterName}};
 
-bool is_number(Attribute attribute) {
-  return attribute == Attribute::kResponseCode || attribute == Attribute::kGrpcStatus;
+Type type_of(Attribute attribute) {
+  switch (attribute) {
+    case Attribute::kResponseCode:
+    case Attribute::kResponseFlags:
+    case Attribute::kGrpcStatus:
+      return Type::kNumber;
+    case Attribute::kDuration:
+      return Type::kDuration;
+    default:
+      return Type::kText;
+  }
 }
 bool is_header(Attribute attribute) {
   return attribute == Attribute::kRequestHeader || attribute == Attribute::kResponseHeader;
@@ -79,12 +92,37 @@ bool is_word(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-// A literal: a text or a number.
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return text;
+}
+
 struct Literal {
-  bool number = false;
+  Type type = Type::kText;
   std::string text = {};
-  std::int64_t value = 0;
+  std::int64_t value = 0;  // a number, or nanoseconds
 };
+
+// "250ms": one figure and its unit, at most a day.
+std::optional<std::int64_t> nanoseconds_of(std::string_view text) {
+  constexpr std::int64_t kDay = 86'400'000'000'000;
+  constexpr std::pair<std::string_view, std::int64_t> kUnits[] = {{"ns", 1},
+                                                                  {"us", 1'000},
+                                                                  {"ms", 1'000'000},
+                                                                  {"s", 1'000'000'000},
+                                                                  {"m", 60'000'000'000},
+                                                                  {"h", 3'600'000'000'000}};
+  std::int64_t figure = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), figure);
+  if (error != std::errc() || figure < 0) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  for (const auto& [name, scale] : kUnits) {
+    if (text == name && figure <= kDay / scale) return figure * scale;
+  }
+  return std::nullopt;
+}
 
 class Parser {
  public:
@@ -167,14 +205,35 @@ class Parser {
     if (take("has")) {
       need("(");
       attribute(term);
+      if (is_header(term.attribute)) fail("has() of a header: say 'NAME' in request.headers");
       need(")");
       term.kind = Kind::kHas;
       return push(std::move(term));
     }
+    if (at_text()) return presence();
     comparison(std::move(term));
   }
 
+  // "'x-debug' in request.headers"
+  void presence() {
+    Term term{.kind = Kind::kHas, .header = lower(quoted())};
+    need("in");
+    name(term);
+    if (!failed() && !is_header(term.attribute)) fail("a text is looked for in headers alone");
+    push(std::move(term));
+  }
+
   void attribute(Term& term) {
+    name(term);
+    if (failed() || !is_header(term.attribute)) return;
+    need("[");
+    const Literal key = literal();
+    if (key.type != Type::kText) fail("a header has a name");
+    term.header = lower(key.text);
+    need("]");
+  }
+
+  void name(Term& term) {
     if (failed()) return;
     skip();
     std::string name = word();
@@ -185,16 +244,7 @@ class Parser {
     const auto* found = std::ranges::find(kKnown, name, &Known::name);
     if (found == std::end(kKnown)) return fail("\"" + name.substr(0, 64) + "\" is not known here");
     term.attribute = found->attribute;
-    term.is_number = is_number(term.attribute);
-    if (!is_header(term.attribute)) return;
-    need("[");
-    const Literal key = literal();
-    if (key.number) fail("a header has a name");
-    term.header = key.text;
-    std::ranges::transform(term.header, term.header.begin(), [](char c) {
-      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    });
-    need("]");
+    term.type = type_of(term.attribute);
   }
 
   std::string word() {
@@ -205,27 +255,41 @@ class Parser {
     return text;
   }
 
+  bool at_text() {
+    skip();
+    return !rest_.empty() && (rest_[0] == '\'' || rest_[0] == '"');
+  }
+
+  std::string quoted() {
+    const std::size_t end = rest_.find(rest_[0], 1);
+    // An escape would mean two things to two readers.
+    if (end == std::string_view::npos ||
+        rest_.substr(0, end).find_first_of("\\\r\n") != std::string_view::npos) {
+      fail("a text that does not end, or with an escape");
+      return {};
+    }
+    std::string text(rest_.substr(1, end - 1));
+    rest_.remove_prefix(end + 1);
+    return text;
+  }
+
+  Literal duration() {
+    need("(");
+    const auto time = !failed() && at_text() ? nanoseconds_of(quoted()) : std::nullopt;
+    if (!time) fail("a duration is one figure and its unit, in quotes");
+    need(")");
+    return {.type = Type::kDuration, .value = time.value_or(0)};
+  }
+
   Literal literal() {
     Literal made;
-    skip();
-    if (failed() || rest_.empty()) {
-      fail("a value is missing");
+    if (failed()) return made;
+    if (at_text()) {
+      made.text = quoted();
       return made;
     }
-    const char quote = rest_[0];
-    if (quote == '\'' || quote == '"') {
-      const std::size_t end = rest_.find(quote, 1);
-      // An escape would mean two things to two readers.
-      if (end == std::string_view::npos ||
-          rest_.substr(0, end).find_first_of("\\\r\n") != std::string_view::npos) {
-        fail("a text that does not end, or with an escape");
-        return made;
-      }
-      made.text = rest_.substr(1, end - 1);
-      rest_.remove_prefix(end + 1);
-      return made;
-    }
-    made.number = true;
+    if (take("duration")) return duration();
+    made.type = Type::kNumber;
     const auto [end, error] =
         std::from_chars(rest_.data(), rest_.data() + rest_.size(), made.value);
     const auto length = static_cast<std::size_t>(end - rest_.data());
@@ -237,13 +301,15 @@ class Parser {
 
   void add(const Literal& value, Term& term) {
     if (failed()) return;
-    if (value.number != term.is_number) return fail("a number is compared with a text");
+    if (value.type != term.type) {
+      return fail("a number, a text and a duration are not compared with each other");
+    }
     term.texts.push_back(value.text);
     term.numbers.push_back(value.value);
   }
 
   void call(Op op, Term& term) {
-    if (term.is_number) return fail("a number has no such function");
+    if (term.type != Type::kText) return fail("a number has no such function");
     term.op = op;
     need("(");
     add(literal(), term);
@@ -328,7 +394,7 @@ Truth of_comparison(const Term& term, const Condition::Lookup& lookup) {
   const auto value = lookup(term.attribute, term.header);
   if (term.kind == Kind::kHas) return truth(value.has_value());
   if (!value) return Truth::kNeither;
-  if (!term.is_number) return truth(compare_text(term, *value));
+  if (term.type == Type::kText) return truth(compare_text(term, *value));
   std::int64_t number = 0;
   const char* const end = value->data() + value->size();
   const auto [last, error] = std::from_chars(value->data(), end, number);

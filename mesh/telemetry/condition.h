@@ -2,12 +2,13 @@
 // Condition: of which requests an access log speaks, as a small part of CEL says it. Pure.
 //
 //   response.code >= 400 && !request.path.startsWith('/health')
-//   has(request.headers['x-debug']) || request.method in ['PUT', 'DELETE']
+//   'x-debug' in request.headers || request.method in ['PUT', 'DELETE']
 //
-// Attributes: request.{path,url_path,host,scheme,method,useragent,id,protocol,headers[…]},
-// response.{code,code_details,grpc_status,headers[…]}, xds.{route_name,cluster_name}. Operators:
-// || && ! == != < <= > >= in, has(), startsWith(), endsWith(), contains(); texts, numbers, true,
-// false. Whatever else CEL has is not read, nor is a comparison of a number with a text.
+// Attributes: request.{path,url_path,host,scheme,method,useragent,id,protocol,duration,headers[…]},
+// response.{code,code_details,flags,grpc_status,headers[…]}, xds.{route_name,cluster_name}.
+// Operators: || && ! == != < <= > >= in, has(), startsWith(), endsWith(), contains(); texts,
+// numbers, true, false, duration('250ms'). Whatever else CEL has is not read, nor is a comparison
+// of a number with a text. connection.mtls is none: behind the tunnel Envoy cannot tell.
 //
 // As in CEL, what asks for something that is not there is neither true nor false, `true || …` and
 // `false && …` hold nevertheless, and in the end what is neither is not true.
@@ -32,9 +33,11 @@ enum class Attribute : std::uint8_t {
   kRequestId,
   kProtocol,
   kRequestHeader,
-  kResponseCode,  // this and the next but one are numbers
+  kResponseCode,  // a number
   kResponseDetails,
-  kGrpcStatus,
+  kResponseFlags,  // a number: the bits that Envoy gives them; 0: none
+  kDuration,       // a number: nanoseconds
+  kGrpcStatus,     // a number
   kResponseHeader,
   kRouteName,
   kClusterName,

@@ -63,7 +63,8 @@ def test_one_trace_of_both(lab):
     for provider, by in (("by-grpc", "grpc"), ("by-http", None)):
         def make(ns, provider=provider):
             return [telemetry(ns, tracing=[{"providers": [{"name": provider}], "randomSamplingPercentage": 100, "customTags": {
-                "env": {"literal": {"value": "lab"}}, "who": {"header": {"name": "x-user"}}}}])]
+                "env": {"literal": {"value": "lab"}}, "who": {"header": {"name": "x-user"}},
+                "plan": {"header": {"name": "x-plan", "defaultValue": "free"}}}}])]
         with Case(lab, make):
             shown = {}
             for ns in BOTH:
@@ -72,9 +73,9 @@ def test_one_trace_of_both(lab):
                 expect(span["parent"] == PARENT and span["ended"] > span["begun"], f"{ns}: {span}")
                 expect(span["service"] == f"waypoint.{ns}", f"{ns}: whose it is: {span}")
                 shown[ns] = span["name"].replace(ns, "NS"), {name: said.get(name) for name in (
-                    "env", "who", "http.method", "http.status_code", "http.url", "http.protocol", "user_agent", "component")}
+                    "env", "who", "plan", "http.method", "http.status_code", "http.url", "http.protocol", "user_agent", "component")}
             expect(shown["ours"] == shown["stock"], f"{provider}: ours {shown['ours']} but stock {shown['stock']}")
-            expect(shown["ours"][1]["who"] == "ann", f"{shown}")
+            expect((shown["ours"][1]["who"], shown["ours"][1]["plan"]) == ("ann", "free"), f"{shown}")
 
 
 def test_who_samples(lab):
@@ -133,6 +134,24 @@ def test_conditions_of_logs(lab):
             logged(lab, ns, "case ", f"{mark}/end/status-500")
             seen = {line.split()[3].replace(mark, "") for line in lines(lab, ns, "case ") if mark in line}
             expect(seen == {"/begin/status-500", "/gone/status-404", "/end/status-500"}, f"{ns}: {seen}")
+
+
+def test_conditions_beyond_the_status(lab):
+    """Each is true of one of these requests and false of the other, at either waypoint."""
+    both = ("/yes/status-503", "/no/delay-0.3")
+    for expression in ("request.path.contains('/yes/') || request.path.contains('/end')",
+                       "response.code in [503, 500] && 'x-mark' in request.headers && has(response.code) && !(request.headers['x-mark'] == 'none')",
+                       "request.duration < duration('250ms') && request.method == 'GET' && request.host.startsWith('echo')"):
+        with Case(lab, lambda ns, expression=expression: [
+                telemetry(ns, accessLogging=[{"providers": [{"name": "text"}], "filter": {"expression": expression}}])]):
+            for ns in BOTH:
+                def asked(ns=ns):
+                    mark = f"/mark-{secrets.token_hex(4)}"
+                    for target in both:
+                        ask(lab, ns, mark + target, "-H", "x-mark: a")
+                    logged(lab, ns, "case ", f"{mark}/end/status-500", "-H", "x-mark: a")
+                    return {line.split()[3].replace(mark, "") for line in lines(lab, ns, "case ") if mark in line}
+                until(lambda: asked() == {both[0], "/end/status-500"}, lambda ns=ns: f"{ns} {expression}: {asked()}", 60)
 
 
 def test_the_nearest_object_decides_and_disabled_is_silent(lab):

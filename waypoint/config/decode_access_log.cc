@@ -1,6 +1,5 @@
 // Access logs: where lines go, how they look, of what there is one.
 
-#include <charconv>
 #include <string>
 
 #include "waypoint/config/decode_parts.h"
@@ -11,45 +10,6 @@ namespace {
 
 using Filter = AccessLog::Filter;
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
-// "response.code >= 400": the one attribute that tells what a log is for. None: not that.
-std::optional<Filter> read_comparison(std::string_view text) {
-  using Kind = Filter::Kind;
-  constexpr std::string_view kCode = "response.code";
-  text = trim(text);
-  if (!text.starts_with(kCode)) return std::nullopt;
-  text = trim(text.substr(kCode.size()));
-  const std::size_t digits = text.find_first_of("0123456789");
-  if (digits == std::string_view::npos) return std::nullopt;
-  const std::string_view op = trim(text.substr(0, digits));
-  Filter made;
-  const auto [end, error] =
-      std::from_chars(text.data() + digits, text.data() + text.size(), made.status);
-  if (error != std::errc() || end != text.data() + text.size() || made.status > 999) {
-    return std::nullopt;
-  }
-  if (op == ">=" || op == ">") {
-    made.kind = Kind::kStatusAtLeast;
-    made.status += op == ">" ? 1 : 0;
-  } else if (op == "<=" || (op == "<" && made.status > 0)) {
-    made.kind = Kind::kStatusAtMost;
-    made.status -= op == "<" ? 1 : 0;
-  } else if (op == "==") {
-    made.kind = Kind::kStatusEquals;
-  } else if (op == "!=") {
-    made.kind = Kind::kStatusDiffers;
-  } else {
-    return std::nullopt;
-  }
-  return made;
-}
-
-// Comparisons of the status, joined by &&.
 void expression(Input& in, const Tree& at, AccessLog& log) {
   const Tree* config = in.object(at, "typedConfig");
   Input::overlook(at, {"name"});
@@ -60,15 +20,13 @@ void expression(Input& in, const Tree& at, AccessLog& log) {
     Input::overlook(&at);
     return in.note(at, "this condition is not looked at");
   }
-  const std::string whole = in.text(*config, "expression");
-  for (std::string_view rest = whole;;) {
-    const std::size_t end = std::min(rest.find("&&"), rest.size());
-    const auto one = read_comparison(rest.substr(0, end));
-    if (!one) return in.note(*config, "only comparisons of response.code are looked at");
-    log.filters.push_back(*one);
-    if (end == rest.size()) return;
-    rest.remove_prefix(end + 2);
-  }
+  std::string problem;
+  auto condition = telemetry::Condition::parse(in.text(*config, "expression"), problem);
+  if (!condition) return in.note(*config, "this condition is not looked at: " + problem);
+  Filter made;
+  made.kind = Filter::Kind::kCondition;
+  made.condition = *std::move(condition);
+  log.filters.push_back(std::move(made));
 }
 
 // What is not understood makes the log say more, not less.

@@ -113,12 +113,14 @@ std::optional<Tracing> tracing(Input& in, const Tree& at) {
                .client_sampling = sampling(in, *config, "clientSampling"),
                .overall_sampling = sampling(in, *config, "overallSampling")};
   if (const Tree* provider = in.object(*config, "provider")) tracing_provider(in, *provider, made);
+  made.max_path = static_cast<std::uint32_t>(in.number(*config, "maxPathTagLength", 256));
   for (const Tree* tag : in.list(*config, "customTags")) {
     const std::string name = in.text(*tag, "tag");
     if (const Tree* literal = in.object(*tag, "literal")) {
       made.literal_tags.emplace_back(name, in.text(*literal, "value"));
     } else if (const Tree* header = in.object(*tag, "requestHeader")) {
-      made.header_tags.emplace_back(name, to_lower(in.text(*header, "name")));
+      made.header_tags.push_back(
+          {name, to_lower(in.text(*header, "name")), in.text(*header, "defaultValue")});
     } else {
       // Istio's own tags about peers and dry runs: the waypoint's spans have them by themselves.
       Input::overlook(tag);

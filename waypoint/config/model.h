@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "mesh/net/address.h"
+#include "mesh/telemetry/condition.h"
 #include "waypoint/config/access_format.h"
 #include "waypoint/config/cluster.h"
 #include "waypoint/config/filter.h"
@@ -36,10 +37,12 @@ struct AccessLog {
       kStatusDiffers,
       kStatusAtMost,
       kFlags,  // any of; none: any flag at all
+      kCondition,
     };
     Kind kind = Kind::kFlags;
     std::uint32_t status = 0;
     std::vector<std::string> flags = {};
+    std::optional<telemetry::Condition> condition = {};
   };
   std::vector<Filter> filters = {};
 };
@@ -54,7 +57,12 @@ struct Tracing {
   bool http = false;
   std::string http_path = {};
   std::vector<std::pair<std::string, std::string>> literal_tags = {};
-  std::vector<std::pair<std::string, std::string>> header_tags = {};  // tag, header
+  struct HeaderTag {
+    std::string tag = {}, header = {};
+    std::string fallback = {};  // where the header is not there; empty: no tag
+  };
+  std::vector<HeaderTag> header_tags = {};
+  std::uint32_t max_path = 256;  // bytes of a path in a span
 };
 
 // How HTTP is spoken on a chain and what becomes of a request.
