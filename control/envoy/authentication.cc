@@ -1,5 +1,6 @@
 #include "control/envoy/authentication.h"
 
+#include <set>
 #include <string>
 
 #include "control/envoy/authorization.h"
@@ -33,8 +34,11 @@ void fill_provider(const manifest::JwtRule& rule, jwt::JwtProvider* to) {
   to->set_forward(rule.forward);
   if (is_header_name(rule.payload_header)) to->set_forward_payload_header(rule.payload_header);
   to->set_payload_in_metadata("payload");
-  to->mutable_normalize_payload_in_metadata()->add_space_delimited_claims("permission");
-  to->mutable_normalize_payload_in_metadata()->add_space_delimited_claims("scope");
+  std::set<std::string> spaced = {"permission", "scope"};
+  spaced.insert(rule.space_delimited_claims.begin(), rule.space_delimited_claims.end());
+  for (const std::string& claim : spaced) {
+    to->mutable_normalize_payload_in_metadata()->add_space_delimited_claims(claim);
+  }
   to->set_clear_route_cache(true);
   for (const manifest::ClaimHeader& claim : rule.claim_headers) {
     if (!is_header_name(claim.header)) continue;

@@ -68,7 +68,7 @@ std::string tokens(std::string_view ns, std::string_view targets, std::string_vi
 constexpr const char* kWeb = R"("targetRefs": [{"group": "", "kind": "Service", "name": "web"}],)";
 constexpr const char* kBoth =
     R"("targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "wp"}],)";
-constexpr const char* kBad = R"(, "spaceDelimitedClaims": ["x"])";
+constexpr const char* kBad = R"(, "jwksUri": "ftp://keys.example")";
 
 }  // namespace
 

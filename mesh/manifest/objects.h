@@ -205,6 +205,7 @@ struct JwtRule {
   std::vector<std::string> from_cookies;
   std::string payload_header;
   std::vector<ClaimHeader> claim_headers;
+  std::vector<std::string> space_delimited_claims;  // besides scope and permission
   bool forward = false;  // forwardOriginalToken
   std::optional<Milliseconds> timeout;
 };

@@ -1,6 +1,8 @@
 // RequestAuthentication: whose tokens are believed. A rule that cannot be honoured as written is
 // an error, because one that is weaker than written believes somebody else's tokens.
 
+#include <algorithm>
+
 #include "mesh/manifest/read.h"
 
 namespace mesh::manifest {
@@ -8,6 +10,7 @@ namespace {
 
 constexpr std::size_t kMaxRules = 4096;
 constexpr std::size_t kMaxHeaders = 64;
+constexpr std::size_t kMaxSpaceDelimited = 64;
 constexpr std::size_t kMaxKeysBytes = 256u << 10;
 
 JwtRule read_rule(Fields& fields) {
@@ -38,10 +41,13 @@ JwtRule read_rule(Fields& fields) {
   }
   rule.forward = fields.flag("forwardOriginalToken", false);
   rule.timeout = fields.duration("timeout");
-  if (fields.present("spaceDelimitedClaims")) {
-    fields.error("spaceDelimitedClaims", "is not supported");
+  rule.space_delimited_claims = fields.texts("spaceDelimitedClaims");
+  if (rule.space_delimited_claims.size() > kMaxSpaceDelimited) {
+    fields.error("spaceDelimitedClaims", "has more than 64 entries");
   }
-  fields.ignore("spaceDelimitedClaims");
+  if (std::ranges::find(rule.space_delimited_claims, "") != rule.space_delimited_claims.end()) {
+    fields.error("spaceDelimitedClaims", "has an empty name");
+  }
   fields.finish();
   return rule;
 }

@@ -234,6 +234,24 @@ TEST_CASE("a VirtualService is read whole, and its mistakes are errors") {
         "spec.http[0].corsPolicy.allowOrigins");
 }
 
+TEST_CASE("a ServiceEntry's hosts are names of hosts") {
+  const auto field = [](const std::string& host) {
+    return field_of(networking("ServiceEntry", "{hosts: ['" + host + "'], resolution: NONE}"));
+  };
+  const std::string label(63, 'a');
+  for (const std::string host :
+       {"", ".a.example", "a..example", "a/b.example", "a.*.example", "*", "*."}) {
+    INFO(host);
+    CHECK(field(host) == "spec.hosts[0]");
+  }
+  CHECK(field(label + "a.example") == "spec.hosts[0]");
+  for (const std::string host : {"a", "*.a.example", "A_b-c.example."}) {
+    const auto entry = read<ServiceEntry>(
+        networking("ServiceEntry", "{hosts: ['" + host + "'], resolution: NONE}"));
+    CHECK(entry.hosts == std::vector{host});
+  }
+}
+
 TEST_CASE("a RequestAuthentication is read whole, and its mistakes are errors") {
   const auto text = [](const std::string& rule) {
     return object(
@@ -242,11 +260,16 @@ TEST_CASE("a RequestAuthentication is read whole, and its mistakes are errors") 
   };
   const auto read_rule = read<RequestAuthentication>(
       text("issuer: i, audiences: [a], jwks: '{}', fromHeaders: [{name: h, prefix: 'B '}], "
-           "outputClaimToHeaders: [{header: x, claim: c}], forwardOriginalToken: true"));
+           "outputClaimToHeaders: [{header: x, claim: c}], forwardOriginalToken: true, "
+           "spaceDelimitedClaims: [roles, groups]"));
+  CHECK(read_rule.rules.at(0).space_delimited_claims ==
+        std::vector<std::string>{"roles", "groups"});
   CHECK(read_rule.rules.at(0).from_headers.at(0).prefix == "B ");
   CHECK(read_rule.targets.at(0).group.empty());
   CHECK(field_of(text("issuer: i, audience: [a]")) == "spec.jwtRules[0].audience");
   CHECK(field_of(text("audiences: [a]")) == "spec.jwtRules[0].issuer");
+  CHECK(field_of(text("issuer: i, spaceDelimitedClaims: ['']")) ==
+        "spec.jwtRules[0].spaceDelimitedClaims");
   CHECK(field_of(text("issuer: i, jwksUri: 'ftp://a'")) == "spec.jwtRules[0].jwksUri");
   CHECK(field_of(text("issuer: i, jwks: a, jwksUri: 'https://a'")) == "spec.jwtRules[0].jwks");
 }

@@ -168,7 +168,7 @@ apiVersion: security.istio.io/v1
 kind: RequestAuthentication
 metadata: {name: tokens, namespace: shop}
 spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: waypoint}],
-       jwtRules: [{issuer: i, spaceDelimitedClaims: [x]}]}
+       jwtRules: [{audiences: [of-no-issuer]}]}
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule

@@ -273,7 +273,7 @@ def tokens_that_nobody_can_check(lab):
     tokens = {"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication",
               "metadata": {"name": "tokens", "namespace": "shop"},
               "spec": {"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "stock"}],
-                       "jwtRules": [{"issuer": "i", "spaceDelimitedClaims": ["x"]}]}}
+                       "jwtRules": [{"audiences": ["of-no-issuer"]}]}}
     lab.kubectl("apply", "-f", "-", input=json.dumps(tokens))
     expect_soon(lab, "403", "/index.html", "-H", "x-word: please")
     lab.kubectl("delete", "requestauthentication", "tokens", "-n", "shop")

@@ -1,9 +1,11 @@
 """Every feature that manifests can ask of a waypoint, asked of weft-waypoint and of stock Envoy in one lab: the same objects in
 two namespaces, the same requests, and both must show the same to client and backend. What is left to chance is held
 against the same expectation instead."""
+import base64
 import collections
 import json
 import pathlib
+import subprocess
 import sys
 import tempfile
 import time
@@ -41,6 +43,10 @@ def destination(ns, host="echo", **policy):
 def policy(ns, action, *rules):
     return named(SECURITY, "AuthorizationPolicy", ns, "case", spec={
         "targetRefs": [{"group": "", "kind": "Service", "name": "echo"}], "action": action, "rules": list(rules)})
+
+
+def encoded(content):
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def to(name="echo-v1", **more):
@@ -407,6 +413,36 @@ def test_policy(lab):
             expect(case.same(target, *options)[0] == 403, f"{target} {options}")
         for target, *options in (("/",), ("/yes",), ("/never/x",), ("/", "-H", "x-role: cook")):
             expect(ask(lab, "ours", target, *options)[0] == ask(lab, "stock", target, *options)[0] == 200, f"{target} {options}")
+
+
+def test_claims_of_tokens(lab):
+    """A claim of words is a list where the rule says so; of another it is one text."""
+    def openssl(*words, given=None):
+        return subprocess.run(["openssl", *words], input=given, capture_output=True, check=True).stdout
+
+    with tempfile.TemporaryDirectory(prefix="weft-key-") as folder:
+        key = str(pathlib.Path(folder, "key.pem"))
+        openssl("genrsa", "-out", key, "2048")
+        modulus = bytes.fromhex(openssl("rsa", "-in", key, "-noout", "-modulus").decode().partition("=")[2].strip())
+        claims_of_tokens(lab, json.dumps({"keys": [{"kty": "RSA", "kid": "k", "alg": "RS256", "n": encoded(modulus), "e": "AQAB"}]}),
+                         lambda said: openssl("dgst", "-sha256", "-sign", key, given=said))
+
+
+def claims_of_tokens(lab, keys, sign):
+    def make(ns):
+        return [named(SECURITY, "RequestAuthentication", ns, "case", spec={
+                    "targetRefs": [{"group": "", "kind": "Service", "name": "echo"}],
+                    "jwtRules": [{"issuer": "me", "jwks": keys, "spaceDelimitedClaims": ["roles"]}]}),
+                policy(ns, "ALLOW", *({"when": [{"key": f"request.auth.claims[{claim}]", "values": ["cook"]}]} for claim in ("roles", "scope", "title")))]
+
+    def bearer(**claims):
+        said = ".".join(encoded(json.dumps(one).encode()) for one in ({"alg": "RS256", "kid": "k"}, {"iss": "me", "sub": "i", "exp": 4102444800, **claims}))
+        return "-H", f"Authorization: Bearer {said}.{encoded(sign(said.encode()))}"
+    with Case(lab, make, "/ready", 403):
+        for claims, status in (({"roles": "baker  cook"}, 200), ({"scope": "cook baker"}, 200), ({"roles": ["baker", "cook"]}, 200), ({"title": "cook"}, 200),
+                               ({"title": "baker cook"}, 403), ({"roles": "baker cooks"}, 403), ({"roles": ""}, 403), ({}, 403)):
+            said = {ns: ask(lab, ns, "/x", *bearer(**claims))[0] for ns in BOTH}
+            expect(said == dict.fromkeys(BOTH, status), f"{claims}: {said}")
 
 
 if __name__ == "__main__":
