@@ -153,6 +153,13 @@ void translate_host(const World& world, const Settings& settings, const ServiceE
       to.add_addresses()->set_address(address_bytes(allocated.address));
     }
   }
+  // The wire knows "everybody" and "its own namespace": what is neither is the narrower.
+  const bool everybody =
+      entry.export_to.empty() ||
+      std::find(entry.export_to.begin(), entry.export_to.end(), "*") != entry.export_to.end();
+  if (!everybody) to.set_visibility(wire::Service::NAMESPACE);
+  to.set_canonical(canonical);
+  if (entry.closed) return;  // without ports and endpoints there is nowhere to go
   for (const manifest::ServiceEntryPort& port : entry.ports) {
     if (!is_tcp(port.protocol)) continue;
     wire::Port* added = to.add_ports();
@@ -167,12 +174,6 @@ void translate_host(const World& world, const Settings& settings, const ServiceE
     to.mutable_load_balancing()->set_mode(wire::LoadBalancing::PASSTHROUGH);
     to.mutable_load_balancing()->set_health_policy(wire::LoadBalancing::ALLOW_ALL);
   }
-  // The wire knows "everybody" and "its own namespace": what is neither is the narrower.
-  const bool everybody =
-      entry.export_to.empty() ||
-      std::find(entry.export_to.begin(), entry.export_to.end(), "*") != entry.export_to.end();
-  if (!everybody) to.set_visibility(wire::Service::NAMESPACE);
-  to.set_canonical(canonical);
 }
 
 }  // namespace

@@ -226,6 +226,14 @@ struct WorkloadTranslator::Parts {
     return own == entry.ports.end() ? fallback : own->second;
   }
 
+  // Refused by who dials it, and if somebody dials it all the same, not without a tunnel.
+  static void close(wire::Workload& to) {
+    to.set_tunnel_protocol(wire::HBONE);
+    set_waypoint(
+        WaypointAddress{to.namespace_(), to.name() + "." + to.namespace_() + ".refused.invalid"},
+        to);
+  }
+
   void translate_entry(const WorkloadEntry& entry) {
     const manifest::Metadata& metadata = entry.metadata;
     manifest::Labels labels = metadata.labels;
@@ -233,6 +241,7 @@ struct WorkloadTranslator::Parts {
     wire::Workload& to =
         add(entry_uid(*settings_, metadata.ns, metadata.name), metadata.ns, metadata.name);
     set_place(entry, entry.address, to);
+    if (entry.closed) return close(to);
     describe(to, {wire::POD, metadata.name}, labels);
     to.set_native_tunnel(wants_native_tunnel(metadata));
     if (to.native_tunnel() || metadata.annotation("ambient.istio.io/redirection") == "enabled") {
@@ -270,6 +279,7 @@ struct WorkloadTranslator::Parts {
   }
 
   void translate_inline(const ServiceEntry& service) {
+    if (service.closed) return;
     std::vector<WorkloadEntry> endpoints = service.endpoints;
     const bool by_name = service.resolution.starts_with("DNS");
     if (endpoints.empty() && by_name && !service.workload_selector) {

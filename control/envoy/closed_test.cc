@@ -148,4 +148,25 @@ TEST_CASE("a host whose DestinationRule asks for TLS and never was good is not c
   CHECK(open.world.all<manifest::DestinationRule>().empty());
 }
 
+TEST_CASE("waypoints do not call the host of a ServiceEntry that never was good") {
+  const auto told = [](std::string_view address) {
+    Bench bench;
+    bench.put(Kind::kServiceEntry,
+              R"({"metadata": {"name": "far", "namespace": "a"}, "spec": {"hosts": ["far.example"],
+        "resolution": "DNS", "addresses": [")" +
+                  std::string(address) + R"("],
+        "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]}})");
+    bench.put(Kind::kVirtualService, R"({"metadata": {"name": "v", "namespace": "a"}, "spec":
+        {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "far.example"}}]}]}})");
+    const WaypointConfig config = bench.translate();
+    std::string clusters;
+    for (const auto& [name, bytes] : config.of(EnvoyType::kCluster)) {
+      if (name.contains("far.example")) clusters += shown(config, EnvoyType::kCluster, name);
+    }
+    return clusters;
+  };
+  CHECK(told("240.0.0.2").contains("STRICT_DNS"));
+  CHECK_FALSE(told("240.0.0.2/33").contains("STRICT_DNS"));
+}
+
 }  // namespace mesh::control

@@ -2,7 +2,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "control/translate_workloads.h"
 #include "mesh/manifest/json.h"
+#include "workload.pb.h"
 
 namespace mesh::control {
 namespace {
@@ -118,6 +120,78 @@ TEST_CASE("what stands for a policy follows what it selects, and its status says
   policies.stage(bad("2", "web"));
   policies.commit_list();
   CHECK(policy(all, "p")->action == manifest::AuthorizationAction::kDeny);
+}
+
+TEST_CASE("to where a WorkloadEntry that never was good is, nobody connects") {
+  KubeObjects all;
+  KubeObjects::Collection entries(all, Kind::kWorkloadEntry);
+  const auto put = [&](std::string_view spec) {
+    entries.put(json(R"({"metadata": {"name": "vm", "namespace": "shop"}, "spec": )" +
+                     std::string(spec) + "}"));
+    REQUIRE(all.problems().size() == 1);
+    return translate_workloads(World(all.objects()), Settings());
+  };
+  const std::string uid = "Kubernetes/networking.istio.io/WorkloadEntry/shop/vm";
+  Addresses told = put(R"({"address": "192.0.2.7", "network": "n", "weight": 4294967295})");
+  REQUIRE(told.contains(uid));
+  const istio::workload::Workload& closed = told.at(uid).workload();
+  CHECK(closed.addresses(0) == std::string("\xc0\x00\x02\x07", 4));
+  CHECK(closed.network() == "n");
+  CHECK(closed.waypoint().hostname().hostname() == "vm.shop.refused.invalid");
+  CHECK(closed.tunnel_protocol() == istio::workload::HBONE);
+  CHECK(closed.services().empty());
+  const auto said = [&] { return all.statuses().begin()->second.in_force; };
+  CHECK(said() == "it was never good here: connections to its address are refused");
+  // What follows its address is looked at anew; a network that cannot be read is the own one.
+  told = put(R"({"address": "2001:db8::1", "network": [], "weight": 1})");
+  CHECK(told.at(uid).workload().addresses(0).size() == 16);
+  // What is known by name only, or not at all, nobody dials by it.
+  for (const char* nowhere : {R"({"address": "vm.example", "weight": 4294967295})",
+                              R"({"address": ["192.0.2.7"]})", R"("192.0.2.7")"}) {
+    INFO(nowhere);
+    CHECK(put(nowhere).empty());
+    CHECK(said() == "it was never good here: it is left out");
+  }
+  // One that was good stays as it was.
+  entries.put(json(R"({"metadata": {"name": "vm", "namespace": "shop"},
+      "spec": {"address": "192.0.2.8"}})"));
+  told = put(R"({"address": "192.0.2.7", "weight": 4294967295})");
+  CHECK(told.at(uid).workload().addresses(0).back() == '\x08');
+  CHECK_FALSE(told.at(uid).workload().has_waypoint());
+}
+
+TEST_CASE("to the hosts and addresses of a ServiceEntry that never was good, nobody connects") {
+  KubeObjects all;
+  KubeObjects::Collection entries(all, Kind::kServiceEntry);
+  const auto put = [&](std::string_view spec) {
+    entries.put(json(R"({"metadata": {"name": "out", "namespace": "shop", "labels":
+        {"istio.io/use-waypoint": "wp"}}, "spec": )" +
+                     std::string(spec) + "}"));
+    REQUIRE_FALSE(all.problems().empty());
+    return translate_workloads(World(all.objects()), Settings());
+  };
+  Addresses told = put(R"({"hosts": ["out.example", "a/b"], "resolution": "NONE",
+      "addresses": ["198.51.100.0/24", "198.51.100.0/33", "192.0.2.1"], "exportTo": ["."],
+      "ports": [{"number": 80, "name": "http"}]})");
+  REQUIRE(told.size() == 1);
+  const istio::workload::Service& closed = told.at("shop/out.example").service();
+  REQUIRE(closed.addresses_size() == 2);
+  CHECK(closed.addresses(0).length() == 24);
+  CHECK(closed.addresses(1).address() == std::string("\xc0\x00\x02\x01", 4));
+  CHECK(closed.visibility() == istio::workload::Service::NAMESPACE);
+  CHECK(closed.ports().empty());
+  CHECK_FALSE(closed.has_waypoint());
+  CHECK_FALSE(closed.has_load_balancing());
+  CHECK(all.statuses().begin()->second.in_force ==
+        "it was never good here: connections to its hosts and addresses are refused");
+  // Its endpoints, those that its hosts are and those that it selects are nobody's.
+  CHECK(put(R"({"hosts": ["out.example"], "resolution": "DNS", "addresses": ["x"]})").size() == 1);
+  CHECK(put(R"({"hosts": ["out.example"], "resolution": "STATIC", "exportTo": "all",
+      "endpoints": [{"address": "192.0.2.9", "weight": 4294967295}]})")
+            .size() == 1);
+  // Without a host that can be read, its addresses are known all the same.
+  told = put(R"({"hosts": ["a/b"], "addresses": ["192.0.2.1"]})");
+  CHECK(told.at("shop/out.shop.refused.invalid").service().addresses_size() == 1);
 }
 
 TEST_CASE("a new list takes the place of one kind only") {

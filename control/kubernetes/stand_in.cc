@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <initializer_list>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace mesh::control::kubernetes {
 namespace {
@@ -32,27 +34,37 @@ std::optional<Labels> selector_of(const Value& object, const std::vector<Problem
   return selector;
 }
 
+using Fields = std::vector<std::pair<std::string_view, Value>>;
+
 // The object with nothing in its spec but these fields, if that can be read.
 template <class T>
-std::optional<T> read_only(Kind kind, const Value& object,
-                           std::initializer_list<std::string_view> fields) {
+std::optional<T> read_with(Kind kind, const Value& object, const Fields& fields) {
   Value bare = object;
   for (std::size_t i = 0; i < bare.keys.size(); ++i) {
     if (bare.keys[i] != "spec" || bare.items[i].type != Value::Type::kMap) continue;
-    Value spec = bare.items[i];
+    Value& spec = bare.items[i];
     spec.keys.clear();
     spec.items.clear();
-    for (const std::string_view field : fields) {
-      const Value* known = bare.items[i].find(field);
-      if (known == nullptr) continue;
-      spec.keys.emplace_back(field);
-      spec.items.push_back(*known);
+    for (const auto& [name, value] : fields) {
+      spec.keys.emplace_back(name);
+      spec.items.push_back(value);
     }
-    bare.items[i] = std::move(spec);
   }
   manifest::Parsed parsed = manifest::parse_object("", kind, bare);
   if (parsed.objects.empty()) return {};
   return std::get<T>(std::move(parsed.objects.front().object));
+}
+
+// Those of them that are there.
+template <class T>
+std::optional<T> read_only(Kind kind, const Value& object,
+                           std::initializer_list<std::string_view> names) {
+  Fields fields;
+  for (const std::string_view name : names) {
+    const Value* known = member(member(&object, "spec"), name);
+    if (known != nullptr) fields.emplace_back(name, *known);
+  }
+  return read_with<T>(kind, object, fields);
 }
 
 enum class Asked { kNothing, kTunnel, kTls };
@@ -107,6 +119,52 @@ manifest::RequestAuthentication closed_tokens(const manifest::ObjectKey& key, co
   return closed;
 }
 
+// Where it is; none where that is a name, or cannot be read: nothing is dialled by that.
+std::optional<manifest::WorkloadEntry> closed_workload(const Value& value) {
+  using Read = manifest::WorkloadEntry;
+  auto known = read_only<Read>(Kind::kWorkloadEntry, value, {"address", "network"});
+  if (!known) known = read_only<Read>(Kind::kWorkloadEntry, value, {"address"});
+  if (!known || !net::IpAddress::parse(known->address)) return {};
+  known->closed = true;
+  return known;
+}
+
+// Of a list, what is as it should be.
+Value good_ones(const Value* list, bool (*is_good)(std::string_view)) {
+  Value good;
+  good.type = Value::Type::kList;
+  if (list == nullptr || list->type != Value::Type::kList) return good;
+  for (const Value& one : list->items) {
+    if (one.type == Value::Type::kScalar && is_good(one.text)) good.items.push_back(one);
+  }
+  return good;
+}
+
+// Its hosts and addresses, those that can be read.
+std::optional<manifest::ServiceEntry> closed_hosts(const manifest::ObjectKey& key,
+                                                   const Value& value) {
+  using Read = manifest::ServiceEntry;
+  const Value* spec = member(&value, "spec");
+  const auto is_block = [](std::string_view text) { return net::Cidr::parse(text).has_value(); };
+  Fields fields = {{"hosts", good_ones(member(spec, "hosts"), manifest::is_host)},
+                   {"addresses", good_ones(member(spec, "addresses"), is_block)}};
+  Value& hosts = fields[0].second;
+  if (hosts.items.empty()) {  // its addresses are there under some name
+    Value& some = hosts.items.emplace_back();
+    some.type = Value::Type::kScalar;
+    some.text = key.name + "." + key.ns + ".refused.invalid";
+  }
+  const Fields bare = fields;
+  for (const std::string_view name : {"resolution", "exportTo"}) {
+    if (const Value* known = member(spec, name)) fields.emplace_back(name, *known);
+  }
+  auto known = read_with<Read>(key.kind, value, fields);
+  if (!known) known = read_with<Read>(key.kind, value, bare);
+  if (!known) return {};
+  known->closed = true;
+  return known;
+}
+
 }  // namespace
 
 std::shared_ptr<const manifest::Object> stand_in(const manifest::ObjectKey& key, const Value& value,
@@ -130,6 +188,14 @@ std::shared_ptr<const manifest::Object> stand_in(const manifest::ObjectKey& key,
     return std::make_shared<const manifest::Object>(closed_tokens(key, value));
   }
   if (key.kind == Kind::kDestinationRule) return closed_rule(key, value);
+  if (key.kind == Kind::kWorkloadEntry) {
+    auto entry = closed_workload(value);
+    if (entry) return std::make_shared<const manifest::Object>(*std::move(entry));
+  }
+  if (key.kind == Kind::kServiceEntry) {
+    auto entry = closed_hosts(key, value);
+    if (entry) return std::make_shared<const manifest::Object>(*std::move(entry));
+  }
   return nullptr;
 }
 
@@ -142,6 +208,10 @@ const char* stand_in_words(Kind kind) {
     case Kind::kDestinationRule:
       return "it was never good here: waypoints do not call its host, or by tunnels only if "
              "ISTIO_MUTUAL is all the TLS that it asks for";
+    case Kind::kWorkloadEntry:
+      return "it was never good here: connections to its address are refused";
+    case Kind::kServiceEntry:
+      return "it was never good here: connections to its hosts and addresses are refused";
     default:
       return "it was never good here: all that it selects is denied";
   }

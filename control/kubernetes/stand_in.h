@@ -9,6 +9,8 @@
 // | RequestAuthentication | HTTP at the waypoints before its targets is denied |
 // | DestinationRule that asks for TLS | waypoints call its host not at all, never without TLS |
 // | DestinationRule that asks for ISTIO_MUTUAL at most | waypoints call its host by tunnels only |
+// | WorkloadEntry with an IP address | connections to that are refused |
+// | ServiceEntry | connections to its hosts and addresses are refused |
 // | others | nothing: they are left out |
 //
 // A scope that cannot be read is the whole namespace.

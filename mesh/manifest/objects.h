@@ -224,6 +224,7 @@ struct RequestAuthentication {
 
 struct WorkloadEntry {
   Metadata metadata;
+  bool closed = false;  // nobody may connect to it, for nobody can tell what it is
   std::string address;  // an IP address, or a host name
   std::map<std::string, std::uint16_t, std::less<>> ports;
   Labels labels;
@@ -248,6 +249,7 @@ struct AllocatedAddress {
 
 struct ServiceEntry {
   Metadata metadata;
+  bool closed = false;  // nobody may connect to its hosts and addresses
   std::vector<std::string> hosts;
   std::vector<net::Cidr> addresses;
   std::vector<AllocatedAddress> allocated;  // status.addresses
@@ -259,6 +261,9 @@ struct ServiceEntry {
   std::vector<std::string> subject_alt_names;
   std::vector<std::string> export_to;
 };
+
+// Whether a ServiceEntry may have it as a host: a DNS name, with "*." in front or without.
+bool is_host(std::string_view text);
 
 // -------------------------------------------------------------------------------------------------
 

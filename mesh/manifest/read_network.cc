@@ -3,23 +3,6 @@
 namespace mesh::manifest {
 namespace {
 
-// A DNS name, with "*." in front or without.
-bool is_host(std::string_view text) {
-  constexpr std::size_t kNameMax = 253, kLabelMax = 63;
-  if (text.starts_with("*.")) text.remove_prefix(2);
-  if (text.ends_with('.')) text.remove_suffix(1);
-  if (text.empty() || text.size() > kNameMax) return false;
-  std::size_t label = 0;
-  for (const char c : text) {
-    const bool dot = c == '.';
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (!dot && !plain && c != '-' && c != '_') return false;
-    if ((dot && label == 0) || label > kLabelMax) return false;
-    label = dot ? 0 : label + 1;
-  }
-  return label > 0 && label <= kLabelMax;
-}
-
 WorkloadEntry read_workload_entry(Fields fields, Metadata metadata) {
   WorkloadEntry entry;
   entry.metadata = std::move(metadata);
@@ -81,6 +64,22 @@ ServiceEntry read_service_entry(Fields& document, Metadata metadata) {
 }
 
 }  // namespace
+
+bool is_host(std::string_view text) {
+  constexpr std::size_t kNameMax = 253, kLabelMax = 63;
+  if (text.starts_with("*.")) text.remove_prefix(2);
+  if (text.ends_with('.')) text.remove_suffix(1);
+  if (text.empty() || text.size() > kNameMax) return false;
+  std::size_t label = 0;
+  for (const char c : text) {
+    const bool dot = c == '.';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!dot && !plain && c != '-' && c != '_') return false;
+    if ((dot && label == 0) || label > kLabelMax) return false;
+    label = dot ? 0 : label + 1;
+  }
+  return label > 0 && label <= kLabelMax;
+}
 
 Object read_network(Kind kind, Fields& document, Metadata metadata) {
   if (kind == Kind::kServiceEntry) return read_service_entry(document, std::move(metadata));

@@ -174,11 +174,22 @@ apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: outside, namespace: shop}
 spec: {host: outside.example, trafficPolicy: {tls: {mode: SIMPLE}, proxyProtocol: {version: V1}}}
+---
+apiVersion: networking.istio.io/v1
+kind: WorkloadEntry
+metadata: {name: machine, namespace: shop}
+spec: {address: 192.0.2.7, weight: 4294967295}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: hosts, namespace: shop}
+spec: {hosts: [hosts.example, no/host.example], addresses: [192.0.2.8], resolution: STATIC, ports: [{number: 80, name: http}]}
 """
 
 
 def says_what_stands_for_it(cluster, program):
-    """What checks tokens or asks for TLS, and cannot be read by a control that has just begun: it closes, and says so."""
+    """What checks tokens, asks for TLS or says where others are, and cannot be read by a control that has just begun: it
+    closes, and says so."""
     def message(kind, name):
         status = json.loads(cluster.kubectl("get", kind, name, "-n", "shop", "-o", "json").stdout).get("status", {})
         return "".join(one["message"] for one in status.get("conditions", []))
@@ -188,6 +199,9 @@ def says_what_stands_for_it(cluster, program):
         cluster.until(control.is_ready, "weft-control")
         cluster.until(lambda: "HTTP to what it is for is denied" in message("requestauthentication", "tokens"), "tokens")
         cluster.until(lambda: "do not call its host" in message("destinationrule", "outside"), "the rule")
+        cluster.until(lambda: "to its address are refused" in message("workloadentry", "machine"), "the machine")
+        cluster.until(lambda: "hosts and addresses are refused" in message("serviceentry", "hosts"), "the hosts")
+        expect(control.served("workloads").get("Kubernetes/networking.istio.io/WorkloadEntry/shop/machine"), "the machine's address is unknown")
     cluster.kubectl("delete", "-f", "-", input=TOKENS)
 
 
