@@ -21,8 +21,9 @@ StatusCondition telemetry_status(const World& world, const Settings& settings,
   }
   const std::vector<std::string> faults = telemetry_faults(world.mesh(), telemetry);
   if (faults.empty()) return status;
-  status.holds = !telemetry.has_selector;
-  status.reason = telemetry.has_selector ? "UnsupportedValue" : "PartiallyInvalid";
+  // Who asks for spans or logs and gets none must see it, whatever else of theirs is in force.
+  status.holds = !telemetry.has_selector && !names_nobody(world.mesh(), telemetry);
+  status.reason = status.holds ? "PartiallyInvalid" : "UnsupportedValue";
   status.message = message_of(faults);
   return status;
 }

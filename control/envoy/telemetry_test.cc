@@ -287,6 +287,25 @@ TEST_CASE("what is not done is refused by name, and costs nothing else") {
                   .http.contains("accessLog"));
 }
 
+TEST_CASE("a Telemetry that names somebody whom nobody knows is not accepted") {
+  const auto status = [](const std::string& spec) {
+    const StatusCondition said = translate(telemetry("t", "shop", spec)).statuses.at("t");
+    return (said.holds ? "True " : "False ") + said.reason;
+  };
+  // The rest of it is in force all the same.
+  const std::string both = "{accessLogging: [{providers: [{name: json}, {name: nobody}]}]}";
+  CHECK(status(both) == "False UnsupportedValue");
+  CHECK_FALSE(translate(telemetry("t", "shop", both)).http.at("accessLog").empty());
+  CHECK(status("{tracing: [{providers: [{name: nobody}]}]}") == "False UnsupportedValue");
+  CHECK(status("{accessLogging: [{providers: [{name: als}]}]}") == "False UnsupportedValue");
+  CHECK(status("{tracing: [{providers: [{name: otel}]}]}") == "True Accepted");
+  CHECK(status("{tracing: [{providers: [{name: otel}, {name: web-otel}]}]}") ==
+        "True PartiallyInvalid");
+  // Nothing is asked of them here.
+  CHECK(status("{tracing: [{match: {mode: CLIENT}, providers: [{name: nobody}]}]}") ==
+        "True Accepted");
+}
+
 TEST_CASE("formats that Envoy would refuse are told from the others") {
   for (const char* good :
        {"", "a%%b", "%RESPONSE_CODE%", "%REQ(:METHOD)%", "%REQ(A?B):10%",

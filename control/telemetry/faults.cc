@@ -101,6 +101,17 @@ std::vector<std::string> telemetry_faults(const MeshConfig& mesh, const Telemetr
   return faults;
 }
 
+bool names_nobody(const MeshConfig& mesh, const Telemetry& telemetry) {
+  const auto any = [](const auto& rules, const auto& is_known) {
+    return std::ranges::any_of(rules, [&](const auto& rule) {
+      return is_for_waypoints(rule.mode) && !std::ranges::all_of(rule.providers, is_known);
+    });
+  };
+  const auto is_tracer = [&](const std::string& name) { return mesh.tracer(name) != nullptr; };
+  const auto is_logger = [&](const std::string& name) { return mesh.logger(name) != nullptr; };
+  return any(telemetry.tracing, is_tracer) || any(telemetry.logging, is_logger);
+}
+
 bool stands_before(const Telemetry& a, const Telemetry& b) {
   const auto order = [](const Telemetry& one) {
     const manifest::Metadata& metadata = one.metadata;

@@ -12,6 +12,9 @@ namespace mesh::control {
 std::vector<std::string> telemetry_faults(const manifest::MeshConfig& mesh,
                                           const manifest::Telemetry& telemetry);
 
+// It names somebody whom nobody knows, or who does not do what is asked of them.
+bool names_nobody(const manifest::MeshConfig& mesh, const manifest::Telemetry& telemetry);
+
 // A rule for what a waypoint does: for servers.
 bool is_for_waypoints(manifest::TelemetryMode mode);
 

@@ -188,7 +188,7 @@ def test_what_is_not_done_is_said(lab):
             telemetry(ns, "echo-v2", "refused", tracing=[{"providers": [{"name": "nobody"}]}], accessLogging=[{"providers": [{"name": "als"}]}]),
             telemetry(ns, "echo-v2", "second", accessLogging=[{"providers": [{"name": "text"}]}])]):
         refused = until(lambda: condition(lab, "refused"), "its status", 20)
-        expect(refused["reason"] == "PartiallyInvalid" and "envoyOtelAls is not supported" in refused["message"], f"{refused}")
+        expect(refused["status"] == "False" and refused["reason"] == "UnsupportedValue" and "envoyOtelAls is not supported" in refused["message"], f"{refused}")
         second = condition(lab, "second")
         expect(second["status"] == "False" and second["reason"] == "Conflicted", f"{second}")
         problems = until(lambda: [one["message"] for one in control(lab, "problems")["problems"] if one["object"] == "Telemetry ours/refused"],
