@@ -1,6 +1,7 @@
 """DestinationRules of load balancing and outlier detection, asked of weft-waypoint and of stock Envoy: who is asked, by place,
 by age and by health. Four nodes in three regions; both waypoints stand on the first. What is ejected stays so for longer than
 the test lasts, so each case has a service, and with it a cluster, of its own; the paths of its requests say who is ill."""
+import json
 import pathlib
 import sys
 import tempfile
@@ -39,6 +40,12 @@ SERVICES = {
     "steadfast": ejecting(minHealthPercent=0),
     "warming": {"loadBalancer": {"simple": "LEAST_REQUEST", "warmup": {"duration": "600s", "minimumPercent": 1, "aggression": 1}}},
 }
+# Bytes: whom a connection goes to.
+TCP_SERVICES = {
+    "loose": {"loadBalancer": ANYWHERE},
+    "sticky": {"loadBalancer": {"consistentHash": {"useSourceIp": True}, "localityLbSetting": {"enabled": False}}},
+}
+CLIENTS = [f"client-{number}" for number in range(6)]
 
 
 def server(ns, name, node, **labels):
@@ -58,6 +65,10 @@ def world():
             objects.append(waypoints.service(ns, name, selector, ("http", 80, 8080)))
             if policy:
                 objects.append(named(ISTIO, "DestinationRule", ns, name, spec={"host": name, "trafficPolicy": policy}))
+        objects += [waypoints.pod(ns, name, ["sleep", "infinity"], {"app": "client"}, node="near") for name in CLIENTS]
+        for name, policy in TCP_SERVICES.items():
+            objects += [waypoints.service(ns, name, {"app": "echo"}, ("tcp", 90, 8080)),
+                        named(ISTIO, "DestinationRule", ns, name, spec={"host": name, "trafficPolicy": policy})]
     return objects
 
 
@@ -153,6 +164,29 @@ def test_panic_when_too_few_are_left(lab):
         everybody = lambda seen: set(servers(seen, 500)) == {"mid", "far", "other"} and sum(servers(seen).values()) <= 12
         settle(lab, ns, "panicking", everybody, ill)
         stays(lab, ns, "panicking", everybody, ill)
+
+
+def connections(lab, where, host, count):
+    """Whom each of a client's connections reached, in their order."""
+    config = "".join(f'url = "http://{host}:90/x"\n' for _ in range(count))
+    done = lab.inside(where, "curl", "-sS", "-m", "20", "-H", "Connection: close", "-K", "-", input=config)
+    return [json.loads(line)["server"] for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def test_connections_of_one_client_go_to_one_endpoint(lab):
+    for ns in BOTH:
+        last = {}
+
+        def seen(name, host="sticky", ns=ns, last=last):
+            last[name] = connections(lab, f"{ns}/{name}", host, 16)
+            return len(last[name]) == 16 and set(last[name])
+        for name in CLIENTS[:2]:
+            until(lambda name=name: seen(name, "loose") == set(NODES), lambda last=last, ns=ns: f"{ns}, without the rule: {last}", 60)
+        chosen = {name: until(lambda name=name: len(seen(name) or ()) == 1 and last[name][0], lambda last=last, ns=ns: f"{ns}: {last}", 60)
+                  for name in CLIENTS}
+        for name in CLIENTS:
+            expect(seen(name) == {chosen[name]}, f"{ns}: {name} is with {chosen[name]}: {last[name]}")
+        expect(len(set(chosen.values())) > 1, f"{ns}: all clients are as one: {chosen}")
 
 
 def test_a_new_endpoint_warms_up(lab):
