@@ -153,7 +153,7 @@ HttpResponse DebugPages::metrics() const {
   for (const manifest::Problem& problem : hub_.problems()) {
     if (problem.severity != manifest::Severity::kError) continue;
     ++errors;
-    mesh_errors += problem.object == kMeshConfigObject ? 1 : 0;
+    mesh_errors += problem.object == manifest::kMeshConfigObject ? 1 : 0;
   }
   std::uint64_t connected = 0;
   std::uint64_t behind = 0;

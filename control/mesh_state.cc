@@ -26,7 +26,7 @@ bool MeshState::remove() { return put(""); }
 bool MeshState::fail(std::string why) {
   Problem problem;
   problem.file = name_;
-  problem.object = kMeshConfigObject;
+  problem.object = manifest::kMeshConfigObject;
   problem.message = std::move(why);
   return refuse({std::move(problem)});
 }
@@ -35,7 +35,7 @@ bool MeshState::refuse(std::vector<Problem> problems) {
   Problem& word = problems.emplace_back();
   word.severity = Severity::kWarning;
   word.file = name_;
-  word.object = kMeshConfigObject;
+  word.object = manifest::kMeshConfigObject;
   word.message = in_force_ != nullptr
                      ? "what was good before stays in force"
                      : "it was never good here: nobody whom it names is known, and what would be "

@@ -12,9 +12,6 @@
 
 namespace mesh::control {
 
-// `object` of every problem with it.
-inline constexpr std::string_view kMeshConfigObject = "MeshConfig";
-
 class MeshState {
  public:
   // `name`: what problems call where it is from.

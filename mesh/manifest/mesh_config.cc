@@ -257,7 +257,8 @@ void read_defaults(Fields& from, MeshConfig& config) {
 void read(const std::string& file, std::string_view text, int depth, ParsedMeshConfig& to) {
   const YamlFile yaml = read_yaml(text);
   Parsed collected;
-  Report report{.parsed = &collected, .file = file, .object = "MeshConfig", .strict = true};
+  Report report{
+      .parsed = &collected, .file = file, .object = std::string(kMeshConfigObject), .strict = true};
   for (const YamlError& error : yaml.errors) report.error(error.line, "", error.message);
   if (yaml.documents.size() > 1) report.error(1, "", "more than one document");
   if (yaml.errors.empty() && yaml.documents.size() == 1 && !yaml.documents[0].is_null()) {
@@ -304,7 +305,7 @@ ParsedMeshConfig parse_mesh_config(const std::string& file, std::string_view tex
   if (text.size() > kMaxFileBytes) {
     Problem& problem = parsed.problems.emplace_back();
     problem.file = file;
-    problem.object = "MeshConfig";
+    problem.object = kMeshConfigObject;
     problem.message = "longer than 4 MiB";
     return parsed;
   }

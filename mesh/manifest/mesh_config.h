@@ -16,6 +16,8 @@
 namespace mesh::manifest {
 
 inline constexpr std::size_t kProvidersMax = 256;
+// `object` of every problem with it.
+inline constexpr std::string_view kMeshConfigObject = "MeshConfig";
 
 // envoyExtAuthzGrpc, envoyExtAuthzHttp: whom AuthorizationPolicies of action CUSTOM ask.
 struct AuthzProvider {

@@ -1,9 +1,14 @@
 """Protobuf and gRPC over clear HTTP/2 by hand, as much as servers of labs need: messages in and out field by field; frames in,
 no header of a request is looked at, literal headers out."""
+import pathlib
 import socketserver
 import struct
+import sys
 
 from hbone import frame, literal
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "examples" / "bookstore"))
+from traces import fields  # noqa: E402
 
 RESET = object()  # an answer: the connection ends
 
@@ -21,30 +26,6 @@ def field(number, value):
         return varint(number << 3) + varint(value)
     value = value.encode() if isinstance(value, str) else value
     return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def fields(data):
-    """(number, value) of a message: numbers, and the bytes of everything else."""
-    at = 0
-
-    def number():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-    while at < len(data):
-        tag = number()
-        if tag & 7 == 0:
-            yield tag >> 3, number()
-            continue
-        size = {1: 8, 5: 4}.get(tag & 7) or number()
-        yield tag >> 3, data[at:at + size]
-        at += size
 
 
 def inside(data, *path):
