@@ -130,7 +130,12 @@ Outcome<ObjectName> object_name(const std::vector<std::string>& words, const std
   const auto kinds = manifest::known_kinds();
   const auto known =
       std::ranges::find_if(kinds, [&](const auto& one) { return is_called(one, lower(parts[0])); });
-  if (known == kinds.end()) return problem("objects of kind " + parts[0] + " are not read by Weft");
+  if (known == kinds.end()) {
+    const bool map = lower(parts[0]).starts_with("configmap");
+    return problem(map ? "a ConfigMap cannot be waited for: `weft wait` alone waits for all that "
+                         "control has read, the mesh's configuration too"
+                       : "objects of kind " + parts[0] + " are not read by Weft");
+  }
   object.kind = known->kind;
   if (!known->namespaced) object.ns.clear();
   return object;

@@ -59,6 +59,7 @@ TEST_CASE("objects by the words that kubectl takes") {
        {std::vector<std::string>{"service"}, {"service/"}, {"nonsense/web"}, {"a", "b", "c"}, {}}) {
     CHECK_FALSE(object_name(words, "shop"));
   }
+  CHECK(object_name({"configmaps", "istio"}, "shop").error().contains("`weft wait` alone"));
 }
 
 }  // namespace mesh::cli
