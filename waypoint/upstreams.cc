@@ -368,7 +368,8 @@ io::Task<Result<std::unique_ptr<wire::Wire>>> Upstreams::dial_tunnel(
                                            .destination_uid = endpoint.workload,
                                            .accepted = {},
                                            .any_of_own_domain = true,
-                                           .address = {endpoint.address.ip, options_.hbone_port}},
+                                           .address = endpoint.via.value_or(net::SocketAddress{
+                                               endpoint.address.ip, options_.hbone_port})},
                                    .context = certificate->client,
                                    .authority = endpoint.address.to_string(),
                                    .headers = {{"x-istio-source", "waypoint"}}};

@@ -91,6 +91,18 @@ io::Task<void> ask_once(World& world) {
   CHECK(answer.status == 200);
 }
 
+TEST_CASE("what is behind another waypoint is asked for by a tunnel to that one") {
+  World world;
+  auto endpoints = std::make_shared<config::Endpoints>(*world.cluster.inline_endpoints);
+  endpoints->all[0].address = net::SocketAddress::parse("192.0.2.1:80").value();
+  endpoints->all[0].via = world.endpoint.listener.local_address();
+  world.cluster.inline_endpoints = endpoints;
+  world.use();
+  Endpoint endpoint(world, kKept);
+  world.run(ask_once(world));
+  CHECK(world.application.asked == std::vector<std::string>{"192.0.2.1:80"});
+}
+
 TEST_CASE("kept connections to endpoints end without a reset when the waypoint goes") {
   World world;
   Endpoint endpoint(world, kKept);

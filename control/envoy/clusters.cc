@@ -275,12 +275,13 @@ void fill_metadata(const ClusterUse& use, cluster::Cluster& to) {
 
 // Where its endpoints come from.
 void fill_discovery(const WaypointClient& client, const ClusterUse& use, cluster::Cluster& to) {
-  if (use.service->is_entry && use.service->headless) {
+  const bool behind = calls_waypoint(use);  // then that is where its endpoints are
+  if (use.service->is_entry && use.service->headless && !behind) {
     to.set_type(cluster::Cluster::ORIGINAL_DST);
     to.set_lb_policy(cluster::Cluster::CLUSTER_PROVIDED);
     return;
   }
-  if (use.service->by_name) {
+  if (use.service->by_name && !behind) {
     to.set_type(cluster::Cluster::STRICT_DNS);
     to.set_dns_lookup_family(cluster::Cluster::V4_PREFERRED);
     to.set_respect_dns_ttl(true);

@@ -150,4 +150,45 @@ TEST_CASE("ISTIO_MUTUAL of a subset is about that subset") {
   CHECK(v2.notes.contains("shop/beside, shop/sidecar"));
 }
 
+TEST_CASE("a host that is behind another waypoint is called through that one") {
+  const std::string other = R"(---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: wp, namespace: out}
+spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: wp, namespace: out}
+spec: {clusterIP: 10.96.0.9, selector: {gateway: wp}, ports: [{name: mesh, port: 15008}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: wp-0, namespace: out, labels: {gateway: wp}}
+spec: {nodeName: n, containers: [{name: main, image: a}]}
+status: {phase: Running, podIP: 10.244.0.9, conditions: [{type: Ready, status: "True"}]}
+)";
+  for (const char* resolution : {"STATIC, endpoints: [{address: 192.0.2.3}]", "DNS", "NONE"}) {
+    INFO(resolution);
+    const std::string behind = R"(---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: far, namespace: out, labels: {istio.io/use-waypoint: wp}}
+spec: {hosts: [far.test], addresses: [240.0.0.9], ports: [{number: 80, name: http, protocol: HTTP}],
+  resolution: )" + std::string(resolution) +
+                               R"(}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop}
+spec: {hosts: [web], http: [{route: [{destination: {host: far.test}}]}]}
+)";
+    const Told told =
+        translate("far.test", other + behind + rule("far.test", mode("ISTIO_MUTUAL")));
+    CHECK_FALSE(is_plain(told));
+    CHECK(told.endpoints.contains("240.0.0.9:80@10.244.0.9:15008"));
+    CHECK(told.notes.empty());
+  }
+}
+
 }  // namespace mesh::control

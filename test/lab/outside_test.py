@@ -186,6 +186,26 @@ def test_istio_mutual_is_never_plaintext(lab):
             expect(came(lab) == before, f"{way}: in plaintext: {before} and then {came(lab)}")
 
 
+def test_what_is_behind_another_waypoint_is_asked_through_it(lab):
+    """Each namespace's waypoint stands before a host outside that the other's sends to: what it denies is denied to all."""
+    def make(ns):
+        other = BOTH[1 - BOTH.index(ns)]
+        behind = named(ISTIO, "ServiceEntry", ns, "behind", {"istio.io/use-waypoint": "waypoint"}, spec={
+            "hosts": [f"behind.{ns}.example"], "addresses": ["240.240.2.1" if ns == "ours" else "240.240.2.2"], "resolution": "DNS",
+            "location": "MESH_EXTERNAL", "ports": [{"number": 80, "name": "http", "protocol": "HTTP", "targetPort": 8080}],
+            "endpoints": [{"address": "api.away.svc.cluster.local"}]})
+        deny = named("security.istio.io/v1", "AuthorizationPolicy", ns, "behind", spec={
+            "targetRefs": [{"group": "networking.istio.io", "kind": "ServiceEntry", "name": "behind"}], "action": "DENY",
+            "rules": [{"to": [{"operation": {"paths": ["/no"]}}]}]})
+        there = named(ISTIO, "VirtualService", ns, "api", spec={
+            "hosts": [HOST], "http": [{"route": [{"destination": {"host": f"behind.{other}.example"}}]}]})
+        return [entry(ns, 8443), behind, deny, there]
+    with Outside(lab, make):
+        all_get(lab, 200, port=8080, path="/x")
+        answers = [get(lab, ns, "/no")[0] for ns in BOTH]
+        expect(answers == [403, 403], f"the other waypoint's policy is passed by: {answers}")
+
+
 class Certificates:
     def __init__(self, folder):
         ours, theirs = Authority(folder / "ours"), Authority(folder / "theirs")

@@ -16,14 +16,15 @@ namespace mesh::waypoint::config {
 
 struct Endpoint {
   enum class Transport : std::uint8_t {
-    kHbone,  // a tunnel to address.ip:15008 whose CONNECT names `address`
+    kHbone,  // a tunnel to `via`, or else to address.ip:15008, whose CONNECT names `address`
     kPlain,  // as the cluster's TLS says
   };
   enum class Health : std::uint8_t { kHealthy, kDegraded, kUnhealthy, kDraining };
 
   net::SocketAddress address = {};
-  std::string hostname = {};  // not empty: resolve it, address.port counts
-  bool resolved = false;      // `address` is one of `hostname`'s
+  std::optional<net::SocketAddress> via = {};  // another waypoint, which `address` is behind
+  std::string hostname = {};                   // not empty: resolve it, address.port counts
+  bool resolved = false;                       // `address` is one of `hostname`'s
   Transport transport = Transport::kHbone;
   Health health = Health::kUnhealthy;
   std::uint32_t weight = 1;

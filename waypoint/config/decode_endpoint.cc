@@ -37,6 +37,12 @@ void read_metadata(Input& in, const Tree& at, Endpoint& made) {
       if (made.transport == Endpoint::Transport::kHbone && local && *local != made.address) {
         in.refuse(at, "an endpoint of two addresses");
       }
+      const std::string through = in.text(*destination, "waypoint");
+      const auto via = net::SocketAddress::parse(through);
+      if (via && !made.via) made.via = *via;
+      if (!through.empty() && (!via || made.via != *via)) {
+        in.refuse(at, "an endpoint behind a waypoint that is not the one of its address");
+      }
     }
   }
   Input::overlook(metadata);
@@ -49,8 +55,16 @@ void read_internal(Input& in, const Tree& at, Endpoint& made) {
     return in.refuse(at, "the internal listener " + listener + " is not supported");
   }
   made.transport = Endpoint::Transport::kHbone;
-  const auto address = net::SocketAddress::parse(id);
-  if (!address) return in.refuse(at, "a tunnel to \"" + id + "\", which is no address");
+  // "TARGET@WAYPOINT": what is behind another waypoint.
+  const auto mark = id.find('@');
+  const auto address = net::SocketAddress::parse(id.substr(0, mark));
+  if (mark != std::string::npos) {
+    const auto via = net::SocketAddress::parse(id.substr(mark + 1));
+    if (via) made.via = *via;
+  }
+  if (!address || made.via.has_value() != (mark != std::string::npos)) {
+    return in.refuse(at, "a tunnel to \"" + id + "\", which is no address");
+  }
   made.address = *address;
 }
 

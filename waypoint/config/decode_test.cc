@@ -295,6 +295,24 @@ TEST_CASE("an endpoint that is not what it says is refused") {
   CHECK(endpoint(R"({"endpoint":{"address":{"envoyInternalAddress":{"serverListenerName":)"
                  R"("connect_originate","endpointId":"x"}}}})")
             .contains("no address"));
+  const auto behind = [&](const std::string& id, const std::string& waypoint) {
+    const std::string text =
+        R"({"endpoint":{"address":{"envoyInternalAddress":{"serverListenerName":)"
+        R"("connect_originate","endpointId":")" +
+        id +
+        R"("}}},"metadata":{"filterMetadata":{"envoy.filters.listener.original_dst":{"local":)"
+        R"("10.96.0.1:80","waypoint":")" +
+        waypoint + R"("}}}})";
+    return endpoint(text.c_str());
+  };
+  CHECK(behind("10.96.0.1:80@10.0.0.1:15008", "10.0.0.1:15008") == "");
+  CHECK(behind("10.96.0.1:80", "10.0.0.1:15008") == "");
+  CHECK(behind("10.96.0.1:80@10.0.0.1:15008", "10.0.0.2:15008").contains("waypoint"));
+  CHECK(behind("10.96.0.1:80", "x").contains("waypoint"));
+  for (const char* id :
+       {"10.96.0.1:80@", "10.96.0.1:80@x", "@10.0.0.1:15008", "x@10.0.0.1:15008"}) {
+    CHECK(behind(id, "10.0.0.1:15008").contains("no address"));
+  }
   CHECK(endpoint(R"({"endpoint":{"address":{"socketAddress":{"address":"10.0.0.1","portValue":)"
                  R"(80}}},"metadata":{"filterMetadata":{"envoy.transport_socket_match":{"tunnel":)"
                  R"("http"}}}})")

@@ -3,6 +3,7 @@
 namespace mesh::waypoint::config {
 
 std::string Endpoint::key() const {
+  if (via) return address.to_string() + "@" + via->to_string();
   if (hostname.empty() || resolved) return address.to_string();
   return hostname + ":" + std::to_string(address.port);
 }
