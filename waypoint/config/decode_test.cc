@@ -339,6 +339,19 @@ TEST_CASE("listeners that a waypoint does not have, and callers nobody vouches f
   CHECK(terminate(R"(,"requireClientCertificate":true,"commonTlsContext":{)"
                   R"("validationContextSdsSecretConfig":{"name":"theirs"}})")
             .contains("roots named theirs"));
+  for (const char* own :
+       {R"("validationContext":{"trustedCa":{"filename":"/their.pem"}})",
+        R"("validationContextSdsSecretConfig":{"name":"file-root:/their.pem"})",
+        R"("validationContextSdsSecretConfig":{"name":"ROOTCA"},)"
+        R"("tlsCertificateSdsSecretConfigs":[{"name":"file-cert:/a.pem~/a.key"}])",
+        R"("validationContextSdsSecretConfig":{"name":"ROOTCA"},)"
+        R"("tlsCertificates":[{"certificateChain":{"inlineString":"a"},)"
+        R"("privateKey":{"inlineString":"b"}}])"}) {
+    INFO(own);
+    CHECK(terminate(R"(,"requireClientCertificate":true,"commonTlsContext":{)" + std::string(own) +
+                    "}")
+              .contains("of a listener's own"));
+  }
   CHECK(terminate(ca).contains("without a certificate"));
   CHECK(terminate(R"(,"requireClientCertificate":true)").contains("nobody vouches for"));
   CHECK(decode_listener_json(R"({"name":"connect_terminate","filterChains":[{}]})")

@@ -196,6 +196,9 @@ std::vector<StringMatch> client_names(Input& in, const Tree& at) {
   if (!tls.certificate_secret.empty()) {
     in.refuse(at, "a certificate named " + tls.certificate_secret + " is not supported");
   }
+  if (!tls.trusted_ca.empty() || !tls.certificate_file.empty() || !tls.certificate_pem.empty()) {
+    in.refuse(at, "roots or a certificate of a listener's own are not supported");
+  }
   Input::overlook(at, {"disableStatelessSessionResumption", "disableStatefulSessionResumption",
                        "sessionTimeout"});
   return tls.uri_names;
