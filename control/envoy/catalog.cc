@@ -301,7 +301,6 @@ void Catalog::describe(const World& world, CatalogService& service) {
   } else if (const auto* entry = world.find<manifest::ServiceEntry>(service.ns, service.name)) {
     service.metadata = &entry->metadata;
     service.is_entry = true;
-    if (entry->closed) return;  // it has no endpoints
     service.by_name = entry->resolution.starts_with("DNS");
     service.headless = entry->resolution == "NONE";
   }

@@ -157,7 +157,9 @@ TEST_CASE("waypoints do not call the host of a ServiceEntry that never was good"
                   std::string(address) + R"("],
         "ports": [{"number": 80, "name": "http", "protocol": "HTTP"}]}})");
     bench.put(Kind::kVirtualService, R"({"metadata": {"name": "v", "namespace": "a"}, "spec":
-        {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "far.example"}}]}]}})");
+        {"hosts": ["web"], "http": [
+        {"match": [{"uri": {"prefix": "/a"}}], "route": [{"destination": {"host": "far.example"}}]},
+        {"route": [{"destination": {"host": "far.example", "port": {"number": 80}}}]}]}})");
     const WaypointConfig config = bench.translate();
     std::string clusters;
     for (const auto& [name, bytes] : config.of(EnvoyType::kCluster)) {
