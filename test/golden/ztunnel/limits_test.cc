@@ -3,6 +3,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <array>
+
 #include "mesh/io/timer.h"
 #include "test/golden/ztunnel/bench.h"
 #include "test/support/eventually.h"
@@ -43,30 +45,37 @@ struct Crowd {
   std::size_t reset = 0;
 };
 
+// A connection to pod two, and the node that may refuse it: out of a pod, into one by a tunnel, and
+// in plaintext.
+struct Way {
+  TestNode& limited;
+  io::Ring& from;
+};
+std::array<Way, 3> ways(LittleMesh& mesh) {
+  return {{{mesh.one, *mesh.client_ring},
+           {mesh.two, *mesh.client_ring},
+           {mesh.two, *mesh.outside_ring}}};
+}
+
 TEST_CASE("limit: connections of a pod, out of it, into it by tunnels, and in plaintext") {
   constexpr std::size_t kMax = 5;
   constexpr std::size_t kDialled = 40;
   Bench bench;
   LittleMesh& mesh = bench.mesh;
-  struct Row {
-    TestNode& limited;
-    io::Ring& from;
-  };
-  for (const Row& row : {Row{mesh.one, *mesh.client_ring}, Row{mesh.two, *mesh.client_ring},
-                         Row{mesh.two, *mesh.outside_ring}}) {
-    const std::size_t usual = row.limited.config.pod_connections_max;
-    row.limited.config.pod_connections_max = kMax;
-    Crowd crowd(mesh, row.from);
+  for (const Way& way : ways(mesh)) {
+    const std::size_t usual = way.limited.config.pod_connections_max;
+    way.limited.config.pod_connections_max = kMax;
+    Crowd crowd(mesh, way.from);
     crowd.dial("10.78.0.2:7000", kDialled);
-    const std::size_t allowed = kMax * row.limited.config.workers;
+    const std::size_t allowed = kMax * way.limited.config.workers;
     CHECK(crowd.open() <= allowed);
     CHECK(crowd.open() >= kMax);
     CHECK(crowd.reset == kDialled - crowd.open());
-    CHECK(row.limited.metrics().find("reason=\"exhausted\"") != std::string::npos);
+    CHECK(way.limited.metrics().find("reason=\"exhausted\"") != std::string::npos);
     // Room again once they have left.
     crowd.leave();
-    row.limited.config.pod_connections_max = usual;
-    Crowd later(mesh, row.from);
+    way.limited.config.pod_connections_max = usual;
+    Crowd later(mesh, way.from);
     later.dial("10.78.0.2:7000", 1);
     CHECK(later.open() == 1);
   }
@@ -75,23 +84,18 @@ TEST_CASE("limit: connections of a pod, out of it, into it by tunnels, and in pl
 TEST_CASE("limit: while memory is short nothing is begun, and what is open goes on") {
   Bench bench;
   LittleMesh& mesh = bench.mesh;
-  struct Row {
-    TestNode& limited;
-    io::Ring& from;
-  };
-  for (const Row& row : {Row{mesh.one, *mesh.client_ring}, Row{mesh.two, *mesh.client_ring},
-                         Row{mesh.two, *mesh.outside_ring}}) {
+  for (const Way& way : ways(mesh)) {
     const auto set = [&](bool is_short) {
-      row.limited.ring->post([&, is_short] { row.limited.node->set_memory_short(is_short); });
+      way.limited.ring->post([&, is_short] { way.limited.node->set_memory_short(is_short); });
     };
-    Crowd crowd(mesh, row.from);
+    Crowd crowd(mesh, way.from);
     crowd.dial("10.78.0.2:7000", 3);
     REQUIRE(crowd.open() == 3);
     set(true);
     crowd.dial("10.78.0.2:7000", 4);
     CHECK(crowd.open() == 3);
     CHECK(crowd.reset == 4);
-    CHECK(row.limited.metrics().find("reason=\"exhausted\"") != std::string::npos);
+    CHECK(way.limited.metrics().find("reason=\"exhausted\"") != std::string::npos);
     set(false);
     crowd.dial("10.78.0.2:7000", 2);
     CHECK(crowd.open() == 5);
