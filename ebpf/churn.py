@@ -9,6 +9,7 @@ second later, and its namespace with it. Judged by counts; the times are only sa
 """
 import argparse
 import array
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -121,30 +122,38 @@ def holdings(pid):
 
 
 def run_waves(agent, first, waves, rate, paced):
-    """A wave a second; each stays for one. How long each add and removal took."""
+    """A wave a second; each stays for one. How long each add and removal took. Namespaces, which are not ours to make,
+    are made and removed beside that."""
     adds, dels = [], []
-    before = None
+    before, removal = None, None
     start = time.monotonic()
-    for wave in range(first, first + waves):
-        began = time.monotonic()
-        pods = Pods(wave, rate)
-        for name, address, _ in pods.pods:
-            at = time.monotonic()
-            agent.add(name, address)
-            adds.append(time.monotonic() - at)
-        if before:
-            for name, _, _ in before.pods:
+    with concurrent.futures.ThreadPoolExecutor(1) as runtime:
+        coming = runtime.submit(Pods, first, rate)
+        for wave in range(first, first + waves):
+            began = time.monotonic()
+            pods = coming.result()
+            coming = runtime.submit(Pods, wave + 1, rate) if wave + 1 < first + waves else None
+            for name, address, _ in pods.pods:
                 at = time.monotonic()
-                agent.ask({"op": "del", "uid": name})
-                dels.append(time.monotonic() - at)
-            before.remove()
-        before = pods
-        if paced:
-            time.sleep(max(0, began + 1 - time.monotonic()))
-    seconds = time.monotonic() - start
-    for name, _, _ in before.pods:
-        agent.ask({"op": "del", "uid": name})
-    before.remove()
+                agent.add(name, address)
+                adds.append(time.monotonic() - at)
+            if before:
+                for name, _, _ in before.pods:
+                    at = time.monotonic()
+                    agent.ask({"op": "del", "uid": name})
+                    dels.append(time.monotonic() - at)
+                if removal:
+                    removal.result()
+                removal = runtime.submit(before.remove)
+            before = pods
+            if paced:
+                time.sleep(max(0, began + 1 - time.monotonic()))
+        seconds = time.monotonic() - start
+        for name, _, _ in before.pods:
+            agent.ask({"op": "del", "uid": name})
+        if removal:
+            removal.result()
+        before.remove()
     return adds, dels, seconds
 
 

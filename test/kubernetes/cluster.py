@@ -155,7 +155,7 @@ class Cluster:
         if self.crds:
             folders = [word for name in CRDS for word in ("-f", self.programs / "crds" / name)]
             self.kubectl("apply", "--server-side", *folders)
-            self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+            self.wait_for_crds()
         self.until(lambda: self.kubectl("get", "serviceaccount", "default", check=False).returncode == 0,
                    "the controller manager")
 
@@ -256,6 +256,11 @@ class Cluster:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
+
+    def wait_for_crds(self):
+        """Until all are served. kubectl alone gives up at one that has no conditions yet."""
+        self.until(lambda: self.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s",
+                                        check=False).returncode == 0, "what the CRDs define")
 
     def until(self, condition, what):
         deadline = time.monotonic() + READY_WITHIN

@@ -235,7 +235,7 @@ def picks_up_a_late_crd(program):
         cluster.kubectl("create", "namespace", NAMESPACE)
         cluster.until(control.is_ready, "weft-control without CRDs")
         cluster.kubectl("apply", "--server-side", "-f", cluster.programs / "crds" / "istio")
-        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        cluster.wait_for_crds()
         cluster.kubectl("create", "namespace", "shop")
         cluster.kubectl("apply", "-f", "-", input=POLICY.replace("PORT", "80"))
         cluster.until(lambda: "shop/policy" in control.served("policies"), "a policy of a late CRD")

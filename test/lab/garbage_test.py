@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import socket
 import ssl
 import time
@@ -202,7 +203,8 @@ for line in sys.stdin:
     kept, first = lab.spawn("web", hold)
     expect(first == "open", first)
     used = len(list((lab.folder().parents[3] / f"proc/{pid}/fd").iterdir()))
-    lab.inside("link", "prlimit", "--pid", str(pid), f"--nofile={used + 2}:")
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 2, usual[1]))
     flood = """
 import socket
 open_ = []
@@ -225,7 +227,7 @@ input()
     expect(cpu_seconds(pid) - start < 0.7, "ztunnel spins without descriptors")
     load.kill()
     load.wait()
-    lab.inside("link", "prlimit", "--pid", str(pid), "--nofile=4096:")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
     until(lambda: "plum" in lab.curl("web", "http://cart/").stdout, "new connections work again")
     kept.kill()
 
@@ -281,23 +283,32 @@ def test_memory_is_short(lab):
     if undo is None:
         print("skip  memory is short: no cgroup of version 1, or a sanitizer's memory")
         return
+    children = []
     try:
         keeper, first = lab.spawn("cart", KEEPER)
+        children.append(keeper)
         expect(first == "open", first)
         crowd, said = lab.spawn("web", CROWD, lab.address("cart"))
+        children.append(crowd)
+        expect(said[:1].isdigit(), said)
         held, refused = map(int, said.split())
         expect(held > 500 and refused > 100, f"{held} connections are held, {refused} were refused")
         expect(lab.pid("node-1/ztunnel") == pid, "ztunnel was ended")
         log = lab.log("node-1.ztunnel")
         expect("memory is short: no connection is begun" in log and 'reason="exhausted"' in log, log[-500:])
-        for one in (crowd, keeper):
-            one.kill()
-            one.wait()
+        end(children)
         until(lambda: "plum" in lab.curl("web", "http://cart/").stdout, "new connections work again", 30)
         expect(lab.pid("node-1/ztunnel") == pid, "ztunnel was ended")
         expect("memory is no longer short" in lab.log("node-1.ztunnel"), "it is said")
     finally:
+        end(children)
         undo()
+
+
+def end(children):
+    for one in children:
+        one.kill()
+        one.wait()
 
 
 def cpu_seconds(pid):
