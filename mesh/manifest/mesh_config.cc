@@ -8,6 +8,8 @@
 namespace mesh::manifest {
 namespace {
 
+constexpr std::size_t kDomainMax = 256;
+
 // What the incumbent writes as JSON unless told otherwise.
 std::vector<std::pair<std::string, std::string>> usual_json() {
   return {{"authority", "%REQ(:AUTHORITY)%"},
@@ -59,7 +61,8 @@ std::optional<AuthzProvider::Body> body_of(Fields& from) {
 }
 
 // "host" or "namespace/host".
-void fill_service(Fields& from, AuthzProvider& to) {
+template <class Provider>
+void fill_service(Fields& from, Provider& to) {
   std::string service = from.required_text("service");
   const auto slash = service.find('/');
   if (slash != std::string::npos) {
@@ -69,6 +72,15 @@ void fill_service(Fields& from, AuthzProvider& to) {
   to.host = service;
   to.port = from.port("port");
   if (to.host.empty() || to.port == 0) from.error("service", "a service without a host or a port");
+}
+
+std::chrono::milliseconds timeout_of(Fields& from, std::string_view key,
+                                     std::chrono::milliseconds usual, std::chrono::minutes most) {
+  const auto timeout = from.duration(key).value_or(usual);
+  if (timeout.count() <= 0 || timeout > most) {
+    from.error(key, "must be above 0 and at most " + std::to_string(most.count()) + "m");
+  }
+  return timeout;
 }
 
 std::vector<std::string> names(Fields& from, std::string_view key) {
@@ -88,10 +100,7 @@ std::vector<std::string> names(Fields& from, std::string_view key) {
 AuthzProvider authorizer_of(Fields from, std::string name, bool grpc) {
   AuthzProvider made{.name = std::move(name), .grpc = grpc};
   fill_service(from, made);
-  if (const auto timeout = from.duration("timeout")) made.timeout = *timeout;
-  if (made.timeout.count() <= 0 || made.timeout > std::chrono::minutes(10)) {
-    from.error("timeout", "must be above 0 and at most 10m");
-  }
+  made.timeout = timeout_of(from, "timeout", made.timeout, std::chrono::minutes(10));
   made.fail_open = from.flag("failOpen", false);
   made.status_on_error = status_of(from);
   made.clear_route_cache = from.flag("clearRouteCache", false);
@@ -116,6 +125,48 @@ AuthzProvider authorizer_of(Fields from, std::string name, bool grpc) {
   return made;
 }
 
+LimitProvider limiter_of(Fields from, std::string name) {
+  LimitProvider made{.name = std::move(name)};
+  fill_service(from, made);
+  made.domain = from.required_text("domain");
+  if (made.domain.size() > kDomainMax) from.error("domain", "longer than 256 bytes");
+  made.timeout = timeout_of(from, "timeout", made.timeout, std::chrono::minutes(10));
+  made.fail_open = from.flag("failOpen", false);
+  from.finish();
+  return made;
+}
+
+ProcessorProvider::Side side_of(Fields& from, const std::string& side) {
+  using Body = ProcessorProvider::Body;
+  const auto sends = [&](const char* what, const char* usual) {
+    return from.choice(side + what, {"SEND", "SKIP"}, usual) == "SEND";
+  };
+  ProcessorProvider::Side made{.headers = sends("HeaderMode", "SEND"),
+                               .trailers = sends("TrailerMode", "SKIP")};
+  const std::string body =
+      from.choice(side + "BodyMode", {"NONE", "STREAMED", "BUFFERED", "BUFFERED_PARTIAL"}, "NONE");
+  made.body = body == "STREAMED"           ? Body::kStreamed
+              : body == "BUFFERED"         ? Body::kBuffered
+              : body == "BUFFERED_PARTIAL" ? Body::kBufferedPartial
+                                           : Body::kNone;
+  return made;
+}
+
+ProcessorProvider processor_of(Fields from, std::string name) {
+  ProcessorProvider made{.name = std::move(name)};
+  fill_service(from, made);
+  made.message_timeout =
+      timeout_of(from, "messageTimeout", made.message_timeout, std::chrono::minutes(10));
+  made.fail_open = from.flag("failOpen", false);
+  made.allow_mode_override = from.flag("allowModeOverride", false);
+  Fields mode = from.map("processingMode");
+  made.request = side_of(mode, "request");
+  made.response = side_of(mode, "response");
+  mode.finish();
+  from.finish();
+  return made;
+}
+
 template <class T>
 const T* named(const std::vector<T>& list, std::string_view name) {
   const auto found = std::ranges::find(list, name, &T::name);
@@ -123,7 +174,8 @@ const T* named(const std::vector<T>& list, std::string_view name) {
 }
 
 bool is_taken(const MeshConfig& config, std::string_view name) {
-  return config.authorizer(name) != nullptr || config.tracer(name) != nullptr ||
+  return config.authorizer(name) != nullptr || config.limiter(name) != nullptr ||
+         config.processor(name) != nullptr || config.tracer(name) != nullptr ||
          named(config.loggers, name) != nullptr ||
          std::ranges::find(config.unusable, name, &std::pair<std::string, std::string>::first) !=
              config.unusable.end();
@@ -142,11 +194,7 @@ void read_tracer(Fields from, std::string name, MeshConfig& config) {
   std::string problem = unread_of(from, {"resourceDetectors", "dynatraceSampler"});
   from.ignore("resourceDetectors");
   from.ignore("dynatraceSampler");
-  AuthzProvider at;
-  fill_service(from, at);
-  made.ns = at.ns;
-  made.host = at.host;
-  made.port = at.port;
+  fill_service(from, made);
   made.http = from.present("http");
   Fields how = from.map(made.http ? "http" : "grpc");
   if (problem.empty()) problem = unread_of(how, {"headers", "initialMetadata"});
@@ -155,10 +203,7 @@ void read_tracer(Fields from, std::string name, MeshConfig& config) {
   if (made.http) made.path = how.text("path", made.path);
   if (!made.path.starts_with('/')) made.path.insert(0, 1, '/');
   if (made.path.find_first_of(" \t\r\n") != std::string::npos) how.error("path", "not a path");
-  if (const auto timeout = how.duration("timeout")) made.timeout = *timeout;
-  if (made.timeout.count() <= 0 || made.timeout > std::chrono::minutes(1)) {
-    how.error("timeout", "must be above 0 and at most 1m");
-  }
+  made.timeout = timeout_of(how, "timeout", made.timeout, std::chrono::minutes(1));
   how.finish();
   made.max_tag_length = from.optional_number("maxTagLength", 65'536).value_or(256);
   from.finish();
@@ -218,6 +263,10 @@ void read_providers(Fields& from, MeshConfig& config) {
       const bool grpc = provider.present("envoyExtAuthzGrpc");
       const char* const key = grpc ? "envoyExtAuthzGrpc" : "envoyExtAuthzHttp";
       config.authorizers.push_back(authorizer_of(provider.map(key), std::move(name), grpc));
+    } else if (provider.present("weftRateLimitGrpc")) {
+      config.limiters.push_back(limiter_of(provider.map("weftRateLimitGrpc"), std::move(name)));
+    } else if (provider.present("weftExtProcGrpc")) {
+      config.processors.push_back(processor_of(provider.map("weftExtProcGrpc"), std::move(name)));
     } else {
       read_other(provider, std::move(name), config);
     }
@@ -279,6 +328,14 @@ void read(const std::string& file, std::string_view text, int depth, ParsedMeshC
 
 const AuthzProvider* MeshConfig::authorizer(std::string_view name) const {
   return named(authorizers, name);
+}
+
+const LimitProvider* MeshConfig::limiter(std::string_view name) const {
+  return named(limiters, name);
+}
+
+const ProcessorProvider* MeshConfig::processor(std::string_view name) const {
+  return named(processors, name);
 }
 
 const TracingProvider* MeshConfig::tracer(std::string_view name) const {

@@ -66,8 +66,42 @@ struct LogProvider {
   bool omit_empty = false;
 };
 
+// weftRateLimitGrpc: a service that counts requests for a whole mesh, by Envoy's protocol; whom the
+// annotation weft.dev/rate-limit of routes asks.
+struct LimitProvider {
+  std::string name = {};
+  std::string ns = {};  // of the service, when it is said
+  std::string host = {};
+  std::uint16_t port = 0;
+  std::string domain = {};  // under which it counts
+  std::chrono::milliseconds timeout{20};
+  bool fail_open = false;
+};
+
+// weftExtProcGrpc: a service that sees requests and responses, and changes them, by Envoy's
+// protocol; whom the annotation weft.dev/external-processor of Services and Gateways shows them.
+struct ProcessorProvider {
+  enum class Body : std::uint8_t { kNone, kStreamed, kBuffered, kBufferedPartial };
+  struct Side {  // what of a request, or of a response
+    bool headers = true;
+    Body body = Body::kNone;
+    bool trailers = false;
+  };
+  std::string name = {};
+  std::string ns = {};  // of the service, when it is said
+  std::string host = {};
+  std::uint16_t port = 0;
+  std::chrono::milliseconds message_timeout{200};
+  bool fail_open = false;
+  bool allow_mode_override = false;  // it may ask for more of a message, or less
+  Side request = {};
+  Side response = {};
+};
+
 struct MeshConfig {
   std::vector<AuthzProvider> authorizers = {};
+  std::vector<LimitProvider> limiters = {};
+  std::vector<ProcessorProvider> processors = {};
   std::vector<TracingProvider> tracers = {};
   // With one called "envoy", which is there whether it is written or not.
   std::vector<LogProvider> loggers = {};
@@ -78,6 +112,8 @@ struct MeshConfig {
 
   // Null: nobody of that name can be asked.
   const AuthzProvider* authorizer(std::string_view name) const;
+  const LimitProvider* limiter(std::string_view name) const;
+  const ProcessorProvider* processor(std::string_view name) const;
   const TracingProvider* tracer(std::string_view name) const;
   const LogProvider* logger(std::string_view name) const;
   // Why nobody of that name can be used for `what` ("traces", "access logs").

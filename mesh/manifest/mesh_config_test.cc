@@ -68,6 +68,84 @@ TEST_CASE("authorizers of a mesh configuration") {
   CHECK(parsed.config.authorizer("otel") == nullptr);
 }
 
+TEST_CASE("who counts, and who sees requests, of a mesh configuration") {
+  const ParsedMeshConfig parsed = parse_mesh_config("m.yaml", R"(
+extensionProviders:
+- {name: usual, weftRateLimitGrpc: {service: h, port: 1, domain: d}}
+- name: limits
+  weftRateLimitGrpc: {service: n/h, port: 8081, domain: shop, timeout: 1s, failOpen: true}
+- {name: seen, weftExtProcGrpc: {service: h, port: 1}}
+- name: edit
+  weftExtProcGrpc:
+    service: n/h
+    port: 9000
+    messageTimeout: 1s
+    failOpen: true
+    allowModeOverride: true
+    processingMode:
+      requestHeaderMode: SKIP
+      requestBodyMode: BUFFERED_PARTIAL
+      requestTrailerMode: SEND
+      responseHeaderMode: SEND
+      responseBodyMode: STREAMED
+      responseTrailerMode: SKIP
+)");
+  REQUIRE(parsed.problems.empty());
+  const LimitProvider& usual = *parsed.config.limiter("usual");
+  CHECK((usual.timeout == std::chrono::milliseconds(20) && !usual.fail_open));
+  const LimitProvider& limits = *parsed.config.limiter("limits");
+  CHECK((limits.ns == "n" && limits.host == "h" && limits.port == 8081));
+  CHECK((limits.domain == "shop" && limits.fail_open));
+  CHECK(limits.timeout == std::chrono::seconds(1));
+  using Body = ProcessorProvider::Body;
+  const ProcessorProvider& seen = *parsed.config.processor("seen");
+  CHECK((seen.message_timeout == std::chrono::milliseconds(200) && !seen.fail_open));
+  CHECK_FALSE(seen.allow_mode_override);
+  for (const auto& side : {seen.request, seen.response}) {
+    CHECK((side.headers && side.body == Body::kNone && !side.trailers));
+  }
+  const ProcessorProvider& edit = *parsed.config.processor("edit");
+  CHECK((edit.fail_open && edit.allow_mode_override && edit.ns == "n" && edit.port == 9000));
+  CHECK(edit.message_timeout == std::chrono::seconds(1));
+  CHECK((!edit.request.headers && edit.request.body == Body::kBufferedPartial));
+  CHECK((edit.request.trailers && edit.response.headers && !edit.response.trailers));
+  CHECK(edit.response.body == Body::kStreamed);
+  CHECK((parsed.config.limiter("edit") == nullptr && parsed.config.processor("limits") == nullptr));
+  CHECK(parsed.config.why_not("edit", "limits") == "provider edit: not one of limits");
+}
+
+TEST_CASE("one who counts or sees and cannot be honoured is an error that names its field") {
+  const std::string longest(257, 'd');
+  const std::pair<std::string, const char*> kCases[] = {
+      {"weftRateLimitGrpc: {port: 1, domain: d}", "service"},
+      {"weftRateLimitGrpc: {service: h, domain: d}", "port"},
+      {"weftRateLimitGrpc: {service: h, port: 1}", "domain"},
+      {"weftRateLimitGrpc: {service: h, port: 1, domain: " + longest + "}", "domain"},
+      {"weftRateLimitGrpc: {service: h, port: 1, domain: d, timeout: 0s}", "timeout"},
+      {"weftRateLimitGrpc: {service: h, port: 1, domain: d, timeout: 11m}", "timeout"},
+      {"weftRateLimitGrpc: {service: h, port: 1, domain: d, failOpen: maybe}", "failOpen"},
+      {"weftRateLimitGrpc: {service: h, port: 1, domain: d, failureModeDeny: true}",
+       "failureModeDeny"},
+      {"weftExtProcGrpc: {port: 1}", "service"},
+      {"weftExtProcGrpc: {service: h, port: 1, messageTimeout: 0s}", "messageTimeout"},
+      {"weftExtProcGrpc: {service: h, port: 1, messageTimeout: 11m}", "messageTimeout"},
+      {"weftExtProcGrpc: {service: h, port: 1, timeout: 1s}", "timeout"},
+      {"weftExtProcGrpc: {service: h, port: 1, processingMode: {bodyMode: NONE}}", "bodyMode"},
+      {"weftExtProcGrpc: {service: h, port: 1, processingMode: {requestHeaderMode: NONE}}",
+       "requestHeaderMode"},
+      {"weftExtProcGrpc: {service: h, port: 1, processingMode: {responseBodyMode: "
+       "FULL_DUPLEX_STREAMED}}",
+       "responseBodyMode"},
+      {"weftExtProcGrpc: {service: h, port: 1, processingMode: [NONE]}", "processingMode"}};
+  for (const auto& [text, field] : kCases) {
+    INFO(text);
+    const ParsedMeshConfig parsed =
+        parse_mesh_config("m.yaml", "extensionProviders:\n- name: a\n  " + text + "\n");
+    REQUIRE_FALSE(parsed.problems.empty());
+    CHECK(parsed.problems[0].to_string().contains(field));
+  }
+}
+
 TEST_CASE("a mesh configuration may lie in its ConfigMap, or be empty") {
   const ParsedMeshConfig parsed = parse_mesh_config("m.yaml",
                                                     "apiVersion: v1\nkind: ConfigMap\nmetadata: "
