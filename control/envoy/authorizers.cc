@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "control/envoy/authorization.h"
+#include "control/envoy/providers.h"
 #include "control/trust_domains.h"
 #include "envoy/ext_authz.pb.h"
 #include "envoy/http_connection_manager.pb.h"
@@ -82,8 +83,7 @@ authz::ExtAuthz filter_of(const AuthzProvider& provider, const std::string& clus
   authz::ExtAuthz to;
   if (provider.grpc) {
     auto* grpc = to.mutable_grpc_service();
-    grpc->mutable_envoy_grpc()->set_cluster_name(cluster);
-    grpc->mutable_envoy_grpc()->set_authority(provider.host);
+    fill_grpc_service(cluster, provider.host, grpc);
     set_duration(provider.timeout, grpc->mutable_timeout());
   } else {
     fill_http(provider, cluster, to);
@@ -126,12 +126,8 @@ std::string authorizer_problem(const manifest::MeshConfig& mesh, const Catalog& 
   const AuthzProvider* found = mesh.authorizer(provider);
   if (found == nullptr) return "provider " + provider + " is not known";
   const CatalogService* service = catalog.find_provider(ns, found->ns, found->host);
-  if (service == nullptr) return "provider " + provider + ": there is no service " + found->host;
-  if (service->port(found->port) == nullptr) {
-    return "provider " + provider + ": " + found->host + " has no port " +
-           std::to_string(found->port);
-  }
-  return {};
+  const std::string problem = provider_problem(service, found->host, found->port, false);
+  return problem.empty() ? problem : "provider " + provider + ": " + problem;
 }
 
 void add_authorizers(Build& build, const CatalogService* service,

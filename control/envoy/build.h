@@ -35,6 +35,7 @@ struct Build {
   const std::string host;  // the waypoint's own
   const DestinationRules rules;
   std::map<std::string, ClusterUse> clusters;  // by name
+  std::vector<std::string> limiters;           // providers of global limits: its stage is its place
   std::vector<PolicyNote> notes;
 };
 

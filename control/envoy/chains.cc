@@ -10,7 +10,9 @@
 #include "control/envoy/authorizers.h"
 #include "control/envoy/build.h"
 #include "control/envoy/gateway_routes.h"
+#include "control/envoy/global_limits.h"
 #include "control/envoy/local_limits.h"
+#include "control/envoy/processors.h"
 #include "control/envoy/route_pieces.h"
 #include "control/envoy/tracing.h"
 #include "control/envoy/virtual_routes.h"
@@ -24,6 +26,7 @@
 #include "envoy/local_ratelimit.pb.h"
 #include "envoy/network_rbac.pb.h"
 #include "envoy/network_set_filter_state.pb.h"
+#include "envoy/ratelimit.pb.h"
 #include "envoy/request_id.pb.h"
 #include "envoy/router.pb.h"
 #include "envoy/tcp_proxy.pb.h"
@@ -86,6 +89,7 @@ HttpConnectionManager http_manager(Build& build, const CatalogService* service,
   add_access_logs(telemetry, to.mutable_access_log());
 
   add_http_policy(build, service, &to);
+  add_processor(build, service, &to);
   filters::http::grpc_stats::v3::FilterConfig stats;
   stats.set_emit_filter_state(true);
   stats.mutable_stats_for_all_methods()->set_value(false);
@@ -96,17 +100,28 @@ HttpConnectionManager http_manager(Build& build, const CatalogService* service,
   return to;
 }
 
-// Asked after policy; off, but for the routes that say otherwise.
-void add_limit_filter(HttpConnectionManager* to) {
-  filters::http::local_ratelimit::v3::LocalRateLimit off;
-  off.set_stat_prefix("local_rate_limit");
-  add_http_filter(kLocalLimitFilter, off, to);
+// After policy, and after others that were added so.
+void add_after_policy(const char* name, const google::protobuf::MessageLite& config,
+                      HttpConnectionManager* to) {
+  add_http_filter(name, config, to);
   auto* all = to->mutable_http_filters();
-  int at = all->size() - 1;
-  for (; at > 0 && all->Get(at - 1).name() != "envoy.filters.http.grpc_stats"; --at) {
+  for (int at = all->size() - 1; at > 0; --at) {
     all->SwapElements(at, at - 1);
+    if (all->Get(at).name() == "envoy.filters.http.grpc_stats") break;
   }
-  all->SwapElements(at, at - 1);
+}
+
+// Those that the routes need; what is local is asked first.
+void add_limits(Build& build, const route::VirtualHost& host, HttpConnectionManager* to) {
+  if (has_local_limits(host)) {
+    // Off, but for the routes that say otherwise.
+    filters::http::local_ratelimit::v3::LocalRateLimit off;
+    off.set_stat_prefix("local_rate_limit");
+    add_after_policy(kLocalLimitFilter, off, to);
+  }
+  for (const auto& filter : global_limit_filters(build, host)) {
+    add_after_policy(kGlobalLimitFilter, filter, to);
+  }
 }
 
 route::VirtualHost* start_routes(const std::string& name, std::uint16_t port,
@@ -192,7 +207,7 @@ listener::FilterChain http_chain(Build& build, const CatalogService& service,
     add_default_route(cluster, service.host, port.number,
                       traffic_policy(build.rules.of(service), nullptr, port.number), host);
   }
-  if (has_local_limits(*host)) add_limit_filter(&manager);
+  add_limits(build, *host, &manager);
   listener::FilterChain chain;
   chain.set_name(cluster);
   add_http_manager(manager, &chain);
@@ -204,6 +219,8 @@ listener::FilterChain tcp_chain(Build& build, const CatalogService& service,
   const std::string cluster = build.cluster(service, port.number, false);
   listener::FilterChain chain;
   chain.set_name(cluster);
+  // Of a port that says it is no HTTP nobody expects more.
+  if (port.protocol == PortProtocol::kUnknown) deny_unprocessed(build, &service, &chain);
   add_tcp_policy(build, &service, &chain);
   filters::network::tcp_proxy::v3::TcpProxy proxy;
   add_access_logs(telemetry_for(build, &service), proxy.mutable_access_log());
@@ -248,6 +265,7 @@ listener::FilterChain direct_tcp_chain(Build& build) {
   listener::FilterChain chain;
   chain.set_name("direct-tcp");
   keep_destination(&chain);
+  deny_unprocessed(build, nullptr, &chain);
   add_tcp_policy(build, nullptr, &chain);
   filters::network::tcp_proxy::v3::TcpProxy proxy;
   add_access_logs(telemetry_for(build, nullptr), proxy.mutable_access_log());

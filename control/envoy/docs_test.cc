@@ -41,6 +41,16 @@ spec: {clusterIP: 10.96.1.12, selector: {app: authz}, ports: [{name: grpc, port:
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: limits, namespace: infra}
+spec: {clusterIP: 10.96.1.16, selector: {app: limits}, ports: [{name: grpc, port: 8081}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: edit, namespace: infra}
+spec: {clusterIP: 10.96.1.17, selector: {app: edit}, ports: [{name: grpc, port: 9000}]}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: otel, namespace: obs}
 spec:
   clusterIP: 10.96.1.13

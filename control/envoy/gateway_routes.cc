@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "control/envoy/build.h"
+#include "control/envoy/global_limits.h"
 #include "control/envoy/local_limits.h"
 #include "control/envoy/route_pieces.h"
 #include "control/status_routes.h"
@@ -352,6 +353,7 @@ void add_route(Build& build, const CatalogService& service, std::uint16_t port,
   const manifest::ObjectKey author{from.kind, from.metadata->ns, from.metadata->name};
   if (!keep_route(build, author, into)) return;
   limit_last_route(build, author, *from.metadata, from.rule_name, into);
+  count_last_route(build, author, *from.metadata, from.rule_name, into);
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 #include <charconv>
 
 #include "control/envoy/build.h"
+#include "control/envoy/checks.h"
+#include "control/envoy/limit_lines.h"
+#include "control/envoy/route_pieces.h"
 #include "envoy/local_ratelimit.pb.h"
 #include "envoy/route.pb.h"
 
@@ -13,17 +16,9 @@ namespace {
 namespace route = envoy::config::route::v3;
 using envoy::extensions::filters::http::local_ratelimit::v3::LocalRateLimit;
 
-constexpr std::size_t kLinesMax = 32;
 constexpr std::uint32_t kCountMax = 1'000'000;
 constexpr std::chrono::seconds kIntervalMax{24 * 3600};
 constexpr const char* kKey = "weft.dev/limit";
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r";
-  const auto first = text.find_first_not_of(kSpace);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
 
 bool read_number(std::string_view text, std::uint32_t max, std::uint32_t& into) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), into);
@@ -39,12 +34,6 @@ bool read_interval(std::string_view text, std::chrono::seconds& into) {
   if (seconds == 0 || (!text.empty() && !read_number(text, 86'400, number))) return false;
   into = std::chrono::seconds(std::uint64_t(number) * seconds);
   return into <= kIntervalMax;
-}
-
-bool is_header_name(std::string_view name) {
-  return !name.empty() && std::all_of(name.begin(), name.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '-' || c == '_';
-  });
 }
 
 std::expected<LocalLimit, std::string> parse_line(std::string_view line) {
@@ -131,29 +120,17 @@ void ask(const std::string& name, const LocalLimit& limit, route::RouteAction* a
   header->mutable_string_match()->set_exact(limit.value);
 }
 
-void refuse(Build& build, const manifest::ObjectKey& author, const std::string& why,
-            route::Route& last) {
-  build.note(author,
-             std::string(kLocalLimitAnnotation) + ": " + why + ": its requests are answered 500");
-  last.clear_action();
-  last.mutable_direct_response()->set_status(500);
-}
-
 }  // namespace
 
 std::expected<std::vector<LocalLimit>, std::string> parse_local_limits(std::string_view text) {
+  const auto lines = limit_lines(text);
+  if (!lines) return std::unexpected(lines.error());
   std::vector<LocalLimit> limits;
-  while (!text.empty()) {
-    const auto end = text.find_first_of(";\n");
-    const std::string_view line = trimmed(text.substr(0, end));
-    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
-    if (line.empty()) continue;
+  for (const std::string_view line : *lines) {
     auto limit = parse_line(line);
     if (!limit) return std::unexpected(limit.error());
-    if (limits.size() == kLinesMax) return std::unexpected("more than 32 lines");
     limits.push_back(*std::move(limit));
   }
-  if (limits.empty()) return std::unexpected("says nothing");
   return limits;
 }
 
@@ -164,7 +141,10 @@ void limit_last_route(Build& build, const manifest::ObjectKey& author,
   if (annotation == object.annotations.end() || into->routes().empty()) return;
   route::Route& last = *into->mutable_routes(into->routes_size() - 1);
   const auto limits = parse_local_limits(annotation->second);
-  if (!limits) return refuse(build, author, limits.error(), last);
+  if (!limits) {
+    return refuse_route(build, author, std::string(kLocalLimitAnnotation) + ": " + limits.error(),
+                        last);
+  }
   for (std::size_t i = 0; i < limits->size(); ++i) {
     const LocalLimit& limit = (*limits)[i];
     if (!limit.rule.empty() && limit.rule != rule) continue;

@@ -154,13 +154,19 @@ bool keep_route(Build& build, const manifest::ObjectKey& author, route::VirtualH
     into->mutable_routes()->RemoveLast();
     return false;
   }
+  refuse_route(build, author, why, last);
+  return true;
+}
+
+// Nothing else of it stays: it may be what Envoy does not take.
+void refuse_route(Build& build, const manifest::ObjectKey& author, const std::string& why,
+                  route::Route& route) {
   build.note(author, why + ": its requests are answered 500");
   route::Route refused;
-  refused.set_name(last.name());
-  *refused.mutable_match() = last.match();
+  refused.set_name(route.name());
+  *refused.mutable_match() = route.match();
   refused.mutable_direct_response()->set_status(500);
-  last = std::move(refused);
-  return true;
+  route = std::move(refused);
 }
 
 }  // namespace mesh::control

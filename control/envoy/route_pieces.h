@@ -55,6 +55,10 @@ void set_operation(const std::string& host, std::uint16_t port,
 bool keep_route(Build& build, const manifest::ObjectKey& author,
                 envoy::config::route::v3::VirtualHost* into);
 
+// What asks for something that cannot be done answers 500, and it is noted for `author`.
+void refuse_route(Build& build, const manifest::ObjectKey& author, const std::string& why,
+                  envoy::config::route::v3::Route& route);
+
 // Texts, with commas between them.
 std::string joined(const auto& texts) {
   std::string all;

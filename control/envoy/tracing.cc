@@ -4,6 +4,7 @@
 #include <string>
 
 #include "control/envoy/authorization.h"
+#include "control/envoy/providers.h"
 #include "envoy/http_connection_manager.pb.h"
 #include "envoy/trace.pb.h"
 
@@ -13,21 +14,6 @@ namespace {
 namespace hcm = envoy::extensions::filters::network::http_connection_manager::v3;
 using manifest::TracingProvider;
 using manifest::TracingTag;
-
-// Why the collector cannot be reached; empty: it can.
-std::string collector_problem(const TracingProvider& provider, const CatalogService* service) {
-  const std::string start = "tracing: provider " + provider.name + ": ";
-  if (service == nullptr) return start + "there is no service " + provider.host;
-  const CatalogPort* port = service->port(provider.port);
-  if (port == nullptr) {
-    return start + provider.host + " has no port " + std::to_string(provider.port);
-  }
-  if (!provider.http && port->protocol != PortProtocol::kHttp2) {
-    return start + "port " + std::to_string(provider.port) + " of " + provider.host +
-           " is not declared as gRPC (call it grpc-…, or set its appProtocol)";
-  }
-  return {};
-}
 
 void fill_provider(const Build& build, const TracingProvider& from, const std::string& cluster,
                    envoy::config::trace::v3::OpenTelemetryConfig& to) {
@@ -41,8 +27,7 @@ void fill_provider(const Build& build, const TracingProvider& from, const std::s
     return;
   }
   auto* grpc = to.mutable_grpc_service();
-  grpc->mutable_envoy_grpc()->set_cluster_name(cluster);
-  grpc->mutable_envoy_grpc()->set_authority(from.host);
+  fill_grpc_service(cluster, from.host, grpc);
   set_duration(grpc->mutable_timeout(), from.timeout);
 }
 
@@ -81,12 +66,14 @@ void fill_tracing(Build& build, const ChainTracing& tracing, hcm::HttpConnection
   const manifest::Metadata& gateway = build.client.gateway->metadata;
   const CatalogService* service =
       build.catalog.find_provider(gateway.ns, provider.ns, provider.host);
-  const std::string problem = collector_problem(provider, service);
+  const std::string problem =
+      provider_problem(service, provider.host, provider.port, !provider.http);
   if (!problem.empty()) {
     const bool own = tracing.owner != nullptr;
     const manifest::Metadata& metadata = own ? tracing.owner->metadata : gateway;
     const auto kind = own ? manifest::Kind::kTelemetry : manifest::Kind::kGateway;
-    return build.note({kind, metadata.ns, metadata.name}, problem);
+    return build.note({kind, metadata.ns, metadata.name},
+                      "tracing: provider " + provider.name + ": " + problem);
   }
   auto& to = *into->mutable_tracing();
   to.mutable_client_sampling()->set_value(100);

@@ -1,6 +1,12 @@
 #include "control/envoy/translate_for_tests.h"
 
+#include <memory>
+#include <utility>
+
 #include <catch2/catch_test_macros.hpp>
+
+#include "control/folder.h"
+#include "mesh/xds/envoy_schema.h"
 
 namespace mesh::control {
 
@@ -15,6 +21,28 @@ WaypointConfig translate_for_tests(const World& world, const Settings& settings,
   WaypointConfig config = translate_waypoint(world, settings, catalog, client);
   config.filled.clear();  // of the catalog
   return config;
+}
+
+Told tell_for_tests(const std::string& manifests, const std::string& mesh) {
+  Folder folder;
+  const manifest::Parsed written = manifest::parse("m.yaml", manifests);
+  for (const manifest::Problem& problem : written.problems) FAIL_CHECK(problem.to_string());
+  folder.put("m.yaml", written);
+  auto parsed = manifest::parse_mesh_config("mesh.yaml", mesh);
+  for (const manifest::Problem& problem : parsed.problems) FAIL_CHECK(problem.to_string());
+  const World world(folder.settle(),
+                    std::make_shared<manifest::MeshConfig>(std::move(parsed.config)));
+  const WaypointConfig config = translate_for_tests(world, Settings{});
+  const std::string type(xds::message_of(type_url(EnvoyType::kListener)));
+  const std::string& bytes = config.of(EnvoyType::kListener).at("main_internal");
+  CHECK(xds::unknown_fields(type, bytes).empty());
+  Told told;
+  told.main = xds::to_json(type, bytes);
+  for (const auto& [name, cluster] : config.of(EnvoyType::kCluster)) told.clusters.insert(name);
+  for (const PolicyNote& note : config.notes) {
+    told.notes += note.object.to_string() + ": " + note.text + "\n";
+  }
+  return told;
 }
 
 }  // namespace mesh::control

@@ -1,6 +1,7 @@
 #pragma once
 // What a waypoint of a world is sent, for tests of single features.
 
+#include <set>
 #include <string>
 
 #include "control/envoy/translate.h"
@@ -12,5 +13,13 @@ namespace mesh::control {
 WaypointConfig translate_for_tests(const World& world, const Settings& settings,
                                    const std::string& ns = "shop",
                                    const std::string& name = "waypoint");
+
+// The same of manifests and a mesh's configuration, both without a problem.
+struct Told {
+  std::string main;                // the listener main_internal, as JSON
+  std::set<std::string> clusters;  // their names
+  std::string notes;               // "KIND NAMESPACE/NAME: text", a line each
+};
+Told tell_for_tests(const std::string& manifests, const std::string& mesh);
 
 }  // namespace mesh::control

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "control/envoy/build.h"
+#include "control/envoy/global_limits.h"
 #include "control/envoy/local_limits.h"
 #include "control/envoy/route_pieces.h"
 #include "envoy/fault.pb.h"
@@ -300,6 +301,7 @@ void add_route(Build& build, const VirtualService& owner, const VirtualHttp& rul
                                    owner.metadata.name};
   if (keep_route(build, author, into)) {
     limit_last_route(build, author, owner.metadata, rule.name, into);
+    count_last_route(build, author, owner.metadata, rule.name, into);
   }
 }
 

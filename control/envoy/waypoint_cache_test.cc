@@ -54,12 +54,13 @@ class Chance {
         return service();
       case 6:
         return head("gateway.networking.k8s.io/v1", "Gateway", ns(), "wp",
-                    pick({"x: y", "istio.io/waypoint-for: all"})) +
+                    pick({"x: y", "istio.io/waypoint-for: all"}) + processor()) +
                "spec: {gatewayClassName: weft-waypoint, listeners: [{name: mesh, port: 15008, "
                "protocol: HBONE, allowedRoutes: {namespaces: {from: " +
                pick({"Same", "All"}) + "}}}]}\n";
       case 7:
-        return head("gateway.networking.k8s.io/v1", "HTTPRoute", ns(), pick({"r1", "r2"})) +
+        return head("gateway.networking.k8s.io/v1", "HTTPRoute", ns(), pick({"r1", "r2"}),
+                    pick({"x: y", "x: y}, annotations: {weft.dev/rate-limit: limits path"})) +
                "spec: {parentRefs: [{group: '', kind: Service, name: " + name() + in_ns() +
                "}], rules: [{matches: [{path: {value: /" + pick({"a", "b"}) +
                "}}], backendRefs: [{name: " + name() + in_ns() + ", port: 80}]}]}\n";
@@ -90,10 +91,10 @@ class Chance {
   }
 
   std::string service() {
-    return head("v1", "Service", ns(), name(), "x: y" + waypoint()) +
+    return head("v1", "Service", ns(), name(), "x: y" + waypoint() + processor()) +
            "spec: {selector: {app: " + pick({"x", "y", "w"}) + "}, clusterIP: 10.96.0." +
-           std::to_string(below(3)) + ", ports: [{name: " + pick({"http", "tcp"}) + ", port: 80}" +
-           (one_in(4) ? ", {name: hbone, port: 15008}" : "") + "]}\n";
+           std::to_string(below(3)) + ", ports: [{name: " + pick({"http", "tcp", "grpc"}) +
+           ", port: 80}" + (one_in(4) ? ", {name: hbone, port: 15008}" : "") + "]}\n";
   }
 
  private:
@@ -104,6 +105,9 @@ class Chance {
   std::string waypoint() {
     return pick({"", ", istio.io/use-waypoint: wp",
                  ", istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: b"});
+  }
+  std::string processor() {  // after labels
+    return one_in(4) ? "}, annotations: {weft.dev/external-processor: edit" : "";
   }
   std::string target() {
     return one_in(2) ? "{group: '', kind: Service, name: " + name() + "}"
@@ -159,6 +163,18 @@ struct Bench {
   }
 };
 
+// Whom some routes and services name.
+std::shared_ptr<const manifest::MeshConfig> asked_by_some() {
+  auto parsed = manifest::parse_mesh_config("m.yaml",
+                                            "extensionProviders:\n"
+                                            "- {name: limits, weftRateLimitGrpc: {service: "
+                                            "svc.a.svc.cluster.local, port: 80, domain: d}}\n"
+                                            "- {name: edit, weftExtProcGrpc: {service: "
+                                            "other.b.svc.cluster.local, port: 80}}\n");
+  REQUIRE(parsed.problems.empty());
+  return std::make_shared<const manifest::MeshConfig>(std::move(parsed.config));
+}
+
 std::string said(const PolicyNote& note) { return note.object.to_string() + ": " + note.text; }
 
 // What is to be said of it.
@@ -186,6 +202,7 @@ TEST_CASE("change by change, a waypoint has what it would have if it were config
   for (unsigned seed = 0; seed < 40; ++seed) {
     Chance chance(seed);
     Bench bench;
+    bench.mesh = asked_by_some();
     for (int i = 0; i < 40; ++i) bench.put(chance.any());
     for (int step = 0; step < 50; ++step) {
       INFO("seed " << seed << " step " << step);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <string_view>
 
 #include "control/envoy/translate.h"
@@ -14,6 +15,20 @@
 namespace {
 
 using namespace mesh;
+
+// Whom annotations may name.
+constexpr const char* kMesh = R"(
+extensionProviders:
+- name: limits
+  weftRateLimitGrpc: {service: asked.shop.svc.cluster.local, port: 81, domain: shop}
+- name: more
+  weftRateLimitGrpc: {service: asked.shop.svc.cluster.local, port: 81, domain: more, failOpen: true}
+- name: edit
+  weftExtProcGrpc:
+    service: asked.shop.svc.cluster.local
+    port: 81
+    processingMode: {requestBodyMode: BUFFERED, responseBodyMode: STREAMED, responseTrailerMode: SEND}
+)";
 
 template <class Decode>
 void check_all(const control::WaypointConfig& config, control::EnvoyType type, Decode&& decode) {
@@ -32,7 +47,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   control::Folder folder;
   folder.put("fuzz.yaml",
              manifest::parse("fuzz.yaml", {reinterpret_cast<const char*>(data), size}));
-  const control::World world(folder.settle());
+  static const auto kProviders = std::make_shared<const manifest::MeshConfig>(
+      manifest::parse_mesh_config("mesh.yaml", kMesh).config);
+  const control::World world(folder.settle(), kProviders);
   control::WaypointClient client;
   client.gateway = world.find<manifest::Gateway>("shop", "waypoint");
   if (client.gateway == nullptr) return 0;
