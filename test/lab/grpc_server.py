@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "
 from traces import fields  # noqa: E402
 
 RESET = object()  # an answer: the connection ends
+FRAME = 16384  # bytes of the largest; messages are within the windows of their receiver
 
 
 def varint(number):
@@ -37,7 +38,7 @@ def inside(data, *path):
 
 
 class Grpc(socketserver.BaseRequestHandler):
-    """One connection. Each message of a call is answered when it is there, the call when its end is."""
+    """One connection. Each message of a call, `self.stream`, is answered when it is there, the call when its end is."""
 
     def answer(self, message):
         """The message that answers; None: nothing, for ever; RESET."""
@@ -89,6 +90,7 @@ class Grpc(socketserver.BaseRequestHandler):
             self.request.sendall(frame(8, 0, 0, credit) + frame(8, 0, stream, credit))
         rest = self.parts.get(stream, b"") + payload
         while len(rest) >= 5 and len(rest) >= 5 + (size := int.from_bytes(rest[1:5], "big")):
+            self.stream = stream
             said = self.answer(rest[5:5 + size])
             rest = rest[5 + size:]
             if said is RESET:
@@ -108,7 +110,9 @@ class Grpc(socketserver.BaseRequestHandler):
         if stream not in self.begun:
             self.begun.add(stream)
             head = frame(1, 4, stream, bytes([0x88]) + literal("content-type", "application/grpc"))
-        self.request.sendall(head + frame(0, 0, stream, struct.pack(">BI", 0, len(message)) + message))
+        whole = struct.pack(">BI", 0, len(message)) + message
+        parts = (whole[at:at + FRAME] for at in range(0, len(whole), FRAME))
+        self.request.sendall(head + b"".join(frame(0, 0, stream, part) for part in parts))
 
 
 class Server(socketserver.ThreadingTCPServer):
