@@ -27,7 +27,7 @@ extensionProviders:
   weftExtProcGrpc:
     service: asked.shop.svc.cluster.local
     port: 81
-    processingMode: {requestBodyMode: BUFFERED, responseBodyMode: STREAMED, responseTrailerMode: SEND}
+    processingMode: {requestBodyMode: BUFFERED, responseBodyMode: STREAMED}
 )";
 
 template <class Decode>
