@@ -80,7 +80,8 @@ std::string counted(const std::string& lines) {
 
 // The chain of Service web.
 json chain_of(const Told& told) {
-  for (const json& chain : json::parse(told.main)["filterChains"]) {
+  const json main = json::parse(told.main);
+  for (const json& chain : main["filterChains"]) {
     if (chain["name"] == "inbound-vip|80|http|web.shop.svc.cluster.local") {
       return chain["filters"].back()["typedConfig"];
     }

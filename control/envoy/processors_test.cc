@@ -109,7 +109,8 @@ std::string shown(const Told& told) {
                                                                                   : "policy");
   };
   std::map<std::string, std::string> chains;
-  for (const json& chain : json::parse(told.main)["filterChains"]) {
+  const json main = json::parse(told.main);
+  for (const json& chain : main["filterChains"]) {
     std::string words;
     for (const json& filter : chain["filters"]) {
       std::string word = short_name(filter);
@@ -128,7 +129,8 @@ std::string shown(const Told& told) {
 }
 
 json filter_of(const Told& told, std::string_view service) {
-  for (const json& chain : json::parse(told.main)["filterChains"]) {
+  const json main = json::parse(told.main);
+  for (const json& chain : main["filterChains"]) {
     if (!chain["name"].get<std::string>().contains(service)) continue;
     for (const json& filter : chain["filters"].back()["typedConfig"]["httpFilters"]) {
       if (filter["name"] == "envoy.filters.http.ext_proc") return filter["typedConfig"];
@@ -199,7 +201,8 @@ spec:
 )",
                                    kMesh);
   CHECK(shown(told).contains("inbound-vip|80|http|web: policy processor\n"));
-  for (const json& chain : json::parse(told.main)["filterChains"]) {
+  const json main = json::parse(told.main);
+  for (const json& chain : main["filterChains"]) {
     if (!chain["name"].get<std::string>().starts_with("inbound-vip|80|http|web")) continue;
     std::vector<std::string> names;
     for (const json& filter : chain["filters"].back()["typedConfig"]["httpFilters"]) {
