@@ -1,12 +1,12 @@
 #include "control/envoy/gateway_routes.h"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 #include <utility>
 
 #include "control/envoy/build.h"
-#include "control/envoy/global_limits.h"
-#include "control/envoy/local_limits.h"
+#include "control/envoy/limits.h"
 #include "control/envoy/route_pieces.h"
 #include "control/status_routes.h"
 #include "envoy/route.pb.h"
@@ -130,11 +130,12 @@ void add_matches(const manifest::GrpcRule& rule, const Candidate& base,
 }
 
 template <class Route>
-void add_candidates(manifest::Kind kind, const Build& build, const CatalogService& service,
+void add_candidates(manifest::Kind kind, Build& build, const CatalogService& service,
                     std::uint16_t port, std::vector<Candidate>& into) {
   for (const Route* route : build.world.all<Route>()) {
     const Bond its = bond(route->parents, route->metadata, build, service, port);
     if (its == Bond::kNone) continue;
+    std::set<std::string_view> names;
     for (std::size_t i = 0; i < route->rules.size(); ++i) {
       Candidate base;
       base.metadata = &route->metadata;
@@ -143,10 +144,13 @@ void add_candidates(manifest::Kind kind, const Build& build, const CatalogServic
       base.kind = kind;
       base.rule = i;
       base.rule_name = route->rules[i].name;
+      names.insert(base.rule_name);
       base.filters = &route->rules[i].filters;
       base.backends = &route->rules[i].backends;
       add_matches(route->rules[i], base, into);
     }
+    note_limits_of_nothing(build, {kind, route->metadata.ns, route->metadata.name}, route->metadata,
+                           names);
   }
 }
 
@@ -352,8 +356,7 @@ void add_route(Build& build, const CatalogService& service, std::uint16_t port,
   fill_action(build, from, port, to);
   const manifest::ObjectKey author{from.kind, from.metadata->ns, from.metadata->name};
   if (!keep_route(build, author, into)) return;
-  limit_last_route(build, author, *from.metadata, from.rule_name, into);
-  count_last_route(build, author, *from.metadata, from.rule_name, into);
+  limit_route(build, author, *from.metadata, from.rule_name, into);
 }
 
 }  // namespace

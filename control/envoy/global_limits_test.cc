@@ -260,6 +260,36 @@ TEST_CASE("what cannot be counted is answered 500, and it is said why") {
   }
 }
 
+TEST_CASE("local limits that cannot be read are answered 500, too") {
+  const Told told =
+      tell_for_tests(route("weft.dev/local-rate-limit: \"search: 5/s; many\""), kMesh);
+  CHECK(told.notes.contains("weft.dev/local-rate-limit: \"many\": no COUNT/INTERVAL"));
+  for (const std::size_t at : {0u, 1u}) {
+    CHECK(route_at(chain_of(told), at)["directResponse"]["status"] == 500);
+  }
+}
+
+TEST_CASE("a line for a rule that is not there limits nothing, and it is said") {
+  const Told told = tell_for_tests(route(R"(weft.dev/rate-limit: "serach: limits path",
+                                           weft.dev/local-rate-limit: "search: 5/s; find: 1/s")"),
+                                   kMesh);
+  CHECK(told.notes.contains("weft.dev/rate-limit: there is no rule \"serach\""));
+  CHECK(told.notes.contains("weft.dev/local-rate-limit: there is no rule \"find\""));
+  CHECK_FALSE(told.notes.contains("\"search\""));
+  CHECK(filter_of(chain_of(told), 1).is_null());
+  const Told virtual_service = tell_for_tests(std::string(kWorld) + R"(
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: v, namespace: shop, annotations: {weft.dev/rate-limit: "all: limits path"}}
+spec: {hosts: [web], http: [{name: al, route: [{destination: {host: web}}]}]}
+)",
+                                              kMesh);
+  CHECK(
+      virtual_service.notes.contains("VirtualService shop/v: weft.dev/rate-limit: there is no "
+                                     "rule \"all\""));
+}
+
 TEST_CASE("an eleventh provider is refused by its routes alone") {
   std::string mesh = "extensionProviders:\n", lines;
   for (int i = 0; i < 11; ++i) {

@@ -6,8 +6,7 @@
 #include <tuple>
 
 #include "control/envoy/build.h"
-#include "control/envoy/global_limits.h"
-#include "control/envoy/local_limits.h"
+#include "control/envoy/limits.h"
 #include "control/envoy/route_pieces.h"
 #include "envoy/fault.pb.h"
 #include "envoy/route.pb.h"
@@ -300,8 +299,7 @@ void add_route(Build& build, const VirtualService& owner, const VirtualHttp& rul
   const manifest::ObjectKey author{manifest::Kind::kVirtualService, owner.metadata.ns,
                                    owner.metadata.name};
   if (keep_route(build, author, into)) {
-    limit_last_route(build, author, owner.metadata, rule.name, into);
-    count_last_route(build, author, owner.metadata, rule.name, into);
+    limit_route(build, author, owner.metadata, rule.name, into);
   }
 }
 
@@ -312,6 +310,11 @@ bool add_virtual_routes(Build& build, const CatalogService& service, const Catal
   bool any = false;
   for (const VirtualService* owner : services_for(build, service)) {
     any |= !owner->http.empty();
+    std::set<std::string_view> names;
+    for (const VirtualHttp& rule : owner->http) names.insert(rule.name);
+    note_limits_of_nothing(
+        build, {manifest::Kind::kVirtualService, owner->metadata.ns, owner->metadata.name},
+        owner->metadata, names);
     for (const VirtualHttp& rule : owner->http) {
       for (const VirtualMatch& match : rule.matches) {
         if (!can_hold(match, port.number)) continue;
