@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "control/envoy/build.h"
-#include "control/envoy/limits.h"
+#include "control/envoy/route_limits.h"
 #include "control/envoy/route_pieces.h"
 #include "control/status_routes.h"
 #include "envoy/route.pb.h"

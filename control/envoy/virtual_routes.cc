@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "control/envoy/build.h"
-#include "control/envoy/limits.h"
+#include "control/envoy/route_limits.h"
 #include "control/envoy/route_pieces.h"
 #include "envoy/fault.pb.h"
 #include "envoy/route.pb.h"

@@ -1,4 +1,4 @@
-#include "control/envoy/limits.h"
+#include "control/envoy/route_limits.h"
 
 #include <string>
 
