@@ -79,7 +79,7 @@ std::string counted(const std::string& lines) {
 }
 
 // The chain of Service web.
-json chain_of(const Told& told) {
+json chain_of(const ToldWaypoint& told) {
   const json main = json::parse(told.main);
   for (const json& chain : main["filterChains"]) {
     if (chain["name"] == "inbound-vip|80|http|web.shop.svc.cluster.local") {
@@ -171,7 +171,7 @@ TEST_CASE("what is no global limit is refused, whole") {
 }
 
 TEST_CASE("a route's requests are counted by the provider that its annotation names") {
-  const Told told = tell_for_tests(
+  const ToldWaypoint told = tell_for_tests(
       counted("search: limits method header(x-tier)=free; limits remote-address a=b"), kMesh);
   CHECK(told.notes.empty());
   CHECK(told.clusters.contains("outbound|8081||limits.infra.svc.cluster.local"));
@@ -197,7 +197,7 @@ TEST_CASE("a route's requests are counted by the provider that its annotation na
 }
 
 TEST_CASE("two providers, and local limits, do not see each other's descriptors") {
-  const Told told =
+  const ToldWaypoint told =
       tell_for_tests(route(R"(weft.dev/rate-limit: "limits path; others path; limits host",
               weft.dev/local-rate-limit: 5/s)"),
                      kMesh);
@@ -218,7 +218,7 @@ TEST_CASE("two providers, and local limits, do not see each other's descriptors"
 }
 
 TEST_CASE("limits come after policy") {
-  const Told told = tell_for_tests(counted("limits path") + R"(
+  const ToldWaypoint told = tell_for_tests(counted("limits path") + R"(
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -228,7 +228,7 @@ spec:
   action: DENY
   rules: [{to: [{operation: {methods: [DELETE]}}]}]
 )",
-                                   kMesh);
+                                           kMesh);
   CHECK(names_of(chain_of(told)) ==
         std::vector<std::string>{"rbac", "ratelimit", "grpc_stats", "fault", "cors", "router"});
 }
@@ -245,7 +245,7 @@ TEST_CASE("what cannot be counted is answered 500, and it is said why") {
       {"search: limits path; search: gone path", "there is no service no.such"}};
   for (const auto& [lines, why] : kCases) {
     INFO(lines);
-    const Told told = tell_for_tests(counted(lines), kMesh);
+    const ToldWaypoint told = tell_for_tests(counted(lines), kMesh);
     INFO(told.notes);
     CHECK(told.notes.contains("HTTPRoute shop/r: weft.dev/rate-limit: "));
     CHECK(told.notes.contains(why));
@@ -261,7 +261,7 @@ TEST_CASE("what cannot be counted is answered 500, and it is said why") {
 }
 
 TEST_CASE("local limits that cannot be read are answered 500, too") {
-  const Told told =
+  const ToldWaypoint told =
       tell_for_tests(route("weft.dev/local-rate-limit: \"search: 5/s; many\""), kMesh);
   CHECK(told.notes.contains("weft.dev/local-rate-limit: \"many\": no COUNT/INTERVAL"));
   for (const std::size_t at : {0u, 1u}) {
@@ -270,21 +270,21 @@ TEST_CASE("local limits that cannot be read are answered 500, too") {
 }
 
 TEST_CASE("a line for a rule that is not there limits nothing, and it is said") {
-  const Told told = tell_for_tests(route(R"(weft.dev/rate-limit: "serach: limits path",
+  const ToldWaypoint told = tell_for_tests(route(R"(weft.dev/rate-limit: "serach: limits path",
                                            weft.dev/local-rate-limit: "search: 5/s; find: 1/s")"),
-                                   kMesh);
+                                           kMesh);
   CHECK(told.notes.contains("weft.dev/rate-limit: there is no rule \"serach\""));
   CHECK(told.notes.contains("weft.dev/local-rate-limit: there is no rule \"find\""));
   CHECK_FALSE(told.notes.contains("\"search\""));
   CHECK(filter_of(chain_of(told), 1).is_null());
-  const Told virtual_service = tell_for_tests(std::string(kWorld) + R"(
+  const ToldWaypoint virtual_service = tell_for_tests(std::string(kWorld) + R"(
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: v, namespace: shop, annotations: {weft.dev/rate-limit: "all: limits path"}}
 spec: {hosts: [web], http: [{name: al, route: [{destination: {host: web}}]}]}
 )",
-                                              kMesh);
+                                                      kMesh);
   CHECK(
       virtual_service.notes.contains("VirtualService shop/v: weft.dev/rate-limit: there is no "
                                      "rule \"all\""));
@@ -299,7 +299,7 @@ TEST_CASE("an eleventh provider is refused by its routes alone") {
             name + "}}\n";
     lines += (i < 10 ? "" : "search: ") + name + " path;";
   }
-  const Told told = tell_for_tests(counted(lines), mesh);
+  const ToldWaypoint told = tell_for_tests(counted(lines), mesh);
   CHECK(told.notes.contains("more than 10 providers"));
   const json chain = chain_of(told);
   CHECK(route_at(chain, 0)["directResponse"]["status"] == 500);
@@ -308,7 +308,7 @@ TEST_CASE("an eleventh provider is refused by its routes alone") {
 }
 
 TEST_CASE("a VirtualService and a GRPCRoute have the same; what leads nowhere is not counted") {
-  const Told virtual_service = tell_for_tests(std::string(kWorld) + R"(
+  const ToldWaypoint virtual_service = tell_for_tests(std::string(kWorld) + R"(
 ---
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -319,12 +319,12 @@ spec:
   - {match: [{uri: {prefix: /tea}}], directResponse: {status: 418}}
   - {route: [{destination: {host: web}}]}
 )",
-                                              kMesh);
+                                                      kMesh);
   const json chain = chain_of(virtual_service);
   CHECK(virtual_service.notes.contains("what is redirected or answered here is not limited"));
   CHECK(route_at(chain, 0)["directResponse"]["status"] == 418);
   CHECK(route_at(chain, 1)["route"]["rateLimits"].size() == 1);
-  const Told grpc = tell_for_tests(std::string(kWorld) + R"(
+  const ToldWaypoint grpc = tell_for_tests(std::string(kWorld) + R"(
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: GRPCRoute
@@ -333,7 +333,7 @@ spec:
   parentRefs: [{group: "", kind: Service, name: web}]
   rules: [{backendRefs: [{name: web, port: 80}]}]
 )",
-                                   kMesh);
+                                           kMesh);
   CHECK(grpc.notes.empty());
   CHECK(route_at(chain_of(grpc), 0)["route"]["rateLimits"].size() == 1);
 }

@@ -99,7 +99,7 @@ status: {phase: Running, podIP: 10.244.0.8, conditions: [{type: Ready, status: "
 
 // What the HTTP chains do with a request before limits and routes, and what TCP chains do: filters
 // by their short names; with policies "processor" and "denied" where they are of the annotation.
-std::string shown(const Told& told) {
+std::string shown(const ToldWaypoint& told) {
   const auto short_name = [](const json& filter) {
     const std::string name = filter["name"];
     const json& config = filter["typedConfig"];
@@ -128,7 +128,7 @@ std::string shown(const Told& told) {
   return all;
 }
 
-json filter_of(const Told& told, std::string_view service) {
+json filter_of(const ToldWaypoint& told, std::string_view service) {
   const json main = json::parse(told.main);
   for (const json& chain : main["filterChains"]) {
     if (!chain["name"].get<std::string>().contains(service)) continue;
@@ -140,13 +140,13 @@ json filter_of(const Told& told, std::string_view service) {
 }
 
 TEST_CASE("without the annotation nobody is shown anything") {
-  const Told told = tell_for_tests(world(nullptr), kMesh);
+  const ToldWaypoint told = tell_for_tests(world(nullptr), kMesh);
   CHECK(told.notes.empty());
   CHECK(shown(told).empty());
 }
 
 TEST_CASE("a service's requests are shown to the provider of its annotation, as that says") {
-  const Told told = tell_for_tests(world("edit"), kMesh);
+  const ToldWaypoint told = tell_for_tests(world("edit"), kMesh);
   CHECK(told.notes.empty());
   CHECK(told.clusters.contains("outbound|9000||edit.infra.svc.cluster.local"));
   // What does not say what it is must be HTTP; what says that it is not, passes.
@@ -166,7 +166,7 @@ TEST_CASE("a service's requests are shown to the provider of its annotation, as 
 }
 
 TEST_CASE("a Gateway's annotation is for all behind its waypoint; a service's own counts") {
-  const Told told = tell_for_tests(world("edit", "see"), kMesh);
+  const ToldWaypoint told = tell_for_tests(world("edit", "see"), kMesh);
   CHECK(told.notes.empty());
   CHECK(shown(told) ==
         "direct-http: processor\ndirect-tcp: denied\n"
@@ -182,7 +182,7 @@ TEST_CASE("a Gateway's annotation is for all behind its waypoint; a service's ow
 }
 
 TEST_CASE("it is asked after policy and before limits") {
-  const Told told = tell_for_tests(world("edit") + R"(
+  const ToldWaypoint told = tell_for_tests(world("edit") + R"(
 ---
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
@@ -199,7 +199,7 @@ spec:
   parentRefs: [{group: "", kind: Service, name: web, port: 80}]
   rules: [{backendRefs: [{name: web, port: 80}]}]
 )",
-                                   kMesh);
+                                           kMesh);
   CHECK(shown(told).contains("inbound-vip|80|http|web: policy processor\n"));
   const json main = json::parse(told.main);
   for (const json& chain : main["filterChains"]) {
@@ -225,7 +225,7 @@ TEST_CASE("what cannot be shown is denied, and it is said why") {
       {"plain", "is not declared as gRPC"}};
   for (const auto& [provider, why] : kCases) {
     INFO(provider);
-    const Told own = tell_for_tests(world(provider, "edit"), kMesh);
+    const ToldWaypoint own = tell_for_tests(world(provider, "edit"), kMesh);
     INFO(own.notes);
     CHECK(own.notes.contains("Service shop/web: weft.dev/external-processor: "));
     CHECK(own.notes.contains(why));
@@ -233,7 +233,7 @@ TEST_CASE("what cannot be shown is denied, and it is said why") {
     CHECK(shown(own).contains("inbound-vip|80|http|web: denied\n"));
     CHECK(shown(own).contains("inbound-vip|100|http|web: denied\n"));
     CHECK(shown(own).contains("inbound-vip|80|http|api: processor\n"));
-    const Told all = tell_for_tests(world(nullptr, provider), kMesh);
+    const ToldWaypoint all = tell_for_tests(world(nullptr, provider), kMesh);
     CHECK(all.notes.contains("Gateway shop/waypoint: weft.dev/external-processor: "));
     CHECK(shown(all).contains("direct-http: denied\n"));
     CHECK(shown(all).contains("inbound-vip|80|http|api: denied\n"));

@@ -23,7 +23,7 @@ WaypointConfig translate_for_tests(const World& world, const Settings& settings,
   return config;
 }
 
-Told tell_for_tests(const std::string& manifests, const std::string& mesh) {
+ToldWaypoint tell_for_tests(const std::string& manifests, const std::string& mesh) {
   Folder folder;
   const manifest::Parsed written = manifest::parse("m.yaml", manifests);
   for (const manifest::Problem& problem : written.problems) FAIL_CHECK(problem.to_string());
@@ -36,7 +36,7 @@ Told tell_for_tests(const std::string& manifests, const std::string& mesh) {
   const std::string type(xds::message_of(type_url(EnvoyType::kListener)));
   const std::string& bytes = config.of(EnvoyType::kListener).at("main_internal");
   CHECK(xds::unknown_fields(type, bytes).empty());
-  Told told;
+  ToldWaypoint told;
   told.main = xds::to_json(type, bytes);
   for (const auto& [name, cluster] : config.of(EnvoyType::kCluster)) told.clusters.insert(name);
   for (const PolicyNote& note : config.notes) {

@@ -15,11 +15,11 @@ WaypointConfig translate_for_tests(const World& world, const Settings& settings,
                                    const std::string& name = "waypoint");
 
 // The same of manifests and a mesh's configuration, both without a problem.
-struct Told {
+struct ToldWaypoint {
   std::string main;                // the listener main_internal, as JSON
   std::set<std::string> clusters;  // their names
   std::string notes;               // "KIND NAMESPACE/NAME: text", a line each
 };
-Told tell_for_tests(const std::string& manifests, const std::string& mesh);
+ToldWaypoint tell_for_tests(const std::string& manifests, const std::string& mesh);
 
 }  // namespace mesh::control

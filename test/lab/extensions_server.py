@@ -21,7 +21,8 @@ import threading
 from grpc_server import RESET, Grpc, Server, field, fields, inside
 
 LOST = {"garbage": b"\xff\xff\xff", "slow": None, "reset": RESET}
-APPEND, OVERWRITE = 0, 2
+OVERWRITE = field(3, 2)
+APPEND = field(2, field(1, 1))
 
 
 def texts(entries):
@@ -55,7 +56,7 @@ class Limits(Grpc):
 
 
 def header(name, value, action=OVERWRITE):
-    return field(1, field(1, field(1, name) + field(3, value)) + field(3, action))
+    return field(1, field(1, field(1, name) + field(3, value)) + action)
 
 
 def common(mutation=b"", body=None):
@@ -76,7 +77,8 @@ class Processor(Grpc):
             if kind in (2, 3):
                 return self.headers(kind, texts(inside(part, 1, 1)))
             if kind in (4, 5):
-                return field(kind - 1, common(body=b"".join(inside(part, 1)).replace(b"!", b"<!>")))
+                # A length that is not the new body's is an error to Envoy, where the body is whole.
+                return field(kind - 1, common(field(2, "content-length"), b"".join(inside(part, 1)).replace(b"!", b"<!>")))
             if kind in (6, 7):
                 return field(kind - 1, b"")
         return RESET
