@@ -8,14 +8,6 @@
 namespace mesh::h1 {
 namespace {
 
-constexpr std::string_view kBlank = " \t";
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(kBlank);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
-
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
 }
@@ -24,7 +16,7 @@ template <class F>
 void for_each_token(std::string_view list, F&& visit) {
   while (!list.empty()) {
     const std::size_t comma = list.find(',');
-    const std::string_view token = trimmed(list.substr(0, comma));
+    const std::string_view token = h2::without_space_around(list.substr(0, comma));
     if (!token.empty()) visit(token);
     if (comma == std::string_view::npos) return;
     list.remove_prefix(comma + 1);
@@ -141,7 +133,7 @@ Fault read_target(RequestHead& head, std::string_view target, std::string_view h
 }  // namespace
 
 void trim(std::string& value) {
-  const std::string_view kept = trimmed(value);
+  const std::string_view kept = h2::without_space_around(value);
   if (kept.size() != value.size()) value = std::string(kept);
 }
 

@@ -185,6 +185,7 @@ int Impl::header(const nghttp2_frame& frame, std::string_view name, std::string_
     return NGHTTP2_ERR_CALLBACK_FAILURE;
   }
   if (stream->headers_size <= options.max_header_list) {
+    if (!name.starts_with(':')) value = without_space_around(value);
     stream->headers.push_back({.name = std::string(name), .value = std::string(value)});
   }
   return 0;

@@ -80,7 +80,7 @@ MessageFault check_field(const Header& header) {
   if (!name.starts_with(':') && nghttp2_check_header_name(data_of(name), name.size()) == 0) {
     return MessageFault::kBadName;
   }
-  // Nothing around the value: HTTP/1.1 would drop it, after we have compared it.
+  // Nothing around the value: of fields it is dropped on arrival.
   if (nghttp2_check_header_value_rfc9113(data_of(header.value), header.value.size()) == 0) {
     return MessageFault::kBadValue;
   }
@@ -89,6 +89,13 @@ MessageFault check_field(const Header& header) {
 }
 
 }  // namespace
+
+std::string_view without_space_around(std::string_view value) {
+  constexpr std::string_view kSpace = " \t";
+  const std::size_t begin = value.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return value.substr(begin, value.find_last_not_of(kSpace) - begin + 1);
+}
 
 std::optional<std::string_view> find_header(const Headers& headers, std::string_view name) {
   for (const Header& header : headers) {

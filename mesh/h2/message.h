@@ -23,6 +23,9 @@ struct Header {
 // In wire order, pseudo-headers first.
 using Headers = std::vector<Header>;
 
+// A value without the spaces and tabs around it: one spelling for who compares and who reads next.
+std::string_view without_space_around(std::string_view value);
+
 // The first value of that name, if there is one.
 std::optional<std::string_view> find_header(const Headers& headers, std::string_view name);
 
@@ -36,7 +39,7 @@ enum class MessageFault : std::uint8_t {
   kNone,
   kBadName,           // not a token, or an unknown or misplaced pseudo-header
   kUpperCase,         // a connection error for the incumbent, and so for us
-  kBadValue,          // control characters
+  kBadValue,          // control characters; of a pseudo-header also space around it
   kConnectionHeader,  // connection, transfer-encoding, upgrade, keep-alive, proxy-connection; te
   kBadPseudo,         // missing, repeated or contradicting pseudo-headers
   kBadAuthority,      // empty, or not host or host:port

@@ -81,6 +81,13 @@ TEST_CASE("what a header list may look like") {
   CHECK(check_message(row.headers, row.kind) == row.fault);
 }
 
+TEST_CASE("a value without the space around it") {
+  CHECK(without_space_around(" \ta b\t ") == "a b");
+  CHECK(without_space_around("a") == "a");
+  CHECK(without_space_around(" \t").empty());
+  CHECK(without_space_around("\na") == "\na");
+}
+
 TEST_CASE("what an authority may look like") {
   for (const char* good : {"10.0.0.1:80", "[fd00::1]:80", "svc.ns.svc.cluster.local:80", "host",
                            "10.0.0.1:07000", "10.0.0.1:0", "svc.ns.:80"}) {
