@@ -9,6 +9,8 @@
 namespace mesh::h2 {
 namespace {
 
+using namespace std::chrono_literals;
+
 TEST_CASE("interim responses come before the response") {
   Pair pair;
   const StreamId id = pair.client.request(kConnect, false).value();

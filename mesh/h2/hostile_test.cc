@@ -8,6 +8,8 @@
 namespace mesh::h2 {
 namespace {
 
+using namespace std::chrono_literals;
+
 std::string frame(std::size_t length, std::uint8_t type, std::uint8_t flags, std::uint32_t stream,
                   std::string_view payload = {}) {
   std::string text;

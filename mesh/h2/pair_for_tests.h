@@ -1,6 +1,7 @@
 #pragma once
 // Two connections that talk to each other in a test, and what each of them says happened.
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <optional>
@@ -12,8 +13,6 @@
 #include "mesh/h2/connection.h"
 
 namespace mesh::h2 {
-
-using namespace std::chrono_literals;
 
 // Writes down what happens, one line an event.
 struct Recorder final : Events {
@@ -55,7 +54,7 @@ inline const Headers kConnect = {{":method", "CONNECT"}, {":authority", "10.0.0.
 inline const Headers kOk = {{":status", "200"}};
 
 struct Pair {
-  io::TimePoint now{1s};
+  io::TimePoint now{std::chrono::seconds(1)};
   Recorder client_events;
   Recorder server_events;
   Connection client;
