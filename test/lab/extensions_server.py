@@ -8,7 +8,7 @@ asked, without the entries "ns", as x-asked; a descriptor may say what becomes o
 
 extensions_server.py processor: an external processor (envoy.service.ext_proc.v3) on 9000. It takes x-secret away, tells the
 backend x-seen and the client x-done, and makes each ! of a body <!>. The header x-do asks for something else:
-  now, later     418 instead of the request, 451 instead of the response
+  now, later     418 instead of the request, 451 instead of the response;  whole: it asks for both bodies
   garbage, slow, reset, and late-garbage, late-slow, late-reset: no answer about the request's, or the response's, headers
 
 extensions_server.py backend: says what it was asked, as JSON, on 8080."""
@@ -91,7 +91,8 @@ class Processor(Grpc):
                 return LOST[do]
             if do == "now":
                 return instead(418, "not today")
-            return field(1, common(header("x-seen", f"{said[':method']} {said[':path']}") + field(2, "x-secret")))
+            wish = field(9, field(3, 2) + field(4, 2)) if do == "whole" else b""
+            return field(1, common(header("x-seen", f"{said[':method']} {said[':path']}") + field(2, "x-secret"))) + wish
         do = self.asked.get(self.stream, "")
         if do.startswith("late-"):
             return LOST[do.removeprefix("late-")]

@@ -31,10 +31,11 @@ MESH = {"extensionProviders": [
     limiter("counts"), limiter("open", **OPEN), limiter("quick", timeout=QUICK), limiter("quick-open", timeout=QUICK, **OPEN),
     {"name": "gone", "weftRateLimitGrpc": {"service": "nobody.infra.svc.cluster.local", "port": 8081, "domain": "gone"}},
     processor("edit"), processor("edit-whole", "BUFFERED", "BUFFERED"), processor("edit-parts", "STREAMED", "STREAMED"),
+    processor("edit-begin", "BUFFERED_PARTIAL", "BUFFERED_PARTIAL"), processor("edit-asking", allowModeOverride=True),
     processor("edit-open", **OPEN), processor("edit-quick", messageTimeout=QUICK), processor("edit-quick-open", messageTimeout=QUICK, **OPEN),
     {"name": "text", "envoyFileAccessLog": {"path": "/dev/stdout", "logFormat": {"text": "case %RESPONSE_CODE% %RESPONSE_FLAGS% %REQ(:PATH)%"}}}]}
 # Services of the backend by the provider that sees what goes there; "edit-nobody" is no provider.
-PROCESSED = ("edit", "edit-whole", "edit-parts", "edit-open", "edit-quick", "edit-quick-open", "edit-nobody")
+PROCESSED = ("edit", "edit-whole", "edit-parts", "edit-begin", "edit-asking", "edit-open", "edit-quick", "edit-quick-open", "edit-nobody")
 
 
 def server(ns, role, port, ready):
@@ -197,7 +198,7 @@ def test_headers_are_changed_both_ways(lab):
 
 
 def test_bodies_are_edited_whole_and_in_parts(lab):
-    for host in ("edit-whole", "edit-parts"):
+    for host in ("edit-whole", "edit-parts", "edit-begin"):
         begun(lab, host)
         for body in ("one!two", "!" * 3000, "x" * 12000 + "!"):
             # What the backend got is in its answer, which is edited too.
@@ -205,6 +206,14 @@ def test_bodies_are_edited_whole_and_in_parts(lab):
             expect(saw["body"] == body.replace("!", "<!>").replace("!", "<!>"), f"{host}: {saw['body'][:80]}")
         same(lab, host, "/c", "-H", "Transfer-Encoding: chunked", "-d", "in!parts")
         same(lab, host, "/none", x_seen="GET /none")
+
+
+def test_it_asks_for_bodies(lab):
+    """Where it may: elsewhere its wish is nothing."""
+    begun(lab, "edit-asking")
+    expect(same(lab, "edit-asking", "/", "-d", "one!", "-H", "x-do: whole")[2]["body"] == "one<<!>>", "it is shown both bodies")
+    expect(same(lab, "edit-asking", "/", "-d", "one!")[2]["body"] == "one!", "it did not ask")
+    expect(same(lab, "edit", "/", "-d", "one!", "-H", "x-do: whole")[2]["body"] == "one!", "it may not ask")
 
 
 def test_it_answers_instead(lab):
