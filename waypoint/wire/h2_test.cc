@@ -56,30 +56,6 @@ TEST_CASE("a request, its body and trailers, over HTTP/2") {
   CHECK(world.handler.served == 1);
 }
 
-io::Task<void> say_what_came(ServerStream& stream) {
-  const Request asked = stream.take_request();
-  CHECK(h2::find_header(asked.headers, "authorization") == "Bearer a b");
-  CHECK(h2::find_header(asked.headers, "x-empty") == "");
-  (void)co_await stream.respond({.status = 200, .headers = {{"x-said", "\ta "}}}, true);
-}
-
-io::Task<void> ask_with_space(World&, Http2Session& session) {
-  auto stream = session.open(nullptr).value();
-  const auto done = co_await stream->send(
-      request("GET", {{"authorization", " Bearer a b\t"}, {"x-empty", " \t "}}), true);
-  REQUIRE(done.has_value());
-  const auto head = co_await stream->read_head();
-  REQUIRE(head.has_value());
-  CHECK(h2::find_header(head->headers, "x-said") == "a");
-}
-
-TEST_CASE("space around a value is dropped before anybody compares it") {
-  World world;
-  world.handler.serve = say_what_came;
-  run(world, ask_with_space);
-  CHECK(world.handler.served == 1);
-}
-
 io::Task<void> wait_forever(ServerStream& stream) {
   (void)stream.take_request();
   const std::string all = co_await read_all(stream);
