@@ -88,9 +88,14 @@ Outcome<std::vector<std::string>> control_problems(const ControlTarget& target) 
   std::vector<std::string> sentences;
   for (const Json& one : *list) {
     if (!one.is_object() || text(one, "severity") == "warning") continue;
-    const std::string field = text(one, "field");
-    sentences.push_back(text(one, "file") + ":" + text(one, "line") + ": " +
-                        (field.empty() ? "" : field + ": ") + text(one, "message"));
+    const std::string line = text(one, "line");
+    std::string sentence = text(one, "file") + (line == "0" ? "" : ":" + line);
+    for (const char* part : {"object", "field", "message"}) {
+      const std::string word = text(one, part);
+      if (!word.empty()) sentence += ": " + word;
+    }
+    const std::string in_force = text(one, "inForce");
+    sentences.push_back(sentence + (in_force.empty() ? "" : "; " + in_force));
   }
   return sentences;
 }

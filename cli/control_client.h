@@ -28,7 +28,7 @@ Outcome<ControlTarget> control_at(const std::string& url, const std::string& tok
 Outcome<std::string> control_get(const ControlTarget& target, const std::string& path);
 Outcome<std::string> control_post(const ControlTarget& target, const std::string& path);
 
-// "FILE:LINE: FIELD: what is wrong", for every error in the manifests.
+// "FILE:LINE: OBJECT: FIELD: what is wrong; what holds", for every error in the manifests.
 Outcome<std::vector<std::string>> control_problems(const ControlTarget& target);
 
 struct NodeSync {

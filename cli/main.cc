@@ -201,9 +201,11 @@ void add_wait(CLI::App& weft, Session& session) {
   wait->add_option("--timeout", *timeout, "as 30s, 2m")->capture_default_str();
   add_control_choice(*wait, session);
   wait->footer(
-      "An object: of a kind that control reads, a Service, an AuthorizationPolicy, a route.\n"
-      "A ConfigMap is none, not even the mesh's configuration: without an object, all that\n"
-      "control has read is waited for; /debug/problems says what of it is refused.\n"
+      "An object: of any kind that control reads, a Service, an AuthorizationPolicy, a route, or\n"
+      "the ConfigMap with the mesh's configuration. Of another it is said what to wait for "
+      "instead.\n"
+      "Without an object, and in a lab: until every node has all that control has read; what\n"
+      "control refuses, and what holds instead, is said on standard error.\n"
       "Exit code 0: everywhere; 3: the timeout passed, and who lacks it is named; 1: it is\n"
       "refused, or not there.");
   wait->callback([timeout, until, options, &session] {

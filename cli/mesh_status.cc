@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "cli/json.h"
@@ -116,6 +117,22 @@ std::string waypoint_table(const std::vector<NodeState>& states, Json& list) {
   return states.empty() ? "" : "\n" + table(rows);
 }
 
+// What control refuses is nowhere, whatever else is everywhere: said, and no failure.
+void say_refused(const std::vector<ControlTarget>& controls) {
+  constexpr std::size_t kMost = 20;
+  std::set<std::string> said;
+  for (const ControlTarget& control : controls) {
+    const auto problems = control_problems(control);
+    if (problems) said.insert(problems->begin(), problems->end());
+  }
+  std::size_t left = kMost;
+  for (const std::string& one : said) {
+    if (left-- == 0) break;
+    complain("refused: " + one);
+  }
+  if (said.size() > kMost) complain("and " + std::to_string(said.size() - kMost) + " more");
+}
+
 }  // namespace
 
 std::vector<NodeState> node_states(const std::vector<ReplicaSync>& replicas) {
@@ -179,6 +196,7 @@ int wait_for_mesh(const Session& session, std::chrono::milliseconds timeout) {
       missing = waiting_for(replicas);
       if (missing.empty()) {
         print(session, {{"applied", true}, {"versions", wanted}}, "");
+        say_refused(*controls);
         return kOk;
       }
     } else {

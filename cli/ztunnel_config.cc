@@ -143,7 +143,7 @@ Outcome<std::string> fetch_dump(const std::string& address) {
 
 struct NodeDump {
   std::string node;
-  std::string dump;
+  Outcome<std::string> dump;
 };
 
 Outcome<std::vector<NodeDump>> dumps_of_cluster(const Session& session, const std::string& node) {
@@ -154,9 +154,9 @@ Outcome<std::vector<NodeDump>> dumps_of_cluster(const Session& session, const st
   for (const Json& pod : pods) {
     const std::string where = text(member(pod, "spec"), "nodeName");
     if (where.empty() || (!node.empty() && where != node)) continue;
-    TRY(std::string dump,
-        cluster.pod_page({.ns = ns, .pod = name_of(pod), .port = 15000, .path = "/config_dump"}));
-    dumps.push_back({.node = where, .dump = std::move(dump)});
+    dumps.push_back({.node = where,
+                     .dump = cluster.pod_page(
+                         {.ns = ns, .pod = name_of(pod), .port = 15000, .path = "/config_dump"})});
   }
   if (dumps.empty()) return problem("no ztunnel in " + ns + (node.empty() ? "" : " on " + node));
   return dumps;
@@ -166,20 +166,20 @@ Outcome<std::vector<NodeDump>> fetch_dumps(const Session& session, const std::st
                                            const std::string& address) {
   std::vector<NodeDump> dumps;
   if (!address.empty()) {
-    TRY(std::string dump, fetch_dump(address));
-    dumps.push_back({.node = address, .dump = std::move(dump)});
+    dumps.push_back({.node = address, .dump = fetch_dump(address)});
     return dumps;
   }
   if (asks_cluster(session)) return dumps_of_cluster(session, node);
   TRY(const lab::Record record, lab::find_lab(session.lab));
   for (const lab::NodeRecord& one : record.nodes) {
     if (!node.empty() && one.name != node) continue;
+    Outcome<std::string> dump = problem("not asked");
     const auto entered = lab::inside_netns(one.netns, [&]() -> Outcome<Done> {
-      TRY(std::string dump, fetch_dump("127.0.0.1:15000"));
-      dumps.push_back({.node = one.name, .dump = std::move(dump)});
+      dump = fetch_dump("127.0.0.1:15000");
       return Done{};
     });
-    if (!entered) return problem(one.name + ": " + entered.error());
+    if (!entered) dump = problem(entered.error());
+    dumps.push_back({.node = one.name, .dump = std::move(dump)});
   }
   if (dumps.empty()) return problem("no node named " + node + " in lab " + record.name);
   return dumps;
@@ -223,16 +223,25 @@ int ztunnel_config(const Session& session, DumpPart part, const std::string& nod
   if (!dumps) return complain(dumps.error());
   Json all = Json::object();
   std::string tables;
+  int code = kOk;
+  // One that does not answer hides nothing of the others.
   for (const NodeDump& one : *dumps) {
-    const auto rows = dump_rows(part, one.dump);
-    const auto json = dump_json(part, one.dump);
-    if (!rows || !json) return complain(one.node + ": " + (rows ? json.error() : rows.error()));
+    if (!one.dump) {
+      code = complain(one.node + ": " + one.dump.error());
+      continue;
+    }
+    const auto rows = dump_rows(part, *one.dump);
+    const auto json = dump_json(part, *one.dump);
+    if (!rows || !json) {
+      code = complain(one.node + ": " + (rows ? json.error() : rows.error()));
+      continue;
+    }
     all[one.node] = parse_json(*json);
     if (dumps->size() > 1) tables += (tables.empty() ? "" : "\n") + one.node + ":\n";
     tables += table(*rows);
   }
-  print(session, all, tables);
-  return kOk;
+  if (!all.empty()) print(session, all, tables);
+  return code;
 }
 
 }  // namespace mesh::cli

@@ -2,6 +2,7 @@
 // Applied: has this state of an object reached every node? What `weft wait --for applied` asks each
 // replica. Pure.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,16 @@ struct Applied {
   bool is_kind = true;  // false: no such kind is read here
 };
 
+// The ConfigMap with the mesh's configuration: "NAMESPACE/NAME", and its resourceVersion here; "":
+// it is not there; none: nobody knows yet.
+struct MeshMapVersion {
+  std::string name;
+  std::optional<std::string> version;
+};
+
 // It is applied when every replica knows it, none has it pending, and every node that is absent
 // from one is current with another.
-Applied applied(const Hub& hub, const AppliedQuestion& question);
+Applied applied(const Hub& hub, const AppliedQuestion& question,
+                const std::optional<MeshMapVersion>& mesh = {});
 
 }  // namespace mesh::control

@@ -157,9 +157,55 @@ TEST_CASE("an object that our readers refuse is said to be, and a kind that nobo
                       "spec.action", "not an action"}},
                     true);
   CHECK(bench.ask("42").refused == "spec.action: not an action");
+  CHECK(bench.ask("").refused.empty());
   CHECK_FALSE(
       applied(bench.hub, {.kind = "Deployment", .ns = {}, .name = "x", .resource_version = {}})
           .is_kind);
+}
+
+TEST_CASE("what is wrong with one version of an object says nothing about a later one") {
+  Bench bench;
+  bench.publish("41");
+  manifest::Problem problem{manifest::Severity::kError,       "kubernetes",  0,
+                            "AuthorizationPolicy shop/ports", "spec.action", "not an action"};
+  problem.in_force = "what was good before stays in force";
+  problem.version = "42";
+  bench.hub.publish(bench.hub.snapshot()->world, {problem}, true);
+  CHECK(bench.ask("42").refused ==
+        "spec.action: not an action; what was good before stays in force");
+  CHECK(bench.ask("41").refused == bench.ask("42").refused);
+  CHECK(bench.ask("43").refused.empty());
+  CHECK_FALSE(bench.ask("43").known);
+}
+
+TEST_CASE("the ConfigMap with the mesh's configuration is known by the version that was taken in") {
+  Bench bench;
+  bench.publish("41");
+  const auto ask = [&](const std::string& version, std::optional<std::string> there,
+                       const std::string& name = "istio") {
+    return applied(
+        bench.hub,
+        {.kind = "ConfigMap", .ns = "weft-system", .name = name, .resource_version = version},
+        MeshMapVersion{.name = "weft-system/istio", .version = std::move(there)});
+  };
+  CHECK(ask("7", "7").known);
+  CHECK(ask("7", "8").known);
+  CHECK_FALSE(ask("8", "7").known);
+  CHECK_FALSE(ask("8", std::nullopt).known);
+  CHECK_FALSE(ask("8", "").known);
+  CHECK(ask("", "").known);
+  CHECK_FALSE(ask("", "7").known);
+  CHECK(ask("7", "7").absent == Names{"node-2"});
+  CHECK_FALSE(ask("7", "7", "other").is_kind);
+  CHECK_FALSE(
+      applied(bench.hub, {.kind = "ConfigMap", .ns = "a", .name = "b", .resource_version = {}})
+          .is_kind);
+  manifest::Problem problem;
+  problem.object = manifest::kMeshConfigObject;
+  problem.message = "wrong";
+  bench.hub.publish(bench.hub.snapshot()->world, {problem}, true);
+  CHECK(ask("7", "7").refused == "wrong");
+  CHECK(ask("8", "7").refused.empty());
 }
 
 }  // namespace mesh::control

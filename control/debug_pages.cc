@@ -57,7 +57,7 @@ HttpResponse DebugPages::debug(const admin::Request& request) {
   if (request.path == "/debug/status") {
     const auto snapshot = hub_.snapshot();
     if (snapshot == nullptr) return text_page(503, "nothing has been read yet\n");
-    return {.body = status_page(*snapshot->world, hub_.settings())};
+    return {.body = status_page(*snapshot->world, hub_.settings(), hub_.problems())};
   }
   if (request.path == "/debug/ca" || request.path == "/debug/ca/rotate") return authority(request);
   if (request.path == "/debug/replica") return replica();
@@ -109,7 +109,17 @@ HttpResponse DebugPages::applied_page(const admin::Request& request) const {
   if (question.name.empty() || error != std::errc() || end != version.data() + version.size()) {
     return text_page(400, "needs kind, name, and namespace, resourceVersion, version if any\n");
   }
-  const Applied answer = applied(hub_, question);
+  std::optional<MeshMapVersion> mesh;
+  if (replica_ != nullptr && !replica_->mesh_map().empty()) {
+    mesh = {.name = replica_->mesh_map(), .version = replica_->mesh_map_version()};
+  }
+  const Applied answer = applied(hub_, question, mesh);
+  if (!answer.is_kind && question.kind == "ConfigMap") {
+    return json_page({{"known", false},
+                      {"notRead", mesh ? "the mesh's configuration is in ConfigMap " + mesh->name
+                                       : "the mesh's configuration is in no ConfigMap: control "
+                                         "runs without --mesh-config-map"}});
+  }
   if (!answer.is_kind) return text_page(404, "objects of this kind are not read here\n");
   return json_page({{"known", answer.known},
                     {"version", answer.version},
@@ -239,29 +249,29 @@ HttpResponse DebugPages::explain(const admin::Request& request) {
 
 HttpResponse DebugPages::problems() const {
   json list = json::array();
-  const auto add = [&](std::string_view severity, const std::string& file, unsigned line,
-                       const std::string& object, const std::string& field,
-                       const std::string& message) {
-    list.push_back({{"severity", severity},
-                    {"file", file},
-                    {"line", line},
-                    {"object", object},
-                    {"field", field},
-                    {"message", message}});
-  };
   for (const manifest::Problem& problem : hub_.problems()) {
     const bool error = problem.severity == manifest::Severity::kError;
-    add(error ? "error" : "warning", problem.file, problem.line, problem.object, problem.field,
-        problem.message);
+    list.push_back({{"severity", error ? "error" : "warning"},
+                    {"file", problem.file},
+                    {"line", problem.line},
+                    {"object", problem.object},
+                    {"field", problem.field},
+                    {"message", problem.message},
+                    {"inForce", problem.in_force}});
   }
+  const auto add = [&](const manifest::ObjectKey& object, std::string text) {
+    list.push_back({{"severity", "warning"},
+                    {"file", ""},
+                    {"line", 0},
+                    {"object", object.to_string()},
+                    {"field", ""},
+                    {"message", std::move(text)},
+                    {"inForce", ""}});
+  };
   if (const auto snapshot = hub_.snapshot()) {
-    for (const PolicyNote& note : snapshot->notes) {
-      add("warning", "", 0, note.object.to_string(), "", note.text);
-    }
+    for (const PolicyNote& note : snapshot->notes) add(note.object, note.text);
   }
-  for (const PolicyNote& note : hub_.notes()) {
-    add("warning", "", 0, note.object.to_string(), "", "at a waypoint: " + note.text);
-  }
+  for (const PolicyNote& note : hub_.notes()) add(note.object, "at a waypoint: " + note.text);
   return json_page({{"problems", std::move(list)}});
 }
 

@@ -5,8 +5,11 @@
 // What is in force of an object is its last good version. It leaves when its file no longer has it,
 // and only then: not because the file cannot be read, not because the object is invalid, and not
 // because a document beside it hides which object it is. Of two objects of one name the one that
-// was there first stays, and the other is a problem.
+// was there first stays, and the other is a problem. For one that never was good there is what
+// closes what it meant to close (mesh/manifest/stand_in.h), or it is left out. The problem says
+// which.
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
@@ -36,13 +39,23 @@ class Folder {
   };
   struct File {
     std::map<manifest::ObjectKey, Item> items;
-    std::vector<manifest::ObjectKey> broken;
+    std::vector<manifest::BrokenObject> broken;
+    std::vector<manifest::BrokenObject> guessed;  // of a text that is not YAML
     std::vector<manifest::Problem> problems;
   };
+  using Owners = std::map<manifest::ObjectKey, std::string>;  // the file that each came from
+
+  using Conflicts = std::map<std::string, std::vector<manifest::Problem>>;  // by file
+
+  void keep_last_good(Objects& next, Owners& owners);
+  void close(Objects& next, const Owners& owners, Conflicts conflicts);
+  std::string settle_broken(const std::string& name, const manifest::BrokenObject& broken,
+                            Objects& next, const Owners& owners);
 
   std::map<std::string, File> files_;
   Objects in_force_;
-  std::map<manifest::ObjectKey, std::string> owners_;  // the file that each came from
+  Owners owners_;
+  std::map<manifest::ObjectKey, std::size_t> stand_ins_;  // how many of each name are in force
   std::vector<manifest::Problem> problems_;
 };
 

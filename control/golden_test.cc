@@ -54,7 +54,9 @@ void check_scenario(const std::filesystem::path& manifests) {
   INFO(manifests.filename());
   const json golden = json::parse(read(std::filesystem::path(manifests).replace_extension("json")));
   Folder folder;
-  folder.put("m.yaml", manifest::parse("m.yaml", read(manifests)));
+  manifest::Parsed parsed = manifest::parse("m.yaml", read(manifests));
+  parsed.broken.clear();  // recorded is a world without them: nothing stands for them here
+  folder.put("m.yaml", std::move(parsed));
   const auto world = std::make_shared<const World>(folder.settle());
 
   json problems = json::array();

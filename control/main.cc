@@ -20,6 +20,7 @@
 #include "control/certificates.h"
 #include "control/config.h"
 #include "control/debug_pages.h"
+#include "control/envoy/annotations.h"
 #include "control/grpc_server.h"
 #include "control/http_server.h"
 #include "control/hub.h"
@@ -268,7 +269,9 @@ int run(const Config& config) {
   const std::string version_path = config.state + "/version";
 
   // Manifests in, snapshots out.
-  Hub hub(config.settings, read_number(version_path) + 1, [&](std::uint64_t version) {
+  Settings settings = config.settings;
+  settings.annotation_faults = annotation_faults;
+  Hub hub(settings, read_number(version_path) + 1, [&](std::uint64_t version) {
     const auto kept = replace_file(version_path, std::to_string(version) + "\n", 0600);
     if (!kept) log.warn("state", "the snapshot's number was not kept", {{"file", version_path}});
     log.info("snapshot", "published", {{"version", std::to_string(version)}});

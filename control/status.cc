@@ -185,9 +185,14 @@ ObjectStatus gateway_status(const World& world, const Settings& settings,
   return status;
 }
 
+StatusCondition partly(const std::vector<std::string>& faults) {
+  return {std::string(kAccepted), true, "PartiallyInvalid", message_of(faults)};
+}
+
 template <class T>
-void add_bound(const World& world, const ReadyWaypoints& ready, Kind kind, bool is_workload,
+void add_bound(const World& world, const Settings& settings, const ReadyWaypoints& ready, Kind kind,
                std::vector<ObjectStatus>& into) {
+  const bool is_workload = kind == Kind::kWorkloadEntry;
   for (const T* object : world.all<T>()) {
     StatusConditions conditions = waypoint_status(world, ready, object->metadata, is_workload);
     if constexpr (std::is_same_v<T, manifest::ServiceEntry>) {
@@ -198,6 +203,8 @@ void add_bound(const World& world, const ReadyWaypoints& ready, Kind kind, bool 
                               "a host with a wildcard has no effect without a waypoint"});
       }
     }
+    const auto faults = faults_of_annotations(settings, kind, object->metadata);
+    if (!faults.empty()) conditions.push_back(partly(faults));
     if (conditions.empty()) continue;
     into.push_back({.object = {kind, object->metadata.ns, object->metadata.name},
                     .generation = object->metadata.generation,
@@ -207,13 +214,15 @@ void add_bound(const World& world, const ReadyWaypoints& ready, Kind kind, bool 
 
 // Rules of traffic are spoken of when there is something of them that is not done.
 template <class T>
-void add_unhonoured(const World& world, Kind kind, std::vector<ObjectStatus>& into) {
+void add_unhonoured(const World& world, const Settings& settings, Kind kind,
+                    std::vector<ObjectStatus>& into) {
   for (const T* rule : world.all<T>()) {
-    if (rule->unhonoured.empty()) continue;
+    std::vector<std::string> faults = faults_of_annotations(settings, kind, rule->metadata);
+    faults.insert(faults.end(), rule->unhonoured.begin(), rule->unhonoured.end());
+    if (faults.empty()) continue;
     into.push_back({.object = {kind, rule->metadata.ns, rule->metadata.name},
                     .generation = rule->metadata.generation,
-                    .conditions = {{std::string(kAccepted), true, "PartiallyInvalid",
-                                    message_of(rule->unhonoured)}}});
+                    .conditions = {partly(faults)}});
   }
 }
 
@@ -297,6 +306,12 @@ StatusCondition targets_status(const World& world, const Settings& settings, con
   return {"WaypointAccepted", false, first_bad.reason, first_bad.message};
 }
 
+std::vector<std::string> faults_of_annotations(const Settings& settings, Kind kind,
+                                               const Metadata& object) {
+  if (settings.annotation_faults == nullptr) return {};
+  return settings.annotation_faults(kind, object);
+}
+
 std::string message_of(const std::vector<std::string>& faults) {
   std::string message;
   for (const std::string& fault : faults) {
@@ -316,25 +331,44 @@ StatusConditions policy_status(const World& world, const Settings& settings,
   return conditions;
 }
 
+bool is_route(Kind kind) {
+  return kind == Kind::kHttpRoute || kind == Kind::kGrpcRoute || kind == Kind::kTcpRoute ||
+         kind == Kind::kTlsRoute;
+}
+
+void refuse(ObjectStatus& status, std::int64_t generation, const std::string& message) {
+  status.generation = generation;
+  const auto said = [&](std::string_view type) {
+    return StatusConditions{{std::string(type), false, "Invalid", message}};
+  };
+  for (ParentStatus& parent : status.parents) parent.conditions = said("Accepted");
+  const Kind kind = status.object.kind;
+  if (is_route(kind)) return;
+  status.listeners.clear();
+  status.conditions = said(kind == Kind::kAuthorizationPolicy ? "ZtunnelAccepted"
+                           : kind == Kind::kGateway || kind == Kind::kGatewayClass ? "Accepted"
+                                                                                   : kAccepted);
+}
+
 std::vector<ObjectStatus> compute_statuses(const World& world, const Settings& settings) {
   const ReadyWaypoints ready(world);
   std::vector<ObjectStatus> statuses;
-  add_bound<Service>(world, ready, Kind::kService, false, statuses);
+  add_bound<Service>(world, settings, ready, Kind::kService, statuses);
   for (const auto* policy : world.all<AuthorizationPolicy>()) {
     statuses.push_back(
         {.object = {Kind::kAuthorizationPolicy, policy->metadata.ns, policy->metadata.name},
          .generation = policy->metadata.generation,
          .conditions = policy_status(world, settings, *policy)});
   }
-  add_bound<manifest::WorkloadEntry>(world, ready, Kind::kWorkloadEntry, true, statuses);
-  add_bound<manifest::ServiceEntry>(world, ready, Kind::kServiceEntry, false, statuses);
+  add_bound<manifest::WorkloadEntry>(world, settings, ready, Kind::kWorkloadEntry, statuses);
+  add_bound<manifest::ServiceEntry>(world, settings, ready, Kind::kServiceEntry, statuses);
   for (const auto* gateway : world.all<manifest::Gateway>()) {
     if (is_waypoint(*gateway)) statuses.push_back(gateway_status(world, settings, ready, *gateway));
   }
   add_classes(world, statuses);
-  add_route_statuses(world, statuses);
-  add_unhonoured<manifest::DestinationRule>(world, Kind::kDestinationRule, statuses);
-  add_unhonoured<manifest::VirtualService>(world, Kind::kVirtualService, statuses);
+  add_route_statuses(world, settings, statuses);
+  add_unhonoured<manifest::DestinationRule>(world, settings, Kind::kDestinationRule, statuses);
+  add_unhonoured<manifest::VirtualService>(world, settings, Kind::kVirtualService, statuses);
   for (const auto* telemetry : world.all<manifest::Telemetry>()) {
     statuses.push_back(
         {.object = {Kind::kTelemetry, telemetry->metadata.ns, telemetry->metadata.name},

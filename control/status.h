@@ -61,11 +61,19 @@ struct ObjectStatus {
 // ours.
 std::vector<ObjectStatus> compute_statuses(const World& world, const Settings& settings);
 
+// Of an object whose newest version our readers refuse: nothing else is said of it, for whatever
+// its last good version was. `message`: why, and what holds.
+void refuse(ObjectStatus& status, std::int64_t generation, const std::string& message);
+bool is_route(manifest::Kind kind);
+
 // The parts of it, for one object each.
 StatusConditions policy_status(const World& world, const Settings& settings,
                                const manifest::AuthorizationPolicy& policy);
 StatusCondition telemetry_status(const World& world, const Settings& settings,
                                  const manifest::Telemetry& telemetry);
+// Settings::annotation_faults, if there is that.
+std::vector<std::string> faults_of_annotations(const Settings& settings, manifest::Kind kind,
+                                               const manifest::Metadata& object);
 // The faults of one object, one after the other, as long as they fit into a condition.
 std::string message_of(const std::vector<std::string>& faults);
 // Of the targets of an object in `ns`: whether they have a waypoint.

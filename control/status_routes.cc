@@ -22,6 +22,7 @@ struct RouteView {
   const std::vector<ParentRef>* parents = nullptr;
   std::vector<const Target*> targets;
   std::set<std::string> extensions;
+  std::vector<std::string> faults = {};  // of its annotations
 };
 
 void add_filters(const RouteFilters& filters, RouteView& into) {
@@ -96,6 +97,7 @@ StatusCondition accepted(const World& world, const RouteView& route, const Paren
   if (!route.extensions.empty()) {
     return refused("UnsupportedValue", "filter " + *route.extensions.begin() + " is not supported");
   }
+  if (!route.faults.empty()) return refused("UnsupportedValue", message_of(route.faults));
   if (ns != route.metadata->ns && !from_waypoint) {
     return {"Accepted", true, "Accepted",
             "the route is valid: for requests that come from " + route.metadata->ns};
@@ -167,9 +169,11 @@ StatusCondition resolved_waypoint(const World& world, const RouteView& route,
 }
 
 template <class Route>
-void add_routes(const World& world, manifest::Kind kind, std::vector<ObjectStatus>& into) {
+void add_routes(const World& world, const Settings& settings, manifest::Kind kind,
+                std::vector<ObjectStatus>& into) {
   for (const Route* route : world.all<Route>()) {
-    const RouteView seen = view(kind, *route);
+    RouteView seen = view(kind, *route);
+    seen.faults = faults_of_annotations(settings, kind, route->metadata);
     ObjectStatus status{.object = seen.object, .generation = route->metadata.generation};
     for (const ParentRef& parent : route->parents) {
       if (!is_ours(world, seen, parent)) continue;
@@ -200,11 +204,12 @@ bool may_route_to(const World& world, manifest::Kind kind, const std::string& ns
          is_granted(world, kind, ns, target.ns, target.name);
 }
 
-void add_route_statuses(const World& world, std::vector<ObjectStatus>& into) {
-  add_routes<manifest::HttpRoute>(world, manifest::Kind::kHttpRoute, into);
-  add_routes<manifest::GrpcRoute>(world, manifest::Kind::kGrpcRoute, into);
-  add_routes<manifest::TcpRoute>(world, manifest::Kind::kTcpRoute, into);
-  add_routes<manifest::TlsRoute>(world, manifest::Kind::kTlsRoute, into);
+void add_route_statuses(const World& world, const Settings& settings,
+                        std::vector<ObjectStatus>& into) {
+  add_routes<manifest::HttpRoute>(world, settings, manifest::Kind::kHttpRoute, into);
+  add_routes<manifest::GrpcRoute>(world, settings, manifest::Kind::kGrpcRoute, into);
+  add_routes<manifest::TcpRoute>(world, settings, manifest::Kind::kTcpRoute, into);
+  add_routes<manifest::TlsRoute>(world, settings, manifest::Kind::kTlsRoute, into);
 }
 
 }  // namespace mesh::control

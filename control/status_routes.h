@@ -10,7 +10,8 @@
 namespace mesh::control {
 
 // Appends the routes that have a parent of ours: a Service, or a Gateway of a waypoint class.
-void add_route_statuses(const World& world, std::vector<ObjectStatus>& into);
+void add_route_statuses(const World& world, const Settings& settings,
+                        std::vector<ObjectStatus>& into);
 
 // Whether one of the parents of a route in `ns` is the Service `target` of another namespace: it is
 // then a consumer's route, for requests that come from `ns`, and its backend needs no grant to be

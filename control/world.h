@@ -23,6 +23,9 @@ struct Settings {
   std::string cluster_id = "Kubernetes";
   std::string cluster_domain = "cluster.local";
   std::string root_namespace = "istio-system";
+  // What is wrong with annotations that who configures waypoints reads, for an object's status.
+  std::vector<std::string> (*annotation_faults)(manifest::Kind,
+                                                const manifest::Metadata&) = nullptr;
 };
 
 // What somebody asked a World for: what else changes does not matter to them.

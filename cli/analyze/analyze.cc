@@ -115,7 +115,8 @@ Findings analyze(const Inventory& all) {
                      .code = idle ? "WEFT014" : "WEFT013",
                      .object = one.object.empty() ? "manifest" : one.object,
                      .place = {.file = one.file, .line = one.line},
-                     .message = (one.field.empty() ? "" : one.field + ": ") + one.message,
+                     .message = (one.field.empty() ? "" : one.field + ": ") + one.message +
+                                (one.in_force.empty() ? "" : "; " + one.in_force),
                      .fix = error ? "correct it: what cannot be read is refused" : ""});
   }
   find_waypoint_faults(all, found);

@@ -264,11 +264,46 @@ TEST_CASE("Pods in their node's network") {
   CHECK(analyze(inventory(pod("app: agent"))).front().weight == Weight::kInfo);
 }
 
+TEST_CASE("The root namespace is the one that control is started with") {
+  const auto applied = [](const std::string& args) {
+    std::string text = kShop;
+    text += policy("{}", "here", "istio-system") + policy("{}", "there", "weft-system") +
+            policy("{}", "elsewhere", "root");
+    if (!args.empty()) {
+      text +=
+          "apiVersion: v1\nkind: Pod\nmetadata: {name: c, namespace: weft-system, labels: {app: "
+          "weft-control}}\nspec: {containers: [{name: control, image: c, args: [" +
+          args + "]}]}\n---\n";
+    }
+    const Inventory all = inventory(text);
+    std::string names;
+    for (const AppliedPolicy& one :
+         policies_for(all, *all.find<mesh::manifest::Pod>("shop", "web-0"))) {
+      names += one.policy->metadata.name + " ";
+    }
+    return names;
+  };
+  CHECK(applied("") == "here there ");
+  CHECK(applied("--kubernetes") == "here ");
+  CHECK(applied("--kubernetes, --root-namespace=weft-system") == "there ");
+  CHECK(applied("--kubernetes, --root-namespace, root") == "elsewhere ");
+}
+
 TEST_CASE("A manifest that cannot be read says where") {
   const Findings findings = analyze(inventory(policy("{action: ALLOW, rule: []}")));
   REQUIRE(findings.size() == 1);
   CHECK(findings.front().code == "WEFT013");
   CHECK(findings.front().place.line == 4);
+  CHECK(findings.front().message.ends_with(
+      "; what was good before stays in force; if nothing was, all that it selects is denied"));
+}
+
+TEST_CASE("A file that is not YAML says which policies it closes") {
+  const Findings findings = analyze(inventory(policy("{rules: [{}]}") + "x: [\n"));
+  REQUIRE(findings.size() == 2);
+  CHECK(findings[0].code == "WEFT013");
+  CHECK(findings[0].object != findings[1].object);
+  CHECK(findings[0].message.find("denied") != findings[1].message.find("denied"));
 }
 
 TEST_CASE("A field without effect is named, and the rest of the object stands") {

@@ -6,6 +6,7 @@
 
 #include "cli/kubernetes/cluster.h"
 #include "mesh/kube/frames.h"
+#include "mesh/manifest/stand_in.h"
 
 namespace mesh::cli {
 
@@ -69,22 +70,95 @@ std::optional<Value> templated_pod(const Value& document) {
   return pod;
 }
 
+// What a pod of weft-control is started with; empty for another pod.
+std::vector<std::string> control_words(const manifest::Pod& pod) {
+  if (pod.metadata.label("app") != "weft-control") return {};
+  for (const manifest::Container& container : pod.containers) {
+    std::vector<std::string> words = container.command;
+    words.insert(words.end(), container.args.begin(), container.args.end());
+    if (std::ranges::find(words, "--kubernetes") != words.end()) return words;
+  }
+  return {};
+}
+
+// The value of a flag among the words of a command line.
+std::string flag_in(const std::vector<std::string>& words, const std::string& flag,
+                    std::string fallback) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == flag && i + 1 < words.size()) return words[i + 1];
+    if (words[i].starts_with(flag + "=")) return words[i].substr(flag.size() + 1);
+  }
+  return fallback;
+}
+
+// What control has written of an object that it refuses: what holds instead.
+std::string in_force_by_status(const Value& object) {
+  const Value* conditions = walk(&object, {"status", "conditions"});
+  if (conditions == nullptr || conditions->type != Value::Type::kList) return "";
+  for (const Value& one : conditions->items) {
+    const Value* reason = walk(&one, {"reason"});
+    const Value* message = walk(&one, {"message"});
+    if (reason == nullptr || message == nullptr || reason->text != "Invalid") continue;
+    const std::size_t last = message->text.rfind("; ");
+    if (last != std::string::npos) return message->text.substr(last + 2);
+  }
+  return "";
+}
+
 }  // namespace
 
 void Inventory::add(manifest::Object object, Place place) {
   manifest::ObjectKey key = manifest::key_of(object);
   knows_pods_ |= key.kind == Kind::kPod;
   knows_namespaces_ |= key.kind == Kind::kNamespace;
+  if (const auto* pod = std::get_if<manifest::Pod>(&object)) {
+    if (const auto words = control_words(*pod); !words.empty()) {
+      root_ = flag_in(words, "--root-namespace", "istio-system");
+      trust_domain_ = flag_in(words, "--trust-domain", "cluster.local");
+    }
+  }
   entries_.insert_or_assign(std::move(key), Entry{std::move(object), std::move(place)});
+}
+
+void Inventory::add_parsed(manifest::Parsed parsed, const std::string& file,
+                           const std::string& said) {
+  for (manifest::ParsedObject& one : parsed.objects) {
+    add(std::move(one.object), {.file = file, .line = one.line});
+  }
+  std::map<std::string, std::string> holds;
+  for (const manifest::BrokenObject& one : parsed.broken) {
+    const std::string otherwise =
+        one.stand_in == nullptr ? "it is left out" : manifest::what_stand_in_does(one.key.kind);
+    const std::string& what = holds[one.key.to_string()] =
+        !said.empty() ? said
+                      : std::string(manifest::kLastGoodHolds) + "; if nothing was, " + otherwise;
+    if (one.stand_in != nullptr && !entries_.contains(one.key)) {
+      add(*one.stand_in, {.file = file, .line = one.line, .refused = what});
+    }
+  }
+  for (manifest::Problem& problem : parsed.problems) {
+    const auto known = holds.find(problem.object);
+    const bool error = problem.severity == manifest::Severity::kError;
+    if (error && known != holds.end()) problem.in_force = known->second;
+    problems_.push_back(std::move(problem));
+  }
+  if (!parsed.unreadable) return;
+  for (const manifest::BrokenObject& one : parsed.broken) {
+    const std::string name = one.key.to_string();
+    problems_.push_back({manifest::Severity::kError, file, one.line, name, "",
+                         "its file is not YAML", holds[name]});
+  }
+}
+
+bool Inventory::is_root(std::string_view ns) const {
+  return root_.empty() ? ns == "istio-system" || ns == "weft-system" : ns == root_;
 }
 
 void Inventory::add_file(const std::string& file, std::string_view text) {
   manifest::Parsed parsed = manifest::parse(file, text);
-  for (manifest::ParsedObject& one : parsed.objects) {
-    add(std::move(one.object), {.file = file, .line = one.line});
-  }
-  std::ranges::move(parsed.problems, std::back_inserter(problems_));
-  if (parsed.unreadable) return;
+  const bool unreadable = parsed.unreadable;
+  add_parsed(std::move(parsed), file, "");
+  if (unreadable) return;
   for (const Value& document : manifest::read_yaml(text).documents) {
     const auto pod = templated_pod(document);
     if (!pod) continue;
@@ -110,9 +184,8 @@ Outcome<Done> Inventory::add_cluster(Cluster& cluster) {
         if (!served) break;
         if (!body) return problem("list " + type.plural + ": " + body.error().message);
         const auto page = kube::read_list_page(*body, [&](Value&& object) {
-          manifest::Parsed parsed = manifest::parse_object("", known.kind, object);
-          for (manifest::ParsedObject& one : parsed.objects) add(std::move(one.object), {});
-          std::ranges::move(parsed.problems, std::back_inserter(problems_));
+          add_parsed(manifest::parse_object("", known.kind, object), "",
+                     in_force_by_status(object));
         });
         if (!page) return problem("list " + type.plural + ": " + page.error());
         next = page->next;
@@ -168,7 +241,5 @@ std::optional<WaypointChoice> waypoint_choice(const Inventory& all,
       .name = std::string(name),
       .by_object = names_it == &object};
 }
-
-bool is_root_namespace(std::string_view ns) { return ns == "istio-system" || ns == "weft-system"; }
 
 }  // namespace mesh::cli

@@ -18,6 +18,9 @@ class Cluster;
 struct Place {
   std::string file = {};  // empty: in the cluster
   unsigned line = 0;
+  // Not empty: the object is refused as it is written, and this is what holds. What there is of it
+  // then is its stand-in (mesh/manifest/stand_in.h).
+  std::string refused = {};
 };
 
 template <class T>
@@ -30,7 +33,8 @@ struct Placed {
 
 class Inventory {
  public:
-  // What cannot be read becomes a problem. The template of a Deployment and the like counts as a
+  // What cannot be read becomes a problem, and what stands for it counts, as with control. The
+  // template of a Deployment and the like counts as a
   // pod that is ready, since its pods are not written anywhere.
   void add_file(const std::string& file, std::string_view text);
   // Every object of the kinds that we read. Errors: the server refuses.
@@ -59,6 +63,13 @@ class Inventory {
   // Whether it is known what pods there are: else what selects none may do so elsewhere.
   bool knows_pods() const { return knows_pods_; }
   bool knows_namespaces() const { return knows_namespaces_; }
+  // Where the policies for the whole mesh are: what a weft-control among the pods is started with;
+  // without one istio-system or weft-system may be it.
+  bool is_root(std::string_view ns) const;
+  std::string trust_domain() const {
+    return trust_domain_.empty() ? "TRUST_DOMAIN" : trust_domain_;
+  }
+  std::string root() const { return root_.empty() ? "istio-system" : root_; }
 
  private:
   struct Entry {
@@ -72,11 +83,14 @@ class Inventory {
     return kKind;
   }
   void add(manifest::Object object, Place place);
+  // `said`: by control, of what holds of an object that is broken; empty: nobody has said it.
+  void add_parsed(manifest::Parsed parsed, const std::string& file, const std::string& said);
 
   std::map<manifest::ObjectKey, Entry> entries_;
   std::vector<manifest::Problem> problems_;
   bool knows_pods_ = false;
   bool knows_namespaces_ = false;
+  std::string root_, trust_domain_;  // empty: nobody has said it
 };
 
 // "istio.io/SUFFIX", or its synonym "weft.dev/SUFFIX"; "" when neither is there.
@@ -101,8 +115,5 @@ struct WaypointChoice {
 };
 std::optional<WaypointChoice> waypoint_choice(const Inventory& all,
                                               const manifest::Metadata& object);
-
-// Where the policies for the whole mesh are: istio-system, or weft-system.
-bool is_root_namespace(std::string_view ns);
 
 }  // namespace mesh::cli

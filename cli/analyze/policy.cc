@@ -64,9 +64,9 @@ bool is_transport_key(std::string_view key) {
          key == "destination.ip" || key == "destination.port" || key == "source.serviceAccount";
 }
 
-bool selected(const std::optional<manifest::Labels>& selector, const Metadata& policy,
-              const Metadata& pod) {
-  if (policy.ns != pod.ns && !is_root_namespace(policy.ns)) return false;
+bool selected(const Inventory& all, const std::optional<manifest::Labels>& selector,
+              const Metadata& policy, const Metadata& pod) {
+  if (policy.ns != pod.ns && !all.is_root(policy.ns)) return false;
   return !selector || selects(*selector, pod.labels);
 }
 
@@ -91,7 +91,7 @@ std::string enforcing_waypoint(const Inventory& all, const Metadata& policy,
     if (service->metadata.ns != pod.metadata.ns || service->selector.empty()) continue;
     if (!selects(service->selector, pod.metadata.labels)) continue;
     const std::string used = waypoint_name(all, service->metadata);
-    const bool by_class = target.kind == "GatewayClass" && is_root_namespace(policy.ns);
+    const bool by_class = target.kind == "GatewayClass" && all.is_root(policy.ns);
     if (!used.empty() && (by_class || (target.kind == "Gateway" && used == wanted))) return used;
   }
   return "";
@@ -160,15 +160,15 @@ std::vector<AppliedPolicy> policies_for(const Inventory& all, const Pod& pod) {
   std::vector<AppliedPolicy> applied;
   for (const auto& policy : all.all<AuthorizationPolicy>()) {
     if (policy->targets.empty()) {
-      if (selected(policy->selector, policy->metadata, pod.metadata)) {
-        applied.push_back({policy.object, "ztunnel"});
+      if (selected(all, policy->selector, policy->metadata, pod.metadata)) {
+        applied.push_back({policy.object, "ztunnel", policy.place->refused});
       }
       continue;
     }
     for (const manifest::TargetRef& target : policy->targets) {
       const std::string by = enforcing_waypoint(all, policy->metadata, target, pod);
       if (by.empty()) continue;
-      applied.push_back({policy.object, by});
+      applied.push_back({policy.object, by, policy.place->refused});
       break;
     }
   }
@@ -178,23 +178,28 @@ std::vector<AppliedPolicy> policies_for(const Inventory& all, const Pod& pod) {
 std::string mtls_of(const Inventory& all, const Pod& pod) {
   // The narrowest scope that says something; of several, the oldest.
   const PeerAuthentication* best = nullptr;
-  const auto scope = [](const PeerAuthentication& policy) {
+  std::string refused;  // what holds of it then
+  const auto scope = [&](const PeerAuthentication& policy) {
     if (policy.selector && !policy.selector->empty()) return 2;
-    return is_root_namespace(policy.metadata.ns) ? 0 : 1;
+    return all.is_root(policy.metadata.ns) ? 0 : 1;
   };
   for (const auto& policy : all.all<PeerAuthentication>()) {
     if (policy->mode == manifest::MtlsMode::kUnset) continue;
-    if (!selected(policy->selector, policy->metadata, pod.metadata)) continue;
+    if (!selected(all, policy->selector, policy->metadata, pod.metadata)) continue;
     const bool narrower = best == nullptr || scope(*policy.object) > scope(*best);
     const bool older = best != nullptr && scope(*policy.object) == scope(*best) &&
                        policy->metadata.created < best->metadata.created;
-    if (narrower || older) best = policy.object;
+    if (!narrower && !older) continue;
+    best = policy.object;
+    refused = policy.place->refused;
   }
   if (best == nullptr) return "PERMISSIVE (the default)";
   const char* mode = best->mode == manifest::MtlsMode::kStrict    ? "STRICT"
                      : best->mode == manifest::MtlsMode::kDisable ? "DISABLE"
                                                                   : "PERMISSIVE";
-  return std::string(mode) + " (" + best->metadata.ns + "/" + best->metadata.name + ")";
+  const std::string name = best->metadata.ns + "/" + best->metadata.name;
+  if (!refused.empty()) return "as " + name + " says, which is refused: " + refused;
+  return std::string(mode) + " (" + name + ")";
 }
 
 }  // namespace mesh::cli

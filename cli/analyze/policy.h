@@ -20,7 +20,8 @@ std::vector<std::string> rule_lines(const manifest::AuthorizationPolicy& policy)
 // Who enforces a policy on a pod, if anybody does.
 struct AppliedPolicy {
   const manifest::AuthorizationPolicy* policy = nullptr;
-  std::string by;  // "ztunnel", or "waypoint NAMESPACE/NAME"
+  std::string by;       // "ztunnel", or "waypoint NAMESPACE/NAME"
+  std::string refused;  // Place::refused: `policy` is what may stand for it
 };
 std::vector<AppliedPolicy> policies_for(const Inventory& all, const manifest::Pod& pod);
 

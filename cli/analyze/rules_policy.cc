@@ -31,7 +31,7 @@ void check_selector(const Inventory& all, const Metadata& metadata,
                     const std::optional<Labels>& selector, const std::string& name,
                     const Place& place, Findings& found) {
   if (!selector || selector->empty() || !all.knows_pods()) return;
-  const bool everywhere = is_root_namespace(metadata.ns);
+  const bool everywhere = all.is_root(metadata.ns);
   const bool matches = std::ranges::any_of(all.all<Pod>(), [&](const auto& pod) {
     return (everywhere || pod->metadata.ns == metadata.ns) &&
            selects(*selector, pod->metadata.labels);
@@ -51,8 +51,8 @@ std::pair<std::string, std::string> target_fault(const Inventory& all, const Met
                                                  const TargetRef& target) {
   const std::string name = target.kind + " " + target.name;
   if (target.kind == "GatewayClass") {
-    if (is_root_namespace(policy.ns)) return {};
-    return {name + " is for policies of the root namespace only", "put it into istio-system"};
+    if (all.is_root(policy.ns)) return {};
+    return {name + " is for policies of the root namespace only", "put it into " + all.root()};
   }
   if (target.kind == "Gateway") {
     const auto* gateway = all.find<manifest::Gateway>(policy.ns, target.name);

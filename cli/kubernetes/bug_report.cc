@@ -1,5 +1,6 @@
 #include "cli/kubernetes/bug_report.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -51,23 +52,37 @@ class Report {
   Cluster& cluster_;
 };
 
+// Each container's log, and what it said before it was started again.
+void add_logs(const Json& pod, const std::string& name, Report& report) {
+  const std::string path = kPods.path(namespace_of(pod), name_of(pod), "log");
+  const Json& containers = member(member(pod, "spec"), "containers");
+  for (const Json& container : containers) {
+    const std::string of = text(container, "name");
+    const std::string file = "logs/" + name + (containers.size() > 1 ? "." + of : "");
+    report.page(file + ".log",
+                kube::with_query(path, {{"container", of}, {"limitBytes", kLogBytes}}));
+    for (const Json& status : member(member(pod, "status"), "containerStatuses")) {
+      if (text(status, "name") != of || text(status, "restartCount") == "0") continue;
+      report.page(file + ".previous.log",
+                  kube::with_query(
+                      path, {{"container", of}, {"limitBytes", kLogBytes}, {"previous", "true"}}));
+    }
+  }
+}
+
 // Logs, and what the proxies among them are configured with: they show no key.
 void add_pods(Cluster& cluster, const std::string& ns, const std::string& selector,
               Report& report) {
   const auto pods = cluster.list(kPods.path(ns), selector);
-  if (!pods) return;
+  if (!pods) {
+    report.files["problems.txt"] += "pods with " + selector + ": " + pods.error() + "\n";
+    return;
+  }
   for (const Json& pod : *pods) {
     const bool is_waypoint = ns.empty();
-    const std::string path = kPods.path(namespace_of(pod), name_of(pod), "log");
     const std::string short_name =
         (is_waypoint ? namespace_of(pod) + "." : std::string()) + name_of(pod);
-    const std::string name = "logs/" + short_name;
-    report.page(name + ".log", kube::with_query(path, {{"limitBytes", kLogBytes}}));
-    for (const Json& container : member(member(pod, "status"), "containerStatuses")) {
-      if (text(container, "restartCount") == "0") continue;
-      report.page(name + ".previous.log",
-                  kube::with_query(path, {{"limitBytes", kLogBytes}, {"previous", "true"}}));
-    }
+    add_logs(pod, short_name, report);
     if (label(pod, "app") != "ztunnel" && !is_waypoint) continue;
     const auto dump = cluster.pod_page(
         {.ns = namespace_of(pod), .pod = name_of(pod), .port = 15000, .path = "/config_dump"});
@@ -183,6 +198,10 @@ int bug_report(const Session& session, const std::string& path) {
   if (std::fclose(out) != 0 || !written) return complain(path + ": cannot be written");
   std::printf("%s: %zu files, %zu bytes; look through it before you pass it on\n", path.c_str(),
               files.size(), tar.size());
+  const auto problems = files.find("problems.txt");
+  if (problems == files.end()) return kOk;
+  const auto lines = std::count(problems->second.begin(), problems->second.end(), '\n');
+  std::fprintf(stderr, "%td things could not be read: problems.txt names them\n", lines);
   return kOk;
 }
 

@@ -26,6 +26,28 @@ TEST_CASE("A report goes on when something cannot be read, and says so") {
   }
 }
 
+TEST_CASE("Every container's log is in a report, and what it said before it started again") {
+  FakeServer server;
+  const Json pod = {
+      {"metadata", {{"name", "w"}, {"namespace", "shop"}}},
+      {"spec", {{"containers", {{{"name", "envoy"}}, {{"name", "sds"}}}}}},
+      {"status",
+       {{"containerStatuses",
+         {{{"name", "envoy"}, {"restartCount", 0}}, {{"name", "sds"}, {"restartCount", 2}}}}}}};
+  server.answers["GET /api/v1/pods?labelSelector=" + mesh::kube::escaped(kWaypointPods) +
+                 "&limit=500"] = {{"kind", "PodList"}, {"items", {pod}}};
+  const std::string log = "GET /api/v1/namespaces/shop/pods/w/log?container=";
+  server.answers[log + "envoy&limitBytes=4194304"] = "one";
+  server.answers[log + "sds&limitBytes=4194304"] = "two";
+  server.answers[log + "sds&limitBytes=4194304&previous=true"] = "three";
+  Cluster cluster = server.cluster();
+  const auto files = gather_report(cluster, "mesh");
+  CHECK(files.at("logs/shop.w.envoy.log").contains("one"));
+  CHECK(files.at("logs/shop.w.sds.log").contains("two"));
+  CHECK(files.at("logs/shop.w.sds.previous.log").contains("three"));
+  CHECK_FALSE(files.contains("logs/shop.w.envoy.previous.log"));
+}
+
 TEST_CASE("A tar has a header of 512 bytes, its sum, and the file in blocks") {
   const std::string tar = tar_of({{"a.txt", "hello"}}, 1);
   REQUIRE(tar.size() == 512 + 512 + 1024);

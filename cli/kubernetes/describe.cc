@@ -112,6 +112,13 @@ Json policies_of(const Inventory& all, const Pod& pod) {
   Json list = Json::array();
   for (const AppliedPolicy& one : policies_for(all, pod)) {
     const auto& policy = *one.policy;
+    if (!one.refused.empty()) {
+      list.push_back({{"action", "REFUSED"},
+                      {"name", policy.metadata.name + "." + policy.metadata.ns},
+                      {"enforcedBy", one.by},
+                      {"rules", {"it cannot be read; " + one.refused}}});
+      continue;
+    }
     list.push_back({{"action", action_name(policy.action)},
                     {"name", policy.metadata.name + "." + policy.metadata.ns},
                     {"enforcedBy", one.by},
@@ -180,15 +187,16 @@ Outcome<int> show_status(const Session& session) {
 Json pod_facts(const Inventory& all, const std::string& ns, const std::string& name) {
   const auto* pod = all.find<Pod>(ns, name);
   if (pod == nullptr) return Json();
-  return {{"pod", ns + "/" + name},
-          {"node", pod->node_name},
-          {"inMesh", enrolment_text(all, *pod)},
-          {"identity", "spiffe://TRUST_DOMAIN/ns/" + ns + "/sa/" + pod->service_account},
-          {"services", services_of(all, *pod)},
-          {"waypoint", waypoint_text(all, pod->metadata)},
-          {"mutualTls", mtls_of(all, *pod)},
-          {"policies", policies_of(all, *pod)},
-          {"findings", findings_of(all, "Pod " + ns + "/" + name)}};
+  return {
+      {"pod", ns + "/" + name},
+      {"node", pod->node_name},
+      {"inMesh", enrolment_text(all, *pod)},
+      {"identity", "spiffe://" + all.trust_domain() + "/ns/" + ns + "/sa/" + pod->service_account},
+      {"services", services_of(all, *pod)},
+      {"waypoint", waypoint_text(all, pod->metadata)},
+      {"mutualTls", mtls_of(all, *pod)},
+      {"policies", policies_of(all, *pod)},
+      {"findings", findings_of(all, "Pod " + ns + "/" + name)}};
 }
 
 std::string pod_text(const Json& facts) {

@@ -59,6 +59,25 @@ TEST_CASE("A pod is described") {
   CHECK(pod_facts(shop(), "shop", "gone").is_null());
 }
 
+TEST_CASE("Policies that are refused are not passed over") {
+  Inventory all = shop();
+  all.add_file("g.yaml",
+               "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+               "metadata: {name: deny, namespace: shop}\nspec: {action: DENY, rulez: []}\n---\n"
+               "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\n"
+               "metadata: {name: strict, namespace: shop}\nspec: {mtls: {mode: STRIKT}}\n");
+  const nlohmann::json facts = pod_facts(all, "shop", "web-0");
+  REQUIRE(facts["policies"].size() == 2);
+  CHECK(facts["policies"][0]["action"] == "REFUSED");
+  CHECK(facts["policies"][0]["name"] == "deny.shop");
+  CHECK(facts["policies"][0]["rules"][0] ==
+        "it cannot be read; what was good before stays in force; if nothing was, all that it "
+        "selects is denied");
+  CHECK(facts["mutualTls"] ==
+        "as shop/strict says, which is refused: what was good before stays in force; if nothing "
+        "was, what it selects takes mutual TLS only");
+}
+
 TEST_CASE("A service is described, with what is wrong with it") {
   CHECK(service_text(service_facts(shop(), "shop", "web")) ==
         "Service           shop/web\n"

@@ -42,9 +42,51 @@ bool is_called(const manifest::KnownKind& known, const std::string& word) {
   return false;
 }
 
+const kube::ResourceType kConfigMaps{.group = {}, .version = "v1", .plural = "configmaps"};
+
+// Words for kinds that are not read as objects, each with what to wait for instead.
+struct Instead {
+  std::initializer_list<std::string_view> words;
+  const char* what;
+};
+const Instead kInstead[] = {
+    {{"secret", "secrets"},
+     "Secrets are not served to nodes: the authority's is in force when `weft ca status` says so"},
+    {{"deployment", "deployments", "deploy", "daemonset", "daemonsets", "ds", "statefulset",
+      "statefulsets", "sts", "replicaset", "replicasets", "rs", "job", "jobs", "cronjob",
+      "cronjobs"},
+     "the mesh reads pods, not what makes them: `kubectl rollout status`, then `weft wait` for "
+     "all"},
+    {{"customresourcedefinition", "customresourcedefinitions", "crd", "crds"},
+     "a CustomResourceDefinition is no configuration: `kubectl wait --for=condition=Established`"},
+    {{"envoyfilter", "envoyfilters", "sidecar", "sidecars", "wasmplugin", "wasmplugins",
+      "workloadgroup", "workloadgroups", "proxyconfig", "proxyconfigs"},
+     "objects of this kind have no effect with Weft"},
+};
+
+Outcome<ObjectName> unknown_kind(const std::string& word) {
+  const std::string name = lower(word.substr(0, word.find('.')));
+  for (const Instead& instead : kInstead) {
+    if (std::ranges::find(instead.words, name) != instead.words.end()) {
+      return problem(word + " cannot be waited for: " + instead.what);
+    }
+  }
+  return problem("objects of kind " + word +
+                 " are not read by Weft: nothing of the mesh is in "
+                 "them; `weft wait` without an object waits for all that is read");
+}
+
+std::vector<kube::ResourceType> types_of(const ObjectName& object) {
+  return object.kind ? kube::types_of(*object.kind) : std::vector{kConfigMaps};
+}
+
+std::string kind_name(const ObjectName& object) {
+  return object.kind ? std::string(manifest::known_kind(*object.kind).name) : "ConfigMap";
+}
+
 // resourceVersion, or "" when the object is not there.
 Outcome<std::string> version_of(Cluster& cluster, const ObjectName& object) {
-  for (const kube::ResourceType& type : kube::types_of(object.kind)) {
+  for (const kube::ResourceType& type : types_of(object)) {
     TRY(const Json there, cluster.get(type.path(object.ns, object.name)));
     if (!there.is_null()) return text(member(there, "metadata"), "resourceVersion");
   }
@@ -55,7 +97,7 @@ Outcome<std::string> version_of(Cluster& cluster, const ObjectName& object) {
 class Question {
  public:
   Question(const ObjectName& object, const std::string& resource_version)
-      : page_("/debug/applied?kind=" + url_encoded(std::string(known_kind(object.kind).name)) +
+      : page_("/debug/applied?kind=" + url_encoded(kind_name(object)) +
               "&namespace=" + url_encoded(object.ns) + "&name=" + url_encoded(object.name) +
               "&resourceVersion=" + url_encoded(resource_version)) {}
 
@@ -92,6 +134,7 @@ Outcome<int> wait_for(const Session& session, const WaitOptions& options) {
       for (const ControlTarget& control : *controls) answers.push_back(question.ask(control));
       for (const AppliedAnswer& one : answers) {
         if (!one.refused.empty()) return problem(name + " is refused: " + one.refused);
+        if (!one.not_read.empty()) return problem(name + " is not read: " + one.not_read);
       }
       missing = waiting_for(answers);
       if (missing.empty()) {
@@ -113,6 +156,11 @@ Outcome<int> wait_for(const Session& session, const WaitOptions& options) {
 }  // namespace
 
 int wait_for_object(const Session& session, const WaitOptions& options) {
+  if (!asks_cluster(session)) {
+    return complain(
+        "in a lab there are no versions of single objects: `weft wait` without one "
+        "waits until every node has all that is in the folder");
+  }
   const auto waited = wait_for(session, options);
   return waited ? *waited : complain(waited.error());
 }
@@ -131,10 +179,9 @@ Outcome<ObjectName> object_name(const std::vector<std::string>& words, const std
   const auto known =
       std::ranges::find_if(kinds, [&](const auto& one) { return is_called(one, lower(parts[0])); });
   if (known == kinds.end()) {
-    const bool map = lower(parts[0]).starts_with("configmap");
-    return problem(map ? "a ConfigMap cannot be waited for: `weft wait` alone waits for all that "
-                         "control has read, the mesh's configuration too"
-                       : "objects of kind " + parts[0] + " are not read by Weft");
+    constexpr std::string_view kMaps[] = {"configmap", "configmaps", "cm"};
+    if (std::ranges::find(kMaps, lower(parts[0])) == std::end(kMaps)) return unknown_kind(parts[0]);
+    return object;
   }
   object.kind = known->kind;
   if (!known->namespaced) object.ns.clear();
@@ -159,6 +206,7 @@ AppliedAnswer read_applied(const std::string& replica, const Outcome<std::string
   answer.pending = strings(member(body, "pending"));
   answer.absent = strings(member(body, "absent"));
   answer.refused = text(body, "refused");
+  answer.not_read = text(body, "notRead");
   return answer;
 }
 

@@ -22,13 +22,14 @@ struct WaitOptions {
 int wait_for_object(const Session& session, const WaitOptions& options);
 
 struct ObjectName {
-  manifest::Kind kind = manifest::Kind::kService;
+  // None: a ConfigMap, which may hold the mesh's configuration.
+  std::optional<manifest::Kind> kind = {};
   std::string ns;
   std::string name;
 };
 
 // "authorizationpolicy/web", "Service" "web", "httproutes.gateway.networking.k8s.io" "shop/web".
-// Errors: a kind that control does not read; not two words.
+// Errors: a kind that control does not read, and what to wait for instead; not two words.
 Outcome<ObjectName> object_name(const std::vector<std::string>& words, const std::string& ns);
 
 // What a replica's /debug/applied says.
@@ -39,6 +40,7 @@ struct AppliedAnswer {
   std::uint64_t version = 0;
   std::vector<std::string> current = {}, pending = {}, absent = {};
   std::string refused = {};
+  std::string not_read = {};  // why nothing of the mesh is in it
 };
 AppliedAnswer read_applied(const std::string& replica, const Outcome<std::string>& page);
 

@@ -2,6 +2,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "mesh/manifest/parse.h"
+
 namespace mesh::cli {
 namespace {
 
@@ -59,7 +61,25 @@ TEST_CASE("objects by the words that kubectl takes") {
        {std::vector<std::string>{"service"}, {"service/"}, {"nonsense/web"}, {"a", "b", "c"}, {}}) {
     CHECK_FALSE(object_name(words, "shop"));
   }
-  CHECK(object_name({"configmaps", "istio"}, "shop").error().contains("`weft wait` alone"));
+  const auto map = object_name({"configmap/istio"}, "shop");
+  REQUIRE(map);
+  CHECK_FALSE(map->kind.has_value());
+  CHECK(map->name == "istio");
+}
+
+TEST_CASE("every kind that control reads can be waited for, of others it is said what to do") {
+  for (const manifest::KnownKind& known : manifest::known_kinds()) {
+    const auto object = object_name({std::string(known.name), "x"}, "shop");
+    REQUIRE(object);
+    CHECK(object->kind == known.kind);
+    CHECK(object->ns == (known.namespaced ? "shop" : ""));
+  }
+  const auto said = [](const char* word) { return object_name({word, "x"}, "shop").error(); };
+  CHECK(said("secrets").contains("weft ca status"));
+  CHECK(said("Deployment").contains("kubectl rollout status"));
+  CHECK(said("envoyfilters.networking.istio.io").contains("no effect"));
+  CHECK(said("leases").contains("not read by Weft"));
+  CHECK(read_applied("r", std::string(R"({"known":false,"notRead":"no"})")).not_read == "no");
 }
 
 }  // namespace mesh::cli

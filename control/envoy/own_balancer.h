@@ -15,6 +15,7 @@ class Cluster;
 namespace mesh::control {
 
 inline constexpr std::string_view kBalancerAnnotation = "weft.dev/load-balancer";
+inline constexpr std::string_view kPeakEwma = "peak-ewma";
 
 // What the annotation asks for, as metadata of the cluster whose balancing is filled in. Gives what
 // of it is not done, and why; empty: all is.

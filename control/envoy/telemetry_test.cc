@@ -301,6 +301,10 @@ TEST_CASE("a Telemetry that names somebody whom nobody knows is not accepted") {
   CHECK(status("{tracing: [{providers: [{name: otel}]}]}") == "True Accepted");
   CHECK(status("{tracing: [{providers: [{name: otel}, {name: web-otel}]}]}") ==
         "True PartiallyInvalid");
+  CHECK(status("{metrics: [{providers: [{name: prometheus}]}]}") == "True Accepted");
+  CHECK(status("{metrics: [{providers: [{name: prometheus}, {name: stackdriver}]}]}") ==
+        "False UnsupportedValue");
+  CHECK(status("{metrics: [{reportingInterval: 5s}]}") == "True PartiallyInvalid");
   // Nothing is asked of them here.
   CHECK(status("{tracing: [{match: {mode: CLIENT}, providers: [{name: nobody}]}]}") ==
         "True Accepted");

@@ -3,6 +3,7 @@
 #include <random>
 #include <utility>
 
+#include "mesh/kube/frames.h"
 #include "mesh/kube/resource.h"
 
 namespace mesh::control::kubernetes {
@@ -50,14 +51,29 @@ void MeshMap::look() {
 
 void MeshMap::commit_list() {
   const auto there = std::exchange(staged_, {});
-  take(there ? state_.put(text_in(*there)) : state_.remove());
+  if (!there) return take(state_.remove(), "");
+  take(state_.put(text_in(*there)), kube::metadata_text(*there, "resourceVersion"));
 }
 
-void MeshMap::put(Value&& object) { take(state_.put(text_in(object))); }
-void MeshMap::remove(Value&&) { take(state_.remove()); }
+void MeshMap::put(Value&& object) {
+  take(state_.put(text_in(object)), kube::metadata_text(object, "resourceVersion"));
+}
+void MeshMap::remove(Value&&) { take(state_.remove(), ""); }
 
 void MeshMap::take(bool news) {
   if (news) changed_(state_);
+}
+
+// Who asks for the version is told of it when everybody else has been told of the text.
+void MeshMap::take(bool news, std::string version) {
+  take(news);
+  const std::lock_guard lock(mutex_);
+  version_ = std::move(version);
+}
+
+std::optional<std::string> MeshMap::version() const {
+  const std::lock_guard lock(mutex_);
+  return version_;
 }
 
 }  // namespace mesh::control::kubernetes

@@ -4,8 +4,8 @@
 #include <set>
 #include <utility>
 
-#include "control/kubernetes/stand_in.h"
 #include "mesh/kube/frames.h"
+#include "mesh/manifest/stand_in.h"
 
 namespace mesh::control {
 namespace {
@@ -65,17 +65,20 @@ std::optional<KubeObjects::Collection::Read> KubeObjects::Collection::read(
   // An API server does not hold objects without a proper name.
   if (parsed.broken.empty()) return {};
   Read refused;
-  refused.key = std::move(parsed.broken.front());
+  refused.key = std::move(parsed.broken.front().key);
   const auto known = all_.objects_.find(refused.key);
   const bool was_good = known != all_.objects_.end() && !all_.stand_ins_.contains(refused.key) &&
                         is_same_object(*known->second, value);
-  refused.object =
-      was_good ? known->second : kubernetes::stand_in(refused.key, value, parsed.problems);
+  refused.object = was_good ? known->second : std::move(parsed.broken.front().stand_in);
   refused.stands_in = !was_good && refused.object != nullptr;
-  refused.status = status_of(value, parsed.problems,
-                             was_good            ? "what was good before stays in force"
-                             : refused.stands_in ? kubernetes::stand_in_words(kind_)
-                                                 : "it was never good here: it is left out");
+  const std::string in_force = was_good            ? manifest::kLastGoodHolds
+                               : refused.stands_in ? manifest::stand_in_words(kind_)
+                                                   : manifest::kLeftOut;
+  refused.status = status_of(value, parsed.problems, in_force);
+  for (manifest::Problem& problem : parsed.problems) {
+    problem.version = kube::metadata_text(value, "resourceVersion");
+    if (problem.severity == manifest::Severity::kError) problem.in_force = in_force;
+  }
   refused.problems = std::move(parsed.problems);
   return refused;
 }

@@ -5,7 +5,8 @@
 // What is in force of an object is its last good version. One that our readers refuse (its CRD
 // allows more than we can honour) is a problem, and stays as it was. If it never was good here (it
 // is new, or this process is newer than its last good version), what stands for it closes what it
-// meant to close, or it is left out (stand_in.h). Which of these it is, the object's status says.
+// meant to close, or it is left out (mesh/manifest/stand_in.h). Which of these it is, the object's
+// status says.
 
 #include <map>
 #include <memory>

@@ -43,7 +43,7 @@ TEST_CASE("of an object that cannot be honoured the last good version stays, and
   REQUIRE(all.problems().size() == 1);
   CHECK(all.problems()[0].to_string() ==
         "kubernetes: AuthorizationPolicy shop/p: spec.rules[0].to[0].operation.ports[0]: "
-        "\"http\" is not a port, 1 to 65535");
+        "\"http\" is not a port, 1 to 65535; what was good before stays in force");
   // A new list says the same.
   policies.begin_list();
   policies.stage(json(kBad));

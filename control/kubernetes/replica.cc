@@ -233,6 +233,12 @@ std::vector<Unacknowledged> Replica::ca_waiting() const {
   const std::lock_guard lock(impl_->mutex);
   return impl_->waiting;
 }
+std::string Replica::mesh_map() const {
+  return impl_->mesh_map == nullptr ? "" : impl_->mesh_map->name();
+}
+std::optional<std::string> Replica::mesh_map_version() const {
+  return impl_->mesh_map == nullptr ? std::nullopt : impl_->mesh_map->version();
+}
 kube::Election::Health Replica::election() const { return impl_->election->health(); }
 
 std::vector<std::string> Replica::problems() const {

@@ -60,6 +60,10 @@ class Replica {
   // While the root is replaced: who does not trust the roots of now yet, as far as is known here.
   std::vector<Unacknowledged> ca_waiting() const;
   kube::Election::Health election() const;
+  // The ConfigMap with the mesh's configuration, "NAMESPACE/NAME"; empty: there is none. And its
+  // MeshMap::version().
+  std::string mesh_map() const;
+  std::optional<std::string> mesh_map_version() const;
   // What the debug pages of every replica take; empty while there is none.
   std::string debug_token() const;
   // For /ready and the debug pages: what does not work now, each with the server's words.

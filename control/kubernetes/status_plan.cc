@@ -165,11 +165,6 @@ json addresses(const ObjectStatus& wanted) {
   return all;
 }
 
-bool is_route(Kind kind) {
-  return kind == Kind::kHttpRoute || kind == Kind::kGrpcRoute || kind == Kind::kTcpRoute ||
-         kind == Kind::kTlsRoute;
-}
-
 // The parts of the status that differ from what is there.
 json difference(const ObjectStatus& wanted, const StatusCopy& copy, const std::string& now) {
   const json there = to_json(&copy.status);
@@ -212,22 +207,6 @@ std::optional<Write> write_of(const ObjectStatus& wanted, const StatusCopy& copy
   write.request = kube::patch_status_request(
       write.target, body.dump(-1, ' ', false, json::error_handler_t::replace), kManager);
   return write;
-}
-
-// What our readers refuse: what is said about it is that, and for the generation that they refused.
-void refuse(ObjectStatus& status, const StatusCopy& copy) {
-  status.generation = copy.generation;
-  const auto said = [&](std::string_view type) {
-    return StatusConditions{
-        {std::string(type), false, "Invalid", copy.refused + "; " + copy.in_force}};
-  };
-  for (ParentStatus& parent : status.parents) parent.conditions = said("Accepted");
-  if (is_route(status.object.kind)) return;
-  const Kind kind = status.object.kind;
-  status.listeners.clear();
-  status.conditions = said(kind == Kind::kAuthorizationPolicy ? "ZtunnelAccepted"
-                           : kind == Kind::kGateway || kind == Kind::kGatewayClass ? "Accepted"
-                                                                                   : kAccepted);
 }
 
 bool has_ours(const Value& status) {
@@ -288,7 +267,9 @@ std::vector<Write> plan_statuses(std::vector<ObjectStatus> wanted, const StatusC
   for (ObjectStatus& one : wanted) {
     const auto copy = copies.find(one.object);
     if (copy == copies.end()) continue;
-    if (!copy->second.refused.empty()) refuse(one, copy->second);
+    if (!copy->second.refused.empty()) {
+      refuse(one, copy->second.generation, copy->second.refused + "; " + copy->second.in_force);
+    }
     if (auto write = write_of(one, copy->second, now)) writes.push_back(*std::move(write));
   }
   return writes;

@@ -18,6 +18,8 @@ using manifest::TracingRule;
 using manifest::TracingTag;
 using Faults = std::vector<std::string>;
 
+constexpr const char* kMetrics = "prometheus";  // who reads what every waypoint counts
+
 void add_tracing_faults(const MeshConfig& mesh, const TracingRule& rule, Faults& faults) {
   for (const std::string& name : rule.providers) {
     if (mesh.tracer(name) == nullptr) {
@@ -95,7 +97,7 @@ std::vector<std::string> telemetry_faults(const MeshConfig& mesh, const Telemetr
     if (rule.has_overrides) faults.emplace_back("metrics.overrides are not supported");
     if (rule.has_interval) faults.emplace_back("metrics.reportingInterval is not supported");
     for (const std::string& name : rule.providers) {
-      if (name != "prometheus") faults.push_back("metrics: provider " + name + " is not supported");
+      if (name != kMetrics) faults.push_back("metrics: provider " + name + " is not supported");
     }
   }
   return faults;
@@ -109,7 +111,10 @@ bool names_nobody(const MeshConfig& mesh, const Telemetry& telemetry) {
   };
   const auto is_tracer = [&](const std::string& name) { return mesh.tracer(name) != nullptr; };
   const auto is_logger = [&](const std::string& name) { return mesh.logger(name) != nullptr; };
-  return any(telemetry.tracing, is_tracer) || any(telemetry.logging, is_logger);
+  const bool elsewhere = std::ranges::any_of(telemetry.metrics, [](const auto& rule) {
+    return std::ranges::any_of(rule.providers, [](const auto& name) { return name != kMetrics; });
+  });
+  return elsewhere || any(telemetry.tracing, is_tracer) || any(telemetry.logging, is_logger);
 }
 
 bool stands_before(const Telemetry& a, const Telemetry& b) {

@@ -47,7 +47,7 @@ TEST_CASE("security objects are read as strictly from JSON as from YAML") {
     "spec": {"action": "DENY", "rules": [{"to": [{"operation": {"portz": ["80"]}}]}]}})");
   CHECK(bad.objects.empty());
   REQUIRE(bad.broken.size() == 1);
-  CHECK(bad.broken[0].to_string() == "AuthorizationPolicy shop/deny");
+  CHECK(bad.broken[0].key.to_string() == "AuthorizationPolicy shop/deny");
   REQUIRE(bad.problems.size() == 1);
   CHECK(bad.problems[0].to_string() ==
         "kubernetes: AuthorizationPolicy shop/deny: spec.rules[0].to[0].operation.portz: "

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <set>
+#include <optional>
 
 #include "mesh/base/check.h"
 #include "mesh/manifest/fields.h"
 #include "mesh/manifest/read.h"
+#include "mesh/manifest/stand_in.h"
 
 namespace mesh::manifest {
 namespace {
@@ -121,10 +122,12 @@ class FileReader {
       return;
     }
     Fields fields(report, &value, "");
+    std::optional<ObjectKey> guess;
+    if (text_of(value, "apiVersion").empty()) guess = guessed_key(value, report);
     const std::string api_version = fields.required_text("apiVersion");
     const std::string kind = fields.required_text("kind");
     if (report.failed) {
-      parsed_->unidentified = true;
+      refuse(guess, value);
     } else if (kind == "List" && api_version == "v1") {
       list(value, report, depth);
     } else if (const KnownKind* known = find(kind, api_version); known != nullptr) {
@@ -147,11 +150,23 @@ class FileReader {
     object(known_kind(kind), value, fields, report);
   }
 
-  // Takes the invalid objects out again.
+  // Takes the invalid objects out again, and looks at what may stand for them.
   void finish() {
     std::erase_if(parsed_->objects,
                   [&](const ParsedObject& o) { return broken_.contains(key_of(o.object)); });
-    parsed_->broken.assign(broken_.begin(), broken_.end());
+    for (const auto& [key, values] : broken_) {
+      for (const Value* value : values) {
+        parsed_->broken.push_back({key, value->line, stand_in(key, *value)});
+      }
+    }
+  }
+
+  // Of a file that is unreadable: what can be identified of it is broken, whatever it says.
+  void finish_unreadable() {
+    for (const auto& [key, value] : first_) {
+      if (!broken_.contains(key)) refuse(key, *value);
+    }
+    finish();
   }
 
  private:
@@ -176,46 +191,87 @@ class FileReader {
     for (const Value& item : items->items) document(item, depth + 1);
   }
 
-  // A kind of ours in a version that does not exist is an error; a kind of somebody else is not.
-  void unknown(const std::string& kind, const std::string& api_version, const Value& value,
-               Report& report) {
-    for (const KnownKind& known : kKinds) {
-      const std::string_view group = group_of(known.api_versions[0]);
-      if (known.name != kind || group != group_of(api_version)) continue;
-      report.error(value.line, "apiVersion",
-                   "\"" + api_version.substr(0, 64) + "\" is not a version of " + kind);
+  static std::string text_of(const Value& map, std::string_view key) {
+    const Value* value = member(&map, key);
+    return value == nullptr || value->type != Value::Type::kScalar ? "" : value->text;
+  }
+
+  // Of a document without a version, or of one that does not exist: which of our kinds it must
+  // mean.
+  static std::optional<ObjectKey> guessed_key(const Value& value, Report& report) {
+    const auto* known = std::find_if(std::begin(kKinds), std::end(kKinds), [&](const KnownKind& k) {
+      return k.name == text_of(value, "kind");
+    });
+    const Value* metadata = member(&value, "metadata");
+    if (known == std::end(kKinds) || metadata == nullptr) return {};
+    Metadata names;
+    names.name = text_of(*metadata, "name");
+    names.ns = text_of(*metadata, "namespace");
+    auto key = identify(*known, names);
+    if (key) report.object = key->to_string();
+    return key;
+  }
+
+  void refuse(const std::optional<ObjectKey>& key, const Value& value) {
+    if (!key) {
       parsed_->unidentified = true;
       return;
     }
-    if (group_of(api_version).ends_with("istio.io")) {
-      report.warn(value.line, "", kind.substr(0, 64) + " is not known: it has no effect");
+    const Value* first = first_.emplace(*key, &value).first->second;
+    auto& all = broken_[*key];
+    // Of two of one name neither is better than the other.
+    if (all.empty() && first != &value) all.push_back(first);
+    all.push_back(&value);
+  }
+
+  static std::optional<ObjectKey> identify(const KnownKind& known, const Metadata& metadata) {
+    std::string ns = known.namespaced ? metadata.ns : "";
+    if (known.namespaced && ns.empty()) ns = "default";
+    if (!is_dns_name(metadata.name) || !(ns.empty() || is_dns_name(ns))) return {};
+    return ObjectKey{known.kind, std::move(ns), metadata.name};
+  }
+
+  // A kind of ours in a version that does not exist is an error, and so is a kind that a group with
+  // policies does not have; a kind of somebody else is not.
+  void unknown(const std::string& kind, const std::string& api_version, const Value& value,
+               Report& report) {
+    const std::string_view asked = group_of(api_version);
+    const auto known =
+        std::ranges::find_if(kKinds, [&](const KnownKind& k) { return k.name == kind; });
+    const bool is_ours = known != std::end(kKinds);
+    if (is_ours && (asked.empty() || asked == group_of(known->api_versions[0]))) {
+      const auto key = guessed_key(value, report);
+      report.error(value.line, "apiVersion",
+                   "\"" + api_version.substr(0, 64) + "\" is not a version of " + kind);
+      refuse(key, value);
+    } else if (asked == "security.istio.io") {
+      report.error(value.line, "kind", kind.substr(0, 64) + " is no kind of " + std::string(asked));
+      parsed_->unidentified = true;
+    } else if (asked.ends_with("istio.io") || (is_ours && is_strict_kind(known->kind))) {
+      report.warn(value.line, "",
+                  kind.substr(0, 64) + " of " + api_version.substr(0, 64) +
+                      " is not known: it has no effect");
     }
   }
 
   void object(const KnownKind& known, const Value& value, Fields& fields, Report& report) {
     report.strict = is_strict_kind(known.kind);
     Metadata metadata = read_metadata(fields.map("metadata"));
-    if (!known.namespaced) {
-      metadata.ns.clear();
-    } else if (metadata.ns.empty()) {
-      metadata.ns = "default";
-    }
-    const bool identified =
-        is_dns_name(metadata.name) && (metadata.ns.empty() || is_dns_name(metadata.ns));
-    if (!identified) {
+    auto key = identify(known, metadata);
+    if (!key) {
       report.error(value.line, "metadata.name", "is not the name of an object");
       parsed_->unidentified = true;
       return;
     }
-    ObjectKey key{known.kind, metadata.ns, metadata.name};
-    report.object = key.to_string();
+    metadata.ns = key->ns;
+    report.object = key->to_string();
     fields.ignore("status");
     Object object = read(known.kind, fields, std::move(metadata));
     if (report.strict) {
       fields.ignore("spec");
       fields.finish();
     }
-    keep(std::move(key), std::move(object), value.line, report);
+    keep(*std::move(key), std::move(object), value, report);
   }
 
   static Object read(Kind kind, Fields& fields, Metadata metadata) {
@@ -247,22 +303,22 @@ class FileReader {
     }
   }
 
-  void keep(ObjectKey key, Object object, unsigned line, Report& report) {
-    const auto [first, is_first] = lines_.emplace(key, line);
+  void keep(ObjectKey key, Object object, const Value& value, Report& report) {
+    const auto [first, is_first] = first_.emplace(key, &value);
     if (!is_first) {
-      report.error(line, "metadata.name",
+      report.error(value.line, "metadata.name",
                    "there are two objects of this name: the other is at line " +
-                       std::to_string(first->second));
+                       std::to_string(first->second->line));
     }
-    // Of two, neither is better than the other: the one in force stays in force.
-    if (report.failed) broken_.insert(std::move(key));
-    parsed_->objects.push_back({std::move(object), line});
+    if (report.failed) refuse(key, value);
+    parsed_->objects.push_back({std::move(object), value.line});
   }
 
   std::string file_;
   Parsed* parsed_;
-  std::map<ObjectKey, unsigned> lines_;
-  std::set<ObjectKey> broken_;
+  // Borrowed from the documents.
+  std::map<ObjectKey, const Value*> first_;
+  std::map<ObjectKey, std::vector<const Value*>> broken_;
 };
 
 }  // namespace
@@ -287,7 +343,9 @@ std::string Problem::to_string() const {
   text += ": ";
   if (!object.empty()) text += object + ": ";
   if (!field.empty()) text += field + ": ";
-  return text + message;
+  text += message;
+  if (!in_force.empty()) text += "; " + in_force;
+  return text;
 }
 
 Parsed parse(std::string_view file, std::string_view text) {
@@ -299,12 +357,24 @@ Parsed parse(std::string_view file, std::string_view text) {
       parsed.problems.push_back(
           {Severity::kError, std::string(file), error.line, "", "", error.message});
     }
+    Parsed guessed;
+    FileReader reader(file, guessed);
+    for (const Value& document : yaml.documents) reader.document(document, 0);
+    reader.finish_unreadable();
+    parsed.broken = std::move(guessed.broken);
     return parsed;
   }
   FileReader reader(file, parsed);
   for (const Value& document : yaml.documents) reader.document(document, 0);
   reader.finish();
   return parsed;
+}
+
+std::optional<Object> read_valid(Kind kind, const Value& object) {
+  Parsed parsed;
+  FileReader("", parsed).object(kind, object);
+  if (parsed.objects.size() != 1 || parsed.has_errors()) return {};
+  return std::move(parsed.objects.front().object);
 }
 
 Parsed parse_object(std::string_view origin, Kind kind, const Value& object) {

@@ -10,6 +10,7 @@
 // problems a file. Beyond: the file is unreadable.
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,8 +35,11 @@ struct Problem {
   std::string object;  // "AuthorizationPolicy shop/deny-web", or ""
   std::string field;   // "spec.rules[0].from[0].source.ipBlocks[1]", or ""
   std::string message;
+  std::string in_force = {};  // of an error, what holds meanwhile; "" when nobody has said it
+  std::string version = {};   // resourceVersion of the object that it is about, if that has one
 
-  // "policy.yaml:12: AuthorizationPolicy shop/deny-web: spec.rules[0].…: not an address block"
+  // "policy.yaml:12: AuthorizationPolicy shop/deny-web: spec.rules[0].…: not an address block; it
+  // was never good here: all that it selects is denied"
   std::string to_string() const;
   friend bool operator==(const Problem&, const Problem&) = default;
 };
@@ -45,11 +49,20 @@ struct ParsedObject {
   unsigned line = 0;  // where its document starts
 };
 
+// An object that is there but invalid. What is in force of it is its last good version; this holds
+// only what is to be done without one.
+struct BrokenObject {
+  ObjectKey key;
+  unsigned line = 0;                            // where its document starts
+  std::shared_ptr<const Object> stand_in = {};  // stand_in.h; null: it is left out
+};
+
 struct Parsed {
   std::vector<ParsedObject> objects;  // valid ones, in the order of the file, each key once
   std::vector<Problem> problems;
-  std::vector<ObjectKey> broken;  // objects that are there but invalid
-  // The file as a whole could not be read (syntax, a limit): it says nothing about its objects.
+  std::vector<BrokenObject> broken;  // by key; of two objects of one name in a file, both
+  // The file as a whole could not be read (syntax, a limit): it says nothing about the objects that
+  // were known from it. Those of its documents that can be identified nevertheless are broken.
   bool unreadable = false;
   // A document was invalid in a way that hides which object it is.
   bool unidentified = false;

@@ -115,7 +115,25 @@ TEST_CASE("kinds of others are passed over, unknown kinds of a mesh are said") {
   const Parsed version = parse(
       "f", "apiVersion: security.istio.io/v7\nkind: AuthorizationPolicy\nmetadata: {name: x}\n");
   CHECK(version.has_errors());
-  CHECK(version.unidentified);
+  CHECK_FALSE(version.unidentified);
+  REQUIRE(version.broken.size() == 1);
+  CHECK(version.broken[0].stand_in != nullptr);
+  const Parsed none = parse("f", "kind: AuthorizationPolicy\nmetadata: {name: x}\n");
+  REQUIRE(none.broken.size() == 1);
+  CHECK(none.problems[0].object == "AuthorizationPolicy default/x");
+  const Parsed core = parse("f", "apiVersion: v1\nkind: PeerAuthentication\nmetadata: {name: x}\n");
+  CHECK(core.broken.size() == 1);
+  const Parsed typo = parse(
+      "f", "apiVersion: security.istio.io/v1\nkind: AuthorisationPolicy\nmetadata: {name: x}\n");
+  CHECK(typo.unidentified);
+  CHECK(typo.has_errors());
+  const Parsed others =
+      parse("f", "apiVersion: policy.example/v1\nkind: AuthorizationPolicy\nmetadata: {name: x}\n");
+  CHECK(others.problems.size() == 1);
+  CHECK_FALSE(others.has_errors());
+  // Somebody else's Service.
+  CHECK(parse("f", "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: x}\n")
+            .problems.empty());
 }
 
 TEST_CASE("an invalid object is broken, the others of the file are not") {
@@ -123,7 +141,7 @@ TEST_CASE("an invalid object is broken, the others of the file are not") {
       "p.yaml", pod("good") + "---\n" + pod("bad") + "spec: {containers: 3}\n---\n" + pod("fine"));
   CHECK(parsed.objects.size() == 2);
   REQUIRE(parsed.broken.size() == 1);
-  CHECK(parsed.broken[0].to_string() == "Pod default/bad");
+  CHECK(parsed.broken[0].key.to_string() == "Pod default/bad");
   REQUIRE(parsed.problems.size() == 1);
   CHECK(parsed.problems[0].to_string() ==
         "p.yaml:8: Pod default/bad: spec.containers: must be a list");
@@ -132,8 +150,10 @@ TEST_CASE("an invalid object is broken, the others of the file are not") {
 TEST_CASE("of two objects of one name in a file neither counts") {
   const Parsed parsed = parse("f.yaml", pod("a") + "---\n" + pod("b") + "---\n" + pod("a"));
   CHECK(parsed.objects.size() == 1);
-  REQUIRE(parsed.broken.size() == 1);
-  CHECK(parsed.broken[0].name == "a");
+  REQUIRE(parsed.broken.size() == 2);
+  CHECK(parsed.broken[0].key.name == "a");
+  CHECK(parsed.broken[1].key.name == "a");
+  CHECK(parsed.broken[0].line < parsed.broken[1].line);
   CHECK(parsed.problems[0].message == "there are two objects of this name: the other is at line 1");
 }
 
@@ -172,6 +192,49 @@ TEST_CASE("what is not YAML makes the whole file unreadable, with the line") {
   CHECK(parsed.objects.empty());
   REQUIRE(parsed.problems.size() == 1);
   CHECK(parsed.problems[0].line == row.line);
+}
+
+TEST_CASE("of a file that is not YAML it is told which objects it means, up to what is wrong") {
+  const auto broken = [](const std::string& text) {
+    const Parsed parsed = parse("f", text);
+    CHECK(parsed.unreadable);
+    CHECK(parsed.objects.empty());
+    CHECK(parsed.problems.size() == 1);
+    std::string names;
+    for (const BrokenObject& one : parsed.broken) {
+      names += (names.empty() ? "" : " ") + one.key.to_string();
+    }
+    return names;
+  };
+  const std::string deny =
+      "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+      "metadata: {name: deny, namespace: shop}\n";
+  const std::string wrong = deny + "spec:\n  action: DENY\n rules: x\n";
+  CHECK(broken(wrong) == "AuthorizationPolicy shop/deny");
+  CHECK(broken(deny + "spec: {a: 1, a: 2}\n") == "AuthorizationPolicy shop/deny");
+  CHECK(broken(deny + "spec: [") == "AuthorizationPolicy shop/deny");
+  // What comes before and after is known, too, and is not in force.
+  CHECK(broken(pod("a") + "---\n" + wrong + "--- # more\n" + pod("b")) ==
+        "Pod default/a Pod default/b AuthorizationPolicy shop/deny");
+  CHECK(broken("apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: "
+               "{name: a}}\n- {apiVersion: v1, kind: Pod, metadata: {name: b, name: c}}\n") ==
+        "Pod default/a");
+  // Whose namespace may follow.
+  CHECK(broken("apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n bad: [\n").empty());
+  CHECK(broken("kind: [").empty());
+  CHECK(broken("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nx: \xff\n") == "Pod default/a");
+}
+
+TEST_CASE("what may stand for an object that is not YAML is as wide as what is known of it") {
+  const Parsed parsed = parse("f",
+                              "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+                              "metadata: {name: deny, namespace: shop}\n"
+                              "spec:\n  selector: {matchLabels: {app: web}}\n  rules: [{}, ]]\n");
+  REQUIRE(parsed.broken.size() == 1);
+  REQUIRE(parsed.broken[0].stand_in != nullptr);
+  const auto& policy = std::get<AuthorizationPolicy>(*parsed.broken[0].stand_in);
+  CHECK(policy.action == AuthorizationAction::kDeny);
+  CHECK(policy.selector == Labels{{"app", "web"}});
 }
 
 TEST_CASE("a bomb of aliases is a file with too many values") {

@@ -7,6 +7,9 @@
 
 namespace mesh::manifest {
 
+// One object of a kind, if nothing of it is wrong.
+std::optional<Object> read_valid(Kind kind, const Value& object);
+
 Object read_core(Kind kind, Fields& document, Metadata metadata);
 Object read_security(Kind kind, Fields& document, Metadata metadata);
 Object read_network(Kind kind, Fields& document, Metadata metadata);

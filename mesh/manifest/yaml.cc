@@ -33,7 +33,7 @@ class TreeBuilder : public YAML::EventHandler {
  public:
   explicit TreeBuilder(YamlFile& file) : file_(&file) {}
 
-  bool failed() const { return !file_->errors.empty(); }
+  bool failed() const { return failed_; }
 
   void OnDocumentStart(const YAML::Mark&) override {
     open_.clear();
@@ -41,9 +41,10 @@ class TreeBuilder : public YAML::EventHandler {
     root_.reset();
   }
   void OnDocumentEnd() override {
-    if (failed() || !root_ || root_->is_null()) return;
+    if (failed() || !root_ || root_->is_null()) return root_.reset();
     if (file_->documents.size() == kMaxDocuments) return fail(root_->line, "too many documents");
     file_->documents.push_back(std::move(*root_));
+    root_.reset();
   }
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     Value value;
@@ -81,9 +82,35 @@ class TreeBuilder : public YAML::EventHandler {
   void OnMapEnd() override { end(); }
 
   void fail(unsigned line, std::string message) {
-    if (!failed()) file_->errors.push_back({line, std::move(message)});
+    if (file_->errors.empty()) file_->errors.push_back({line, std::move(message)});
+    failed_ = true;
   }
-  static unsigned line(const YAML::Mark& mark) { return static_cast<unsigned>(mark.line + 1); }
+
+  // Goes on after an error, with the next document: of the one that failed, what there is of it is
+  // taken, but no object whose metadata is not over. False: no more, a limit was reached.
+  bool recover() {
+    failed_ = false;
+    while (!open_.empty()) {
+      const Open done = std::move(open_.back());
+      open_.pop_back();
+      const Open* parent = open_.empty() ? nullptr : &open_.back();
+      const bool is_wanted = parent == nullptr || parent->value.type == Value::Type::kList ||
+                             (parent->key && parent->key != "metadata");
+      const auto& keys = done.value.keys;
+      const bool is_cut =
+          done.key ? done.key == "metadata" : !keys.empty() && keys.back() == "metadata";
+      if (is_wanted && !is_cut) add(done.value, 0);
+    }
+    OnDocumentEnd();
+    anchors_.clear();
+    return !failed();
+  }
+
+  unsigned line(const YAML::Mark& mark) const {
+    return first_line_ + static_cast<unsigned>(mark.line);
+  }
+  // Of what is read next.
+  void set_first_line(unsigned line) { first_line_ = line; }
 
  private:
   struct Open {
@@ -147,7 +174,43 @@ class TreeBuilder : public YAML::EventHandler {
   std::map<YAML::anchor_t, Value> anchors_;
   std::optional<Value> root_;
   unsigned nodes_ = 0;
+  bool failed_ = false;
+  unsigned first_line_ = 1;
 };
+
+// Documents begin where a line is "---", or begins with that and a blank.
+bool is_separator(std::string_view text, std::size_t at) {
+  return text.substr(at).starts_with("---") &&
+         (at + 3 == text.size() || std::string_view(" \t\r\n").contains(text[at + 3]));
+}
+
+// The documents of a text, each with its separator.
+std::vector<std::string_view> split(std::string_view text) {
+  std::vector<std::string_view> parts;
+  std::size_t start = 0;
+  for (std::size_t at = 0; at < text.size() && parts.size() < kMaxDocuments;) {
+    at = text.find('\n', at);
+    at = at == std::string_view::npos ? text.size() : at + 1;
+    if (at < text.size() && !is_separator(text, at)) continue;
+    parts.push_back(text.substr(start, at - start));
+    start = at;
+  }
+  return parts;
+}
+
+// yaml-cpp reports errors by exception; they end here.
+void read_into(TreeBuilder& builder, std::string_view text) {
+  try {
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    while (!builder.failed() && parser.HandleNextDocument(builder)) {
+    }
+  } catch (const YAML::Exception& error) {
+    builder.fail(error.mark.is_null() ? 0 : builder.line(error.mark), error.msg);
+  } catch (const std::exception&) {
+    builder.fail(0, "not YAML");
+  }
+}
 
 }  // namespace
 
@@ -171,16 +234,16 @@ YamlFile read_yaml(std::string_view text) {
     builder.fail(0, "holds a NUL byte: not a text file");
     return file;
   }
-  // yaml-cpp reports errors by exception; they end here.
-  try {
-    std::istringstream stream{std::string(text)};
-    YAML::Parser parser(stream);
-    while (!builder.failed() && parser.HandleNextDocument(builder)) {
-    }
-  } catch (const YAML::Exception& error) {
-    builder.fail(error.mark.is_null() ? 0 : TreeBuilder::line(error.mark), error.msg);
-  } catch (const std::exception&) {
-    builder.fail(0, "not YAML");
+  read_into(builder, text);
+  if (!builder.failed()) return file;
+  file.documents.clear();
+  TreeBuilder guess(file);
+  std::ptrdiff_t line = 1;
+  for (const std::string_view document : split(text)) {
+    guess.set_first_line(static_cast<unsigned>(line));
+    read_into(guess, document);
+    if (guess.failed() && !guess.recover()) break;
+    line += std::ranges::count(document, '\n');
   }
   return file;
 }

@@ -33,8 +33,10 @@ struct YamlError {
 };
 
 struct YamlFile {
+  // With errors: what can be told of each document that is not over at its metadata, up to what is
+  // wrong in it. Good for nothing but to know what was meant.
   std::vector<Value> documents;
-  std::vector<YamlError> errors;  // not empty: `documents` must not be used
+  std::vector<YamlError> errors;  // the first one
 };
 
 // Limits: those of parse.h.

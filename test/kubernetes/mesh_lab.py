@@ -77,8 +77,11 @@ class MeshLab(Lab):
         lines = [line for line in self.mesh_log("ztunnel", node).splitlines() if "access" in line]
         return [dict(re.findall(r'([\w.]+)="?([^"\s]*)"?', line)) for line in lines]
 
+    def object(self, kind, namespace, name):
+        return json.loads(self.kubectl("-n", namespace, "get", kind, name, "-o", "json").stdout)
+
     def pod(self, namespace, name):
-        return json.loads(self.kubectl("-n", namespace, "get", "pod", name, "-o", "json").stdout)
+        return self.object("pod", namespace, name)
 
     def fetch(self, namespace, pod, url):
         """What a pod gets from there; None if it gets nothing."""

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 
-from cluster import expect, run_tests
+from cluster import die_with_parent, expect, run_tests
+from lab import CONTROL
 from mesh_lab import MeshLab
 
 SERVER = """
@@ -148,6 +149,56 @@ def test_strangers_are_refused_under_strict(lab):
     expect(lab.fetch("shop", "client", f"http://{address}:8080/") is not None, "the mesh's own is refused")
     expect(not is_annotated(lab, "plain", "stranger"), "a stranger says that it is in the mesh")
     lab.kubectl("-n", "shop", "delete", "peerauthentication", "strict")
+
+
+def refusal(lab, kind):
+    """Why control refuses shop/there, and what holds instead; "" when it does not."""
+    conditions = lab.object(kind, "shop", "there").get("status", {}).get("conditions", [])
+    return next((one["message"] for one in conditions if one["reason"] == "Invalid"), "")
+
+
+def closes_what_it_names(lab, kind, bad, good, what, why):
+    """Never good: closed. Mended: open. Wrong again: as it was. Gone: open."""
+    url = f"http://{CONTROL}:9900/"
+
+    def put(spec):
+        lab.kubectl("apply", "-f", "-", input=json.dumps({
+            "apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": {"name": "there", "namespace": "shop"}, "spec": spec}))
+
+    def passes(when):
+        lab.until(lambda: lab.fetch("shop", "client", url) is not None, f"{kind}: an answer {when}")
+    passes("before")
+    put(bad)
+    lab.until(lambda: refusal(lab, kind).endswith(f"; it was never good here: {what}"), f"{kind}: its status")
+    lab.until(lambda: lab.fetch("shop", "client", url) is None, f"{kind}: nobody connects to what it names")
+    lab.until(lambda: any(one.get("dst.addr") == f"{CONTROL}:9900" and one.get("reason") == why for one in lab.access_log("node-2")),
+              f"{kind}: {why} in the access log")
+    put(good)
+    lab.until(lambda: not refusal(lab, kind), f"{kind}: its status when it is mended")
+    passes("when it is mended")
+    put(bad)
+    lab.until(lambda: refusal(lab, kind).endswith("; what was good before stays in force"), f"{kind}: its status again")
+    passes("with what was good before")
+    lab.kubectl("-n", "shop", "delete", kind, "there")
+    passes("afterwards")
+
+
+def test_entries_that_never_were_good_close_what_they_name(lab):
+    """Their definitions allow such weights, our readers do not."""
+    folder = lab.folder / "outside"
+    folder.mkdir()
+    with subprocess.Popen(lab.inside([sys.executable, "-m", "http.server", "9900", "--bind", CONTROL, "--directory", folder]),
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent) as server:
+        try:
+            closes_what_it_names(lab, "WorkloadEntry", {"address": CONTROL, "weight": 4294967295}, {"address": CONTROL},
+                                 "connections to its address are refused", "waypoint_missing")
+            entry = {"hosts": ["there.example"], "addresses": [CONTROL], "resolution": "STATIC",
+                     "ports": [{"number": 9900, "name": "http", "protocol": "HTTP"}]}
+            closes_what_it_names(lab, "ServiceEntry", {**entry, "endpoints": [{"address": CONTROL, "weight": 4294967295}]},
+                                 {**entry, "endpoints": [{"address": CONTROL}]},
+                                 "connections to its hosts and addresses are refused", "no_endpoint")
+        finally:
+            server.kill()
 
 
 def test_kubelet_probes_pass_under_strict_and_nobody_else_of_the_node(lab):

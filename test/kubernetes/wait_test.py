@@ -46,7 +46,8 @@ class Bench:
             "metadata": {"name": "weft-control-0", "namespace": NAMESPACE, "labels": {"app": "weft-control"}},
             "spec": {"hostNetwork": True, "containers": [{"name": "control", "image": "weft-control", "args": [
                 "--kubernetes", "--kubeconfig", str(lab.kubeconfig_of_nodes), "--namespace", NAMESPACE,
-                "--pod-name", "weft-control-0", "--state", "/tmp/weft-control", "--tokens", str(tokens)],
+                "--pod-name", "weft-control-0", "--state", "/tmp/weft-control", "--tokens", str(tokens),
+                "--mesh-config-map", "istio"],
                 "readinessProbe": {"httpGet": {"path": "/ready", "port": 15014}, "periodSeconds": 1}}]}}))
         lab.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", "pod/weft-control-0", "--timeout=60s")
         secret = json.loads(lab.kubectl("get", "secret", "weft-ca", "-n", NAMESPACE, "-o", "json").stdout)
@@ -59,10 +60,10 @@ class Bench:
                                  self.build / "perf" / "control_nodes", "15012", roots, tokens, str(self.count)],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
 
-    def wait(self):
+    def wait(self, thing="authorizationpolicy/change", namespace="default"):
         """`weft wait`, which has been started."""
-        words = self.lab.inside([self.build / "cli" / "weft", "wait", "--for", "applied", "authorizationpolicy/change",
-                                 "-n", "default", "--timeout", "60s"])
+        words = self.lab.inside([self.build / "cli" / "weft", "wait", "--for", "applied", thing,
+                                 "-n", namespace, "--timeout", "60s"])
         return subprocess.Popen(words, env=dict(os.environ, KUBECONFIG=str(self.lab.kubeconfig)), stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent)
 
@@ -117,6 +118,33 @@ def returns_soon(bench, nodes, known):
     expect(delays[len(delays) // 2] <= BUSY, f"not within {BUSY} s: {delays}")
 
 
+def waits_for_any_kind(bench):
+    """What is there in every cluster, of kinds that nodes are told little or nothing of."""
+    for thing in ("service/kubernetes", "endpointslice/kubernetes", "serviceaccount/default", "namespace/default", "node/node-1"):
+        bench.finished(bench.wait(thing))
+
+
+def waits_for_the_mesh(bench):
+    """Its configuration in a ConfigMap: as it is now, or why it is refused; another ConfigMap is none."""
+    def put(text, name="istio"):
+        bench.lab.kubectl("apply", "-f", "-", input=json.dumps({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": NAMESPACE}, "data": {"mesh": text}}))
+
+    def refused(name, why):
+        waiting = bench.wait(f"configmap/{name}", NAMESPACE)
+        _, errors = waiting.communicate(timeout=90)
+        expect(waiting.returncode == 1 and why in errors, f"configmap/{name}: {waiting.returncode} {errors[-500:]}")
+    for text in ("{}", "accessLogFile: /dev/stdout", "extensionProviders: []"):
+        put(text)
+        bench.finished(bench.wait("configmap/istio", NAMESPACE))
+    put("extensionProviders: 3")
+    refused("istio", "is refused")
+    put("{}")
+    bench.finished(bench.wait("cm/istio", NAMESPACE))
+    put("{}", "other")
+    refused("other", f"the mesh's configuration is in ConfigMap {NAMESPACE}/istio")
+
+
 @exit_code
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -131,6 +159,8 @@ def main():
             known = int(nodes.stdout.readline().split()[0])  # all of them have everything
             known = waits_for_the_last(bench, nodes, known)
             returns_soon(bench, nodes, known)
+            waits_for_any_kind(bench)
+            waits_for_the_mesh(bench)
             nodes.stdin.close()
 
 

@@ -1,4 +1,4 @@
-#include "control/kubernetes/stand_in.h"
+#include "mesh/manifest/stand_in.h"
 
 #include <algorithm>
 #include <initializer_list>
@@ -8,58 +8,51 @@
 #include <utility>
 #include <vector>
 
-namespace mesh::control::kubernetes {
+#include "mesh/manifest/read.h"
+
+namespace mesh::manifest {
 namespace {
 
-using manifest::Kind;
-using manifest::Labels;
-using manifest::Problem;
-using manifest::Value;
+using SpecFields = std::vector<std::pair<std::string_view, Value>>;
 
-bool is_wrong(const std::vector<Problem>& problems, std::string_view field) {
-  return std::ranges::any_of(
-      problems, [&](const Problem& problem) { return problem.field.starts_with(field); });
+void put(Value& map, std::string_view key, const Value* value) {
+  if (value == nullptr) return;
+  map.type = Value::Type::kMap;
+  map.keys.emplace_back(key);
+  map.items.push_back(*value);
 }
 
-// spec.selector.matchLabels, if it can be read; else none: the whole scope.
-std::optional<Labels> selector_of(const Value& object, const std::vector<Problem>& problems) {
-  const Value* labels = member(member(member(&object, "spec"), "selector"), "matchLabels");
-  if (labels == nullptr || labels->type != Value::Type::kMap) return {};
-  if (is_wrong(problems, "spec.selector")) return {};
-  Labels selector;
-  for (std::size_t i = 0; i < labels->keys.size(); ++i) {
-    if (labels->items[i].type != Value::Type::kScalar) return {};
-    selector.emplace(labels->keys[i], labels->items[i].text);
-  }
-  return selector;
+// The object with nothing in its spec but these fields, and its metadata and status, or only its
+// name.
+Value bare_object(const Value& object, const SpecFields& fields, bool only_name) {
+  Value bare, names, spec;
+  const Value* metadata = member(&object, "metadata");
+  put(names, "name", member(metadata, "name"));
+  put(names, "namespace", member(metadata, "namespace"));
+  put(bare, "metadata", only_name ? &names : metadata);
+  put(bare, "status", only_name ? nullptr : member(&object, "status"));
+  const Value* said = member(&object, "spec");
+  const bool is_map = said != nullptr && said->type == Value::Type::kMap;
+  if (is_map) spec.type = Value::Type::kMap;
+  for (const auto& [name, value] : fields) put(spec, name, &value);
+  put(bare, "spec", is_map ? &spec : said);
+  return bare;
 }
-
-using Fields = std::vector<std::pair<std::string_view, Value>>;
 
 // The object with nothing in its spec but these fields, if that can be read.
 template <class T>
-std::optional<T> read_with(Kind kind, const Value& object, const Fields& fields) {
-  Value bare = object;
-  for (std::size_t i = 0; i < bare.keys.size(); ++i) {
-    if (bare.keys[i] != "spec" || bare.items[i].type != Value::Type::kMap) continue;
-    Value& spec = bare.items[i];
-    spec.keys.clear();
-    spec.items.clear();
-    for (const auto& [name, value] : fields) {
-      spec.keys.emplace_back(name);
-      spec.items.push_back(value);
-    }
-  }
-  manifest::Parsed parsed = manifest::parse_object("", kind, bare);
-  if (parsed.objects.empty()) return {};
-  return std::get<T>(std::move(parsed.objects.front().object));
+std::optional<T> read_with(Kind kind, const Value& object, const SpecFields& fields) {
+  std::optional<Object> read = read_valid(kind, bare_object(object, fields, false));
+  if (!read) read = read_valid(kind, bare_object(object, fields, true));
+  if (!read) return {};
+  return std::get<T>(*std::move(read));
 }
 
 // Those of them that are there.
 template <class T>
 std::optional<T> read_only(Kind kind, const Value& object,
                            std::initializer_list<std::string_view> names) {
-  Fields fields;
+  SpecFields fields;
   for (const std::string_view name : names) {
     const Value* known = member(member(&object, "spec"), name);
     if (known != nullptr) fields.emplace_back(name, *known);
@@ -86,10 +79,16 @@ Asked asked_within(const Value& value) {
   return most;
 }
 
+// spec.selector, if it can be read; else none: the whole scope.
+template <class T>
+std::optional<Labels> selector_of(const ObjectKey& key, const Value& object) {
+  const auto known = read_only<T>(key.kind, object, {"selector"});
+  return known ? known->selector : std::nullopt;
+}
+
 // A rule of which nothing is known but its host and that it asks for TLS, or for tunnels.
-std::shared_ptr<const manifest::Object> closed_rule(const manifest::ObjectKey& key,
-                                                    const Value& value) {
-  using Rule = manifest::DestinationRule;
+std::shared_ptr<const Object> closed_rule(const ObjectKey& key, const Value& value) {
+  using Rule = DestinationRule;
   const Asked asked = asked_within(value);
   if (asked == Asked::kNothing) return nullptr;
   auto rule = read_only<Rule>(key.kind, value, {"host", "exportTo", "workloadSelector"});
@@ -97,18 +96,18 @@ std::shared_ptr<const manifest::Object> closed_rule(const manifest::ObjectKey& k
   if (!rule) return nullptr;  // nobody can tell whose it is
   rule->closed = asked == Asked::kTls;
   if (asked == Asked::kTunnel) rule->policy.tls.emplace().mode = "ISTIO_MUTUAL";
-  return std::make_shared<const manifest::Object>(*std::move(rule));
+  return std::make_shared<const Object>(*std::move(rule));
 }
 
-manifest::Metadata bare_metadata(const manifest::ObjectKey& key) {
-  manifest::Metadata metadata;
+Metadata bare_metadata(const ObjectKey& key) {
+  Metadata metadata;
   metadata.name = key.name;
   metadata.ns = key.ns;
   return metadata;
 }
 
-manifest::RequestAuthentication closed_tokens(const manifest::ObjectKey& key, const Value& value) {
-  using Read = manifest::RequestAuthentication;
+RequestAuthentication closed_tokens(const ObjectKey& key, const Value& value) {
+  using Read = RequestAuthentication;
   if (auto known = read_only<Read>(key.kind, value, {"selector", "targetRef", "targetRefs"})) {
     known->closed = Read::Closed::kTargets;
     return *std::move(known);
@@ -120,8 +119,8 @@ manifest::RequestAuthentication closed_tokens(const manifest::ObjectKey& key, co
 }
 
 // Where it is; none where that is a name, or cannot be read: nothing is dialled by that.
-std::optional<manifest::WorkloadEntry> closed_workload(const Value& value) {
-  using Read = manifest::WorkloadEntry;
+std::optional<WorkloadEntry> closed_workload(const Value& value) {
+  using Read = WorkloadEntry;
   auto known = read_only<Read>(Kind::kWorkloadEntry, value, {"address", "network"});
   if (!known) known = read_only<Read>(Kind::kWorkloadEntry, value, {"address"});
   if (!known || !net::IpAddress::parse(known->address)) return {};
@@ -141,20 +140,19 @@ Value good_ones(const Value* list, bool (*is_good)(std::string_view)) {
 }
 
 // Its hosts and addresses, those that can be read.
-std::optional<manifest::ServiceEntry> closed_hosts(const manifest::ObjectKey& key,
-                                                   const Value& value) {
-  using Read = manifest::ServiceEntry;
+std::optional<ServiceEntry> closed_hosts(const ObjectKey& key, const Value& value) {
+  using Read = ServiceEntry;
   const Value* spec = member(&value, "spec");
   const auto is_block = [](std::string_view text) { return net::Cidr::parse(text).has_value(); };
-  Fields fields = {{"hosts", good_ones(member(spec, "hosts"), manifest::is_host)},
-                   {"addresses", good_ones(member(spec, "addresses"), is_block)}};
+  SpecFields fields = {{"hosts", good_ones(member(spec, "hosts"), is_host)},
+                       {"addresses", good_ones(member(spec, "addresses"), is_block)}};
   Value& hosts = fields[0].second;
   if (hosts.items.empty()) {  // its addresses are there under some name
     Value& some = hosts.items.emplace_back();
     some.type = Value::Type::kScalar;
     some.text = key.name + "." + key.ns + ".refused.invalid";
   }
-  const Fields bare = fields;
+  const SpecFields bare = fields;
   for (const std::string_view name : {"resolution", "exportTo"}) {
     if (const Value* known = member(spec, name)) fields.emplace_back(name, *known);
   }
@@ -167,54 +165,57 @@ std::optional<manifest::ServiceEntry> closed_hosts(const manifest::ObjectKey& ke
 
 }  // namespace
 
-std::shared_ptr<const manifest::Object> stand_in(const manifest::ObjectKey& key, const Value& value,
-                                                 const std::vector<Problem>& problems) {
+std::shared_ptr<const Object> stand_in(const ObjectKey& key, const Value& value) {
   if (key.kind == Kind::kAuthorizationPolicy) {
-    manifest::AuthorizationPolicy policy;
+    AuthorizationPolicy policy;
     policy.metadata = bare_metadata(key);
-    policy.selector = selector_of(value, problems);
-    policy.action = manifest::AuthorizationAction::kDeny;
+    policy.selector = selector_of<AuthorizationPolicy>(key, value);
+    policy.action = AuthorizationAction::kDeny;
     policy.rules.emplace_back();
-    return std::make_shared<const manifest::Object>(std::move(policy));
+    return std::make_shared<const Object>(std::move(policy));
   }
   if (key.kind == Kind::kPeerAuthentication) {
-    manifest::PeerAuthentication peer;
+    PeerAuthentication peer;
     peer.metadata = bare_metadata(key);
-    peer.selector = selector_of(value, problems);
-    peer.mode = manifest::MtlsMode::kStrict;
-    return std::make_shared<const manifest::Object>(std::move(peer));
+    peer.selector = selector_of<PeerAuthentication>(key, value);
+    peer.mode = MtlsMode::kStrict;
+    return std::make_shared<const Object>(std::move(peer));
   }
   if (key.kind == Kind::kRequestAuthentication) {
-    return std::make_shared<const manifest::Object>(closed_tokens(key, value));
+    return std::make_shared<const Object>(closed_tokens(key, value));
   }
   if (key.kind == Kind::kDestinationRule) return closed_rule(key, value);
   if (key.kind == Kind::kWorkloadEntry) {
     auto entry = closed_workload(value);
-    if (entry) return std::make_shared<const manifest::Object>(*std::move(entry));
+    if (entry) return std::make_shared<const Object>(*std::move(entry));
   }
   if (key.kind == Kind::kServiceEntry) {
     auto entry = closed_hosts(key, value);
-    if (entry) return std::make_shared<const manifest::Object>(*std::move(entry));
+    if (entry) return std::make_shared<const Object>(*std::move(entry));
   }
   return nullptr;
 }
 
-const char* stand_in_words(Kind kind) {
+std::string stand_in_words(Kind kind) {
+  return std::string("it was never good here: ") + what_stand_in_does(kind);
+}
+
+const char* what_stand_in_does(Kind kind) {
   switch (kind) {
     case Kind::kPeerAuthentication:
-      return "it was never good here: what it selects takes mutual TLS only";
+      return "what it selects takes mutual TLS only";
     case Kind::kRequestAuthentication:
-      return "it was never good here: HTTP to what it is for is denied";
+      return "HTTP to what it is for is denied";
     case Kind::kDestinationRule:
-      return "it was never good here: waypoints do not call its host, or by tunnels only if "
-             "ISTIO_MUTUAL is all the TLS that it asks for";
+      return "waypoints do not call its host, or by tunnels only if ISTIO_MUTUAL is all the TLS "
+             "that it asks for";
     case Kind::kWorkloadEntry:
-      return "it was never good here: connections to its address are refused";
+      return "connections to its address are refused";
     case Kind::kServiceEntry:
-      return "it was never good here: connections to its hosts and addresses are refused";
+      return "connections to its hosts and addresses are refused";
     default:
-      return "it was never good here: all that it selects is denied";
+      return "all that it selects is denied";
   }
 }
 
-}  // namespace mesh::control::kubernetes
+}  // namespace mesh::manifest

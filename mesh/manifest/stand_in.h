@@ -1,6 +1,7 @@
 #pragma once
-// What stands for an object that cannot be read and never was good here, so that what it meant to
-// close is not open meanwhile. Pure.
+// What stands for an object that cannot be read and never was good, so that what it meant to close
+// is not open meanwhile. parse() makes it (BrokenObject); whoever keeps last good versions says
+// when it holds. Pure.
 //
 // | kind | what holds |
 // | --- | --- |
@@ -16,20 +17,22 @@
 // A scope that cannot be read is the whole namespace.
 
 #include <memory>
-#include <vector>
+#include <string>
 
 #include "mesh/manifest/objects.h"
-#include "mesh/manifest/parse.h"
 #include "mesh/manifest/yaml.h"
 
-namespace mesh::control::kubernetes {
+namespace mesh::manifest {
 
-// nullptr: it is left out. `problems`: what is wrong with the object.
-std::shared_ptr<const manifest::Object> stand_in(const manifest::ObjectKey& key,
-                                                 const manifest::Value& value,
-                                                 const std::vector<manifest::Problem>& problems);
+// nullptr: it is left out.
+std::shared_ptr<const Object> stand_in(const ObjectKey& key, const Value& value);
 
-// For its status: what holds, if it has a stand-in.
-const char* stand_in_words(manifest::Kind kind);
+// For whoever reads of the problem: what holds of a broken object.
+inline constexpr const char* kLastGoodHolds = "what was good before stays in force";
+inline constexpr const char* kLeftOut = "it was never good here: it is left out";
+// "it was never good here: all that it selects is denied"
+std::string stand_in_words(Kind kind);
+// "all that it selects is denied"
+const char* what_stand_in_does(Kind kind);
 
-}  // namespace mesh::control::kubernetes
+}  // namespace mesh::manifest

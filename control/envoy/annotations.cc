@@ -1,0 +1,41 @@
+#include "control/envoy/annotations.h"
+
+#include "control/envoy/local_limits.h"
+#include "control/envoy/own_balancer.h"
+
+namespace mesh::control {
+namespace {
+
+using manifest::Kind;
+
+std::string limits_fault(Kind kind, const manifest::Metadata& object) {
+  if (kind != Kind::kHttpRoute && kind != Kind::kGrpcRoute && kind != Kind::kVirtualService) {
+    return {};
+  }
+  const auto found = object.annotations.find(kLocalLimitAnnotation);
+  if (found == object.annotations.end()) return {};
+  const auto limits = parse_local_limits(found->second);
+  return limits ? "" : limits.error() + ": its requests are answered 500";
+}
+
+std::string balancer_fault(Kind kind, const manifest::Metadata& object) {
+  if (kind != Kind::kDestinationRule && kind != Kind::kService && kind != Kind::kServiceEntry) {
+    return {};
+  }
+  const std::string_view asked = object.annotation(kBalancerAnnotation);
+  return asked.empty() || asked == kPeakEwma ? "" : "there is only " + std::string(kPeakEwma);
+}
+
+}  // namespace
+
+std::vector<std::string> annotation_faults(Kind kind, const manifest::Metadata& object) {
+  std::vector<std::string> faults;
+  const auto add = [&](std::string_view annotation, const std::string& fault) {
+    if (!fault.empty()) faults.push_back(std::string(annotation) + ": " + fault);
+  };
+  add(kLocalLimitAnnotation, limits_fault(kind, object));
+  add(kBalancerAnnotation, balancer_fault(kind, object));
+  return faults;
+}
+
+}  // namespace mesh::control
