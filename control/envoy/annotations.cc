@@ -1,5 +1,6 @@
 #include "control/envoy/annotations.h"
 
+#include "control/envoy/global_limits.h"
 #include "control/envoy/local_limits.h"
 #include "control/envoy/own_balancer.h"
 
@@ -8,13 +9,15 @@ namespace {
 
 using manifest::Kind;
 
-std::string limits_fault(Kind kind, const manifest::Metadata& object) {
+template <class Parse>
+std::string limits_fault(Kind kind, const manifest::Metadata& object, std::string_view annotation,
+                         const Parse& parse) {
   if (kind != Kind::kHttpRoute && kind != Kind::kGrpcRoute && kind != Kind::kVirtualService) {
     return {};
   }
-  const auto found = object.annotations.find(kLocalLimitAnnotation);
+  const auto found = object.annotations.find(annotation);
   if (found == object.annotations.end()) return {};
-  const auto limits = parse_local_limits(found->second);
+  const auto limits = parse(found->second);
   return limits ? "" : limits.error() + ": its requests are answered 500";
 }
 
@@ -33,7 +36,9 @@ std::vector<std::string> annotation_faults(Kind kind, const manifest::Metadata& 
   const auto add = [&](std::string_view annotation, const std::string& fault) {
     if (!fault.empty()) faults.push_back(std::string(annotation) + ": " + fault);
   };
-  add(kLocalLimitAnnotation, limits_fault(kind, object));
+  add(kLocalLimitAnnotation, limits_fault(kind, object, kLocalLimitAnnotation, parse_local_limits));
+  add(kGlobalLimitAnnotation,
+      limits_fault(kind, object, kGlobalLimitAnnotation, parse_global_limits));
   add(kBalancerAnnotation, balancer_fault(kind, object));
   return faults;
 }

@@ -54,6 +54,8 @@ TEST_CASE("a route whose limit cannot be read is not accepted") {
     CHECK(with("10/s").starts_with("True Accepted"));
     CHECK(with("many").starts_with("False UnsupportedValue weft.dev/local-rate-limit: \"many\": "));
     CHECK(with("''").ends_with("says nothing: its requests are answered 500"));
+    CHECK(with("10/s, weft.dev/rate-limit: '?'")
+              .starts_with("False UnsupportedValue weft.dev/rate-limit: "));
   }
 }
 
