@@ -148,8 +148,10 @@ void fill_namespace(const std::string& value, rbac::Principal* to) {
   set_regex(".*/ns/" + pattern_of(value) + "/.*", principal_match(to));
 }
 
+// Not direct_remote_ip: inside a tunnel that is an internal listener's name to Envoy, which no
+// block holds, and a DENY would be open. This one is whom the tunnel comes from, no header's say.
 void fill_direct_ip(const net::Cidr& block, rbac::Principal* to) {
-  set_block(block, to->mutable_direct_remote_ip());
+  set_block(block, to->mutable_source_ip());
 }
 
 void fill_remote_ip(const net::Cidr& block, rbac::Principal* to) {
