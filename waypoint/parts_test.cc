@@ -109,6 +109,15 @@ TEST_CASE("settings: flags win, and mistakes are told in one line") {
   CHECK(parse_settings({"--service-account", "a", "--admin", "0.0.0.0:1"}, none, 8).text ==
         "weft-waypoint: --admin must be a loopback address\n");
   CHECK(parse_settings({"--help"}, none, 8).status == 0);
+  const std::vector<std::string> needed = {"--namespace", "shop", "--service-account", "waypoint"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.end(), needed.begin(), needed.end());
+    return parse_settings(std::move(more), none, 8);
+  };
+  CHECK(with({}).settings->drain_delay == std::chrono::seconds(1));
+  CHECK(with({"--drain-delay", "0s"}).settings->drain_delay == std::chrono::seconds(0));
+  CHECK(with({"--drain-delay", "soon"}).text ==
+        "weft-waypoint: --drain-delay: cannot read 'soon'\n");
 }
 
 }  // namespace

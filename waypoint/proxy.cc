@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "mesh/io/timer.h"
+
 namespace mesh::waypoint {
 
 Proxy::Proxy(io::Ring& ring, const Settings& settings, Stats& stats, telemetry::LogSink* access,
@@ -55,6 +57,10 @@ io::Task<void> Proxy::run_lane(io::Ring& ring, Slot& slot) {
 }
 
 io::Task<void> Proxy::drain() {
+  if (ready()) {
+    draining_ = true;
+    (void)co_await io::sleep_for(ring_, settings_.drain_delay);
+  }
   draining_ = true;
   for (const auto& slot : slots_) {
     Slot* const raw = slot.get();

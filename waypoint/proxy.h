@@ -22,7 +22,9 @@ class Proxy {
 
   // Starts settings.workers lanes and their listeners. Errors: those of a Ring and of listening.
   io::Task<Result<Done>> start();
-  // Closes the listeners, lets what runs end until the deadline, then ends it and joins the lanes.
+  // Is not ready any more, and goes on for settings.drain_delay: callers hear of the one before
+  // they meet the other. Then closes the listeners, lets what runs end until the deadline, then
+  // ends it and joins the lanes.
   io::Task<void> drain();
 
   // `applied` runs on the main ring when every lane uses it.

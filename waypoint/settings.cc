@@ -10,7 +10,8 @@ namespace {
 
 // Settings that are text until they are checked.
 struct Raw {
-  std::string workers, log_format = "plain", termination = "5", hbone = "[::]:15008";
+  std::string workers, log_format = "plain", termination = "5", delay = "1";
+  std::string hbone = "[::]:15008";
   std::string admin = "127.0.0.1:15000", metrics = "[::]:15020", readiness = "[::]:15021";
 };
 
@@ -38,6 +39,7 @@ constexpr Variable<Raw> kRawVariables[] = {
     {"LOG_FORMAT", nullptr, &Raw::log_format},
     {"WAYPOINT_WORKER_THREADS", nullptr, &Raw::workers},
     {"CONNECTION_TERMINATION_DEADLINE", nullptr, &Raw::termination},
+    {"DRAIN_DELAY", nullptr, &Raw::delay},
 };
 
 std::optional<unsigned> number_in(std::string_view text, unsigned most) {
@@ -67,10 +69,18 @@ std::string check(Settings& settings, Raw& raw, unsigned cpus) {
     address.into = *parsed;
   }
   if (!settings.admin.ip.is_loopback()) return "--admin must be a loopback address";
-  if (raw.termination.ends_with('s')) raw.termination.pop_back();
-  const auto seconds = number_in(raw.termination, 86400);
-  if (!seconds) return bad("--termination-deadline", raw.termination);
-  settings.termination_deadline = std::chrono::seconds(*seconds);
+  const struct {
+    const char* name;
+    std::string& text;
+    std::chrono::nanoseconds& into;
+  } times[] = {{"--termination-deadline", raw.termination, settings.termination_deadline},
+               {"--drain-delay", raw.delay, settings.drain_delay}};
+  for (const auto& time : times) {
+    if (time.text.ends_with('s')) time.text.pop_back();
+    const auto seconds = number_in(time.text, 86400);
+    if (!seconds) return bad(time.name, time.text);
+    time.into = std::chrono::seconds(*seconds);
+  }
   const auto workers = raw.workers.empty() ? std::optional(1u) : number_in(raw.workers, 1024);
   if (!workers) return bad("--workers", raw.workers);
   settings.workers = *workers == 0 ? std::max(1u, cpus) : *workers;
@@ -118,6 +128,8 @@ ParsedSettings parse_settings(std::vector<std::string> arguments, const Environm
   app.add_option("--readiness", raw.readiness, "readiness page");
   app.add_option("--log-level", settings.log_level, "info, or info,xds=debug, …");
   app.add_option("--log-format", raw.log_format, "text or json");
+  app.add_option("--drain-delay", raw.delay,
+                 "how long all goes on before a drain, while callers hear of it: 1s");
   app.add_option("--termination-deadline", raw.termination, "how long a drain may take: 5s");
   app.add_option("--trust-domain", settings.trust_domain, "of this mesh");
   app.add_option("--cluster-id", settings.cluster_id, "of this cluster");

@@ -37,6 +37,7 @@ struct Settings {
   net::SocketAddress admin;                // 127.0.0.1:15000; loopback only
   net::SocketAddress metrics;              // [::]:15020
   net::SocketAddress readiness;            // [::]:15021
+  std::chrono::nanoseconds drain_delay = std::chrono::seconds(1);  // DRAIN_DELAY
   std::chrono::nanoseconds termination_deadline = std::chrono::seconds(5);
   std::chrono::seconds secret_ttl = std::chrono::hours(24);  // SECRET_TTL
 

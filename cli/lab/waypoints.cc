@@ -100,7 +100,7 @@ Outcome<Done> write_parts(const std::string& manifests, const Name& gateway,
       {"readinessProbe",
        {{"periodSeconds", 1}, {"httpGet", {{"port", 15021}, {"path", "/healthz/ready"}}}}}};
   pod["spec"] = {{"serviceAccountName", gateway.name},
-                 {"terminationGracePeriodSeconds", 1},
+                 {"terminationGracePeriodSeconds", 5},
                  {"containers", Json::array({container})}};
   return write_file(pod_file(manifests, gateway.ns, name), to_text(pod, 2) + "\n");
 }

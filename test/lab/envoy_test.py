@@ -37,7 +37,7 @@ socketserver.ThreadingTCPServer(("", 8080), Handler).serve_forever()
 
 
 def pod(name, node, command, labels, account=None, ready=None):
-    spec = {"nodeName": node, "serviceAccountName": account or name, "terminationGracePeriodSeconds": 1,
+    spec = {"nodeName": node, "serviceAccountName": account or name, "terminationGracePeriodSeconds": 4,
             "containers": [{"name": "main", "image": "any", "command": command}]}
     if ready:
         spec["containers"][0]["readinessProbe"] = ready
