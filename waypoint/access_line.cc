@@ -1,6 +1,8 @@
 // The lines of the access log.
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <chrono>
 
 #include "mesh/grpc/status.h"
@@ -285,6 +287,18 @@ std::string response_header(const config::LogPiece& piece, const Record& record)
   return first_of(record.response_headers, piece.names);
 }
 
+std::string metadata_of(const config::LogPiece& piece, const Record& record) {
+  using Kind = http::Value::Kind;
+  const http::Value* said = record.metadata == nullptr ? nullptr : record.metadata->at(piece.names);
+  if (said == nullptr) return {};
+  if (said->kind == Kind::kString) return said->text;
+  if (said->kind == Kind::kBool) return said->boolean ? "true" : "false";
+  if (said->kind != Kind::kNumber) return {};
+  std::array<char, 32> text{};
+  const auto written = std::to_chars(text.data(), text.data() + text.size(), said->number);
+  return {text.data(), written.ptr};
+}
+
 bool is_number(LogOperator what) {
   return what == LogOperator::kResponseCode || what == LogOperator::kBytesReceived ||
          what == LogOperator::kBytesSent || what == LogOperator::kDuration ||
@@ -301,6 +315,8 @@ std::string value_of(const config::LogPiece& piece, const Caller& caller, const 
       return record.request == nullptr ? std::string() : first_of(*record.request, piece.names);
     case LogOperator::kResponseHeader:
       return response_header(piece, record);
+    case LogOperator::kMetadata:
+      return metadata_of(piece, record);
     case LogOperator::kResponseTrailer:
       return first_of(record.response_trailers, piece.names);
     case LogOperator::kStartTime: {

@@ -24,8 +24,14 @@ struct Told {
                         .authority = "web",
                         .path = "/a?b",
                         .headers = {{"user-agent", "a \"b\"\nc"}}};
+  http::Value metadata = http::Value::object(
+      {{"f", http::Value::object(
+                 {{"text", http::Value::of_text("a\nb")},
+                  {"truth", http::Value::of_bool(true)},
+                  {"in", http::Value::object({{"number", http::Value::of_number(1.5)}})}})}});
   Record record;
   Told() {
+    record.metadata = &metadata;
     caller.principal = "spiffe://cluster.local/ns/shop/sa/web";
     caller.address = net::SocketAddress::parse("10.0.0.1:5000").value();
     caller.target = net::SocketAddress::parse("10.96.0.1:80").value();
@@ -63,6 +69,9 @@ TEST_CASE("operators of a line, in Envoy's words") {
        "10.0.0.1:5000 10.0.0.1 80\n"},
       {"%DOWNSTREAM_PEER_URI_SAN%", "spiffe://cluster.local/ns/shop/sa/web\n"},
       {"%GRPC_STATUS% %GRPC_STATUS_NUMBER% %TRACE_ID%", "UNAVAILABLE 14 0af7\n"},
+      {"%DYNAMIC_METADATA(f:text)% %DYNAMIC_METADATA(f:in:number)% %DYNAMIC_METADATA(f:truth)%",
+       "a\\x0ab 1.5 true\n"},
+      {"%DYNAMIC_METADATA(f:none)%|%DYNAMIC_METADATA(g:text)%|%DYNAMIC_METADATA(f:in)%", "-|-|-\n"},
       {"%REQ(:AUTHORITY):2%%%", "we%\n"},
       {"already ended\n", "already ended\n"},
   };

@@ -13,6 +13,7 @@
 #include "waypoint/fleet.h"
 #include "waypoint/http/dice.h"
 #include "waypoint/limiters.h"
+#include "waypoint/rbac/rbac.h"
 #include "waypoint/record.h"
 #include "waypoint/upstreams.h"
 
@@ -32,6 +33,16 @@ struct ProxyLimits {
 class Mirrors;
 class Tracer;
 
+// What policies that are only tried would have said.
+struct DryRuns {
+  std::uint64_t allowed = 0, denied = 0;
+  // Those of authorizers are questions, not policies.
+  void note(const config::RbacFilter& filter, const rbac::Verdict& verdict) {
+    if (filter.shadow_prefix.starts_with("istio_ext_authz_")) return;
+    ++(verdict.allowed() ? allowed : denied);
+  }
+};
+
 struct RingContext {
   io::Ring& ring;
   Upstreams& upstreams;
@@ -44,6 +55,7 @@ struct RingContext {
   io::Event* snapshot_changed = nullptr;  // pulses
   bool draining = false;
   std::uint64_t faults_active = 0;
+  DryRuns dry_runs{};
   Authenticators authenticators{};
   Mirrors* mirrors = nullptr;         // null: nothing is copied
   Tracer* tracer = nullptr;           // null: nothing is traced

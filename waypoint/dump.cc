@@ -11,6 +11,8 @@ std::string dump_stats(std::span<const Lane::Report> reports, const config::Snap
     sum.upstream_dialled += report.upstream_dialled;
     sum.upstream_reused += report.upstream_reused;
     sum.ejections += report.ejections;
+    sum.dry_runs.allowed += report.dry_runs.allowed;
+    sum.dry_runs.denied += report.dry_runs.denied;
     sum.mirrors.sent += report.mirrors.sent;
     sum.mirrors.failed += report.mirrors.failed;
     sum.mirrors.dropped += report.mirrors.dropped;
@@ -37,6 +39,8 @@ std::string dump_stats(std::span<const Lane::Report> reports, const config::Snap
   line("mirror.requests_failed", sum.mirrors.failed);
   line("mirror.requests_total", sum.mirrors.sent);
   line("outlier_detection.ejections_total", sum.ejections);
+  line("rbac.shadow_allowed", sum.dry_runs.allowed);
+  line("rbac.shadow_denied", sum.dry_runs.denied);
   line("tracing.opentelemetry.spans_dropped", sum.spans.dropped);
   line("tracing.opentelemetry.spans_sent", sum.spans.exported);
   line("upstream_cx_active", sum.upstream_connections);

@@ -415,6 +415,7 @@ void Exchange::finish() {
   const io::Duration lasted = context_.ring.now() - record_.begun;
   record_.logs = &http_.access_logs;
   record_.request = &request_;
+  record_.metadata = &metadata_;
   end_trace(lasted);
   context_.recorder.record(caller_, record_, lasted);
 }

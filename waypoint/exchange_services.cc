@@ -45,6 +45,7 @@ void Exchange::note_unsent(const Error& error) {
 
 // Dry runs, and the question whether an authorizer is to be asked.
 void Exchange::note_shadow(const config::RbacFilter& filter, const rbac::Verdict& verdict) {
+  context_.dry_runs.note(filter, verdict);
   http::Value said =
       http::Value::object({{filter.shadow_prefix + "shadow_engine_result",
                             http::Value::of_text(verdict.allowed() ? "allowed" : "denied")}});

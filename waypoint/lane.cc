@@ -161,6 +161,7 @@ Lane::Report Lane::report() const {
           .upstream_dialled = upstreams_.counts().dialled,
           .upstream_reused = upstreams_.counts().reused,
           .ejections = fleet_.ejections(),
+          .dry_runs = context_.dry_runs,
           .mirrors = mirrors_.counts(),
           .spans = tracer_.counts(),
           .checks = checks_ ? checks_->counts() : HealthChecks::Counts{},

@@ -42,6 +42,7 @@ class Lane {
   struct Report {
     std::size_t connections = 0, tunnels_in = 0, upstream_connections = 0;
     std::uint64_t upstream_dialled = 0, upstream_reused = 0, ejections = 0;
+    DryRuns dry_runs{};
     Mirrors::Counts mirrors{};
     Tracer::Counts spans{};
     HealthChecks::Counts checks{};

@@ -1,6 +1,7 @@
 #include "waypoint/lane.h"
 
 #include "mesh/io/timer.h"
+#include "waypoint/dump.h"
 #include "waypoint/test_world.h"
 
 namespace mesh::waypoint::test {
@@ -68,6 +69,43 @@ io::Task<void> drain(LaneBench& bench, io::Duration grace) {
 TEST_CASE("a drain ends at its deadline what has not ended by itself") {
   LaneBench bench;
   bench.world.run(drain(bench, 200ms));
+}
+
+// Policies that are only tried, each for one path.
+config::RbacFilter tried(const char* path, const char* prefix) {
+  config::RbacNode to{.kind = config::RbacNode::Kind::kUrlPath};
+  to.text = config::StringMatch::exact(path);
+  config::RbacPolicy policy{
+      .name = "tried", .permissions = {to}, .principals = {{.kind = config::RbacNode::Kind::kAny}}};
+  config::RbacFilter filter;
+  filter.shadow =
+      config::RbacRules{.action = config::RbacRules::Action::kAllow, .policies = {policy}};
+  filter.shadow_prefix = prefix;
+  return filter;
+}
+
+io::Task<void> expect_served(World& world) {
+  for (const char* path : {"/a", "/x"}) {
+    const Answer answer = co_await ask(world, {.method = "GET", .path = path, .headers = {}});
+    CHECK(answer.status == 200);
+  }
+}
+
+TEST_CASE("a policy that is only tried decides nothing, and what it would have said is counted") {
+  World world;
+  world.application.handler.serve = wire::test::echo;
+  for (const auto& filter :
+       {tried("/a", "istio_dry_run_allow_"), tried("/b", "istio_dry_run_allow_"),
+        tried("/c", "istio_ext_authz_")}) {
+    world.chain.filters.push_back({.name = "rbac", .settings = filter});
+  }
+  world.use();
+  world.run(expect_served(world));
+  std::vector<Lane::Report> reports(2);
+  for (Lane::Report& report : reports) report.dry_runs = world.context.dry_runs;
+  const std::string lines = dump_stats(reports, *world.context.snapshot, true);
+  CHECK(lines.contains("rbac.shadow_allowed: 2\n"));
+  CHECK(lines.contains("rbac.shadow_denied: 6\n"));
 }
 
 }  // namespace

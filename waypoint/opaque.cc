@@ -123,6 +123,7 @@ Result<Done> Opaque::authorize(const config::TcpChain& chain) {
   }
   for (const config::RbacFilter& filter : chain.rbac) {
     const rbac::Outcome outcome = rbac::decide(filter, subject_of(caller_));
+    if (outcome.shadow) context_.dry_runs.note(filter, *outcome.shadow);
     if (outcome.enforced.allowed()) continue;
     record_.policy = outcome.enforced.policy();
     record_.connection_details = outcome.enforced.detail();

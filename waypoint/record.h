@@ -11,6 +11,7 @@
 #include "mesh/net/address.h"
 #include "waypoint/flags.h"
 #include "waypoint/http/request.h"
+#include "waypoint/http/value.h"
 
 namespace mesh::waypoint {
 
@@ -57,6 +58,7 @@ struct Record {
   // The chain's logs, and what their formats may ask for; of the time of record() only.
   const std::vector<config::AccessLog>* logs = nullptr;
   const http::Request* request = nullptr;
+  const http::Value* metadata = nullptr;
   h2::Headers response_headers = {}, response_trailers = {};  // kept where there are logs
 };
 

@@ -311,15 +311,16 @@ TEST_CASE("a Telemetry that names somebody whom nobody knows is not accepted") {
 }
 
 TEST_CASE("formats that Envoy would refuse are told from the others") {
-  for (const char* good :
-       {"", "a%%b", "%RESPONSE_CODE%", "%REQ(:METHOD)%", "%REQ(A?B):10%",
-        "%START_TIME(%Y/%m/%d)% x", "%GRPC_STATUS(NUMBER)%", "%PROTOCOL%%DURATION%"}) {
+  for (const char* good : {"", "a%%b", "%RESPONSE_CODE%", "%REQ(:METHOD)%", "%REQ(A?B):10%",
+                           "%START_TIME(%Y/%m/%d)% x", "%GRPC_STATUS(NUMBER)%",
+                           "%PROTOCOL%%DURATION%", "%DYNAMIC_METADATA(a.b:c_d:e):9%"}) {
     INFO(good);
     CHECK(log_format_problem(good) == "");
   }
   for (const char* bad :
        {"%", "%RESPONSE_CODE", "%ROTOCOL%", "%REQ%", "%REQ()%", "%REQ(a b)%", "%PROTOCOL(a)%",
-        "%REQ(A):x%", "%START_TIME(%", "%CEL(a)%", "%GRPC_STATUS(A)%"}) {
+        "%REQ(A):x%", "%START_TIME(%", "%CEL(a)%", "%GRPC_STATUS(A)%", "%DYNAMIC_METADATA%",
+        "%DYNAMIC_METADATA(a)%", "%DYNAMIC_METADATA(a:)%", "%DYNAMIC_METADATA(a::b)%"}) {
     INFO(bad);
     CHECK(log_format_problem(bad) != "");
   }

@@ -74,6 +74,12 @@ bool is_header_choice(std::string_view argument) {
   return is_header(argument.substr(0, mark)) && is_header(argument.substr(mark + 1));
 }
 
+// "FILTER:KEY", "FILTER:KEY:KEY": what a filter said of the request.
+bool is_metadata_path(std::string_view argument) {
+  return argument.contains(':') && is_header(argument) && !argument.starts_with(':') &&
+         !argument.ends_with(':') && !argument.contains("::");
+}
+
 // "NAME(argument):limit".
 bool is_operator(std::string_view text) {
   if (const auto colon = text.rfind(':');
@@ -97,6 +103,7 @@ bool is_operator(std::string_view text) {
   if (std::ranges::find(kOfHeaders, name) != std::end(kOfHeaders)) {
     return is_header_choice(argument);
   }
+  if (name == "DYNAMIC_METADATA") return is_metadata_path(argument);
   if (name == "GRPC_STATUS") return argument == "CAMEL_STRING" || argument == "NUMBER";
   const auto printable = [](char c) { return c >= ' ' && c < 0x7f; };
   return name == "START_TIME" && std::ranges::all_of(argument, printable);

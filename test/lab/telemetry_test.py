@@ -21,6 +21,9 @@ MESH = {"extensionProviders": [
     {"name": "nobody", "opentelemetry": {"service": "nobody.obs.svc.cluster.local", "port": 4317}},
     {"name": "text", "envoyFileAccessLog": {"path": "/dev/stdout", "logFormat": {
         "text": "case %RESPONSE_CODE% %REQ(:METHOD)% %REQ(:PATH)% %REQ(X-NONE?X-A):3% %RESPONSE_FLAGS% %PROTOCOL% 100%%"}}},
+    {"name": "tried", "envoyFileAccessLog": {"path": "/dev/stdout", "logFormat": {"text": "tried %REQ(:PATH)%" + "".join(
+        f" %DYNAMIC_METADATA(envoy.filters.http.rbac:istio_dry_run_{one})%" for one in (
+            "deny_shadow_engine_result", "deny_shadow_effective_policy_id", "allow_shadow_engine_result"))}}},
     {"name": "json", "envoyFileAccessLog": {"path": "/dev/stdout", "logFormat": {"labels": {
         "case": "json", "code": "%RESPONSE_CODE%", "path": "%REQ(:PATH)%", "sent": "%BYTES_SENT%", "none": "%REQ(X-NONE)%"}}}},
     {"name": "als", "envoyOtelAls": {"service": COLLECTOR, "port": 4317}}]}
@@ -101,6 +104,24 @@ def test_who_samples(lab):
             expect(not late, f"{ns}: none of a hundred: {late[:1]}")
 
 
+def test_traces_begun_in_b3(lab):
+    """Ours alone: stock Envoy's tracer reads `traceparent` only. The caller's yes counts though nothing else is sampled, and the
+    application hears of it in W3C's words."""
+    with Case(lab, lambda ns: [telemetry(ns, tracing=[{"providers": [{"name": "by-http"}], "randomSamplingPercentage": 0}])]):
+        for make in (lambda trace: ("-H", f"b3: {trace}-{PARENT}-1"),
+                     lambda trace: ("-H", f"X-B3-TraceId: {trace}", "-H", f"X-B3-SpanId: {PARENT}", "-H", "X-B3-Sampled: 1")):
+            told = {}
+
+            def found(make=make, told=told):
+                trace = secrets.token_hex(16)
+                told[trace] = json.loads(lab.curl("ours/client", "http://echo/b3", *make(trace)).stdout)["headers"].get("traceparent")
+                return next((span for span in collected(lab) if span["trace"] in told), None)
+            span = until(found, lambda told=told: f"a span arrives: {told}", 60)
+            expect(span["parent"] == PARENT, f"the caller's child: {span}")
+            wrong = {trace: said for trace, said in told.items() if not (said or "").startswith(f"00-{trace}-") or not said.endswith("-01") or PARENT in said}
+            expect(not wrong, f"what the application hears: {wrong}")
+
+
 def lines(lab, ns, start):
     return [line for line in lab.log(f"{ns}.waypoint-0").splitlines() if line.startswith(start)]
 
@@ -121,6 +142,23 @@ def test_logs_as_text_and_json(lab):
         ours, stock = (json.loads(logged(lab, ns, "{", "/json/size-1000")) for ns in BOTH)
         expect(ours == stock and ours == {"case": "json", "code": 200, "path": "/json/size-1000", "sent": 1000, "none": None},
                f"ours {ours} but stock {stock}")
+
+
+def test_logs_of_dry_runs(lab):
+    def make(ns):
+        rules = [{"to": [{"operation": {"paths": ["/tried*"]}}]}]
+        policies = [named("security.istio.io/v1", "AuthorizationPolicy", ns, action.lower(), spec={
+            "targetRefs": [{"group": "", "kind": "Service", "name": "echo"}], "action": action, "rules": rules}) for action in ("DENY", "ALLOW")]
+        for one in policies:
+            one["metadata"]["annotations"] = {"istio.io/dry-run": "true"}
+        return [telemetry(ns, accessLogging=[{"providers": [{"name": "tried"}]}]), *policies]
+    with Case(lab, make):
+        for ns in BOTH:
+            for target, said in (("/tried/a", f"denied ns[{ns}]-policy[deny]-rule[0] allowed"), ("/x", "allowed - denied")):
+                def last(ns=ns, target=target):
+                    mark = f"{target}/{secrets.token_hex(4)}"
+                    return logged(lab, ns, "tried ", mark).partition(f"{mark} ")[2]
+                until(lambda said=said: last() == said, lambda ns=ns, target=target: f"{ns} {target}: {last()}", 30)
 
 
 def test_conditions_of_logs(lab):

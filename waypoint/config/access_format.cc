@@ -69,6 +69,19 @@ std::vector<std::string> header_names(std::string_view argument) {
   return names;
 }
 
+// "FILTER:KEY:…"; empty: none.
+std::vector<std::string> metadata_path(std::string_view argument) {
+  std::vector<std::string> path;
+  for (bool more = true; more;) {
+    const std::size_t mark = argument.find(':');
+    more = mark != std::string_view::npos;
+    path.emplace_back(argument.substr(0, mark));
+    if (path.back().empty()) return {};
+    if (more) argument.remove_prefix(mark + 1);
+  }
+  return path.size() < 2 ? std::vector<std::string>() : path;
+}
+
 // The '%' that ends what began before `at`; one in parentheses is the argument's own.
 std::size_t end_of_operator(std::string_view text, std::size_t at) {
   int depth = 0;
@@ -107,6 +120,13 @@ bool read_operator(std::string_view text, LogPiece& piece, std::vector<std::stri
     piece.what = known.what;
     piece.names = header_names(argument);
     return !piece.names.empty();
+  }
+  if (name == "DYNAMIC_METADATA") {
+    piece.names = metadata_path(argument);
+    if (!piece.names.empty()) {
+      piece.what = LogOperator::kMetadata;
+      return true;
+    }
   }
   const auto* found = std::ranges::find(kKnown, name, &Known::name);
   const bool has_argument = open < text.size();

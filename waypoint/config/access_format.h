@@ -46,13 +46,15 @@ enum class LogOperator : std::uint8_t {
   kHostname,
   kRequestId,
   kTraceId,
-  kNothing,  // known, and never there: "-"
+  kMetadata,  // what a filter said of the request: text, a number or a truth
+  kNothing,   // known, and never there: "-"
 };
 
 struct LogPiece {
   LogOperator what = LogOperator::kLiteral;
-  std::string text = {};                  // of kLiteral
-  std::vector<std::string> names = {};    // of headers, lower case: the first that is there
+  std::string text = {};  // of kLiteral
+  // Of headers, lower case: the first that is there. Of kMetadata: the filter, and the path in it.
+  std::vector<std::string> names = {};
   std::size_t limit = std::string::npos;  // of the value
 };
 
