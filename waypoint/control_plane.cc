@@ -17,7 +17,8 @@ xds::Node describe_node(const Settings& settings) {
                    {"INSTANCE_IPS", settings.instance_ip},
                    {"NODE_NAME", settings.node_name},
                    {"CLUSTER_ID", settings.cluster_id},
-                   {"GATEWAY_NAME", settings.gateway}};
+                   {"GATEWAY_NAME", settings.gateway},
+                   {"WEFT_HEALTH_CHECKS", "tunnels"}};  // Envoy's do not reach that far
   return node;
 }
 

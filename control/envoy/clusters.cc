@@ -326,6 +326,13 @@ cluster::Cluster connect_originate_cluster(const Settings& settings, const Waypo
   return to;
 }
 
+std::string_view annotation_of(const ClusterUse& use, std::string_view name) {
+  std::string_view said;
+  if (use.rule != nullptr) said = use.rule->metadata.annotation(name);
+  if (!said.empty() || use.service->metadata == nullptr) return said;
+  return use.service->metadata->annotation(name);
+}
+
 bool calls_waypoint(const ClusterUse& use) {
   return !use.inbound && !use.service->waypoint.empty();
 }

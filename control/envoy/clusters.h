@@ -29,6 +29,9 @@ struct ClusterUse {
   const manifest::Subset* subset = nullptr;
 };
 
+// What the rule says or, where it is silent, the service itself; empty: neither does.
+std::string_view annotation_of(const ClusterUse& use, std::string_view name);
+
 // Another waypoint stands before the service, and is what is called.
 bool calls_waypoint(const ClusterUse& use);
 

@@ -36,6 +36,31 @@ spec: {clusterIP: 10.96.1.15, selector: {app: search}, ports: [{name: http, port
 ---
 apiVersion: v1
 kind: Service
+metadata: {name: catalogue, namespace: shop}
+spec: {clusterIP: 10.96.1.16, selector: {app: catalogue}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: orders, namespace: shop}
+spec: {clusterIP: 10.96.1.17, selector: {app: orders}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec: {clusterIP: 10.96.1.18, selector: {app: cart}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: payments, namespace: shop}
+spec: {clusterIP: 10.96.1.19, selector: {app: payments}, ports: [{name: grpc, port: 9000}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: reviews, namespace: shop}
+spec: {clusterIP: 10.96.1.20, selector: {app: reviews}, ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Service
 metadata: {name: authz, namespace: infra}
 spec: {clusterIP: 10.96.1.12, selector: {app: authz}, ports: [{name: grpc, port: 9000}]}
 ---

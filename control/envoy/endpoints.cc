@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/envoy/destination_rules.h"
+#include "control/envoy/health_checks.h"
 #include "envoy/endpoint.pb.h"
 
 namespace mesh::control {
@@ -149,14 +150,17 @@ std::uint16_t target_of(const Backing& backing, const ClusterUse& use) {
   return is_there && in_subset(*backing.workload, use.subset) ? target->second : 0;
 }
 
-void add_backing(const Ranks& ranks, const ClusterUse& use, Groups& groups) {
+void add_backing(const WaypointClient& client, const Ranks& ranks, const ClusterUse& use,
+                 Groups& groups) {
   const bool tunnels_only = needs_tunnel(use);
+  const EndpointChecks checks(client, use);
   for (const Backing& backing : use.service->backing) {
     const CatalogWorkload& workload = *backing.workload;
     const std::uint16_t port = target_of(backing, use);
     if (port == 0 || (tunnels_only && !workload.hbone)) continue;
     endpoint::LbEndpoint to;
     fill_address(workload, port, to);
+    checks.fill(workload.hbone, to.mutable_endpoint());
     add_endpoint(ranks, workload, std::move(to), workload.healthy || use.service->allows_unhealthy,
                  groups);
   }
@@ -247,7 +251,7 @@ endpoint::ClusterLoadAssignment service_endpoints(const Catalog& catalog,
   if (calls_waypoint(use)) {
     add_waypoint(catalog, ranks, use, groups);
   } else {
-    add_backing(ranks, use, groups);
+    add_backing(client, ranks, use, groups);
   }
   fill_places(client, ranks, use, std::move(groups), to);
   return to;
@@ -274,6 +278,7 @@ endpoint::ClusterLoadAssignment named_endpoints(const WaypointClient& client,
   endpoint::ClusterLoadAssignment to;
   to.set_cluster_name(use.name);
   const Ranks ranks(client, use);
+  const EndpointChecks checks(client, use);
   Groups groups;
   for (const Backing& backing : use.service->backing) {
     const CatalogWorkload& workload = *backing.workload;
@@ -284,6 +289,7 @@ endpoint::ClusterLoadAssignment named_endpoints(const WaypointClient& client,
     address->set_address(workload.addresses.empty() ? workload.hostname
                                                     : workload.addresses.front());
     address->set_port_value(target->second);
+    checks.fill(false, one.mutable_endpoint());
     add_endpoint(ranks, workload, std::move(one), true, groups);
   }
   fill_places(client, ranks, use, std::move(groups), to);

@@ -26,6 +26,9 @@ void read_common(const Message& from, DecodedRequest& to) {
   const auto& metadata = from.node().metadata().fields();
   const auto folder = metadata.find("WEFT_SDS_FOLDER");
   if (folder != metadata.end()) to.sds_folder = folder->second.string_value();
+  const auto checks = metadata.find("WEFT_HEALTH_CHECKS");
+  to.checks_through_tunnels =
+      checks != metadata.end() && checks->second.string_value() == "tunnels";
 }
 
 // A folder of the proxy's own: it is only ever told back to the proxy that named it.

@@ -27,6 +27,8 @@ TEST_CASE("requests of both kinds are read, and a folder of secrets is an absolu
   delta.mutable_node()->set_id("waypoint~1~p.n~d");
   auto& metadata = *delta.mutable_node()->mutable_metadata()->mutable_fields();
   metadata["WEFT_SDS_FOLDER"].set_string_value("/s");
+  CHECK_FALSE(decode_envoy_request(true, delta.SerializeAsString())->checks_through_tunnels);
+  metadata["WEFT_HEALTH_CHECKS"].set_string_value("tunnels");
   delta.add_resource_names_subscribe("a");
   delta.set_response_nonce("7");
   delta.mutable_error_detail()->set_message("no");
@@ -34,6 +36,7 @@ TEST_CASE("requests of both kinds are read, and a folder of secrets is an absolu
   REQUIRE(read);
   CHECK(read->node_id == "waypoint~1~p.n~d");
   CHECK(read->sds_folder == "/s");
+  CHECK(read->checks_through_tunnels);
   CHECK(read->request.subscribe == std::vector<std::string>{"a"});
   CHECK(read->request.error == "no");
   for (const char* folder : {"s", "/a/../b", ""}) {

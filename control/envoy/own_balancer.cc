@@ -7,11 +7,7 @@ namespace mesh::control {
 
 std::string fill_own_balancer(const ClusterUse& use, envoy::config::cluster::v3::Cluster& to) {
   using Cluster = envoy::config::cluster::v3::Cluster;
-  std::string_view asked;
-  if (use.rule != nullptr) asked = use.rule->metadata.annotation(kBalancerAnnotation);
-  if (asked.empty() && use.service->metadata != nullptr) {
-    asked = use.service->metadata->annotation(kBalancerAnnotation);
-  }
+  const std::string_view asked = annotation_of(use, kBalancerAnnotation);
   if (asked.empty()) return {};
   const std::string name(kBalancerAnnotation);
   if (asked != "peak-ewma") return name + ": there is only peak-ewma";

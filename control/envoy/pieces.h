@@ -39,6 +39,7 @@ struct WaypointClient {
   Locality locality;             // of the proxy itself
   manifest::Labels labels = {};  // of its pod
   std::string sds_folder;  // where it finds its secrets as files; empty: at its cluster `sds-grpc`
+  bool checks_through_tunnels = false;  // its health checks reach those behind tunnels: not Envoy's
 };
 
 // "inbound-vip|80|http/v1|web.shop.svc.cluster.local": a service that the waypoint stands before.

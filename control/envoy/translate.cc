@@ -5,6 +5,7 @@
 #include "control/envoy/build.h"
 #include "control/envoy/clusters.h"
 #include "control/envoy/endpoints.h"
+#include "control/envoy/health_checks.h"
 #include "control/envoy/listeners.h"
 #include "control/envoy/own_balancer.h"
 #include "control/resource_store.h"
@@ -122,10 +123,13 @@ WaypointConfig translate_waypoint(const World& world, const Settings& settings,
   for (const auto& [name, use] : build.clusters) {
     std::string problem;
     auto cluster = service_cluster(client, use, problem);
-    const std::string note = fill_own_balancer(use, cluster);
+    const std::string notes[] = {fill_own_balancer(use, cluster),
+                                 fill_health_check(client, use, cluster)};
     add_cluster(cluster, to);
     if (!problem.empty()) note_rule(build, use, problem);
-    if (!note.empty()) note_rule(build, use, note);
+    for (const std::string& note : notes) {
+      if (!note.empty()) note_rule(build, use, note);
+    }
     note_unhonoured(build, use);
     if (cluster.type() != envoy::config::cluster::v3::Cluster::EDS) {
       to.inlined.insert(use.service->key);

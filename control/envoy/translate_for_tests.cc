@@ -11,11 +11,13 @@
 namespace mesh::control {
 
 WaypointConfig translate_for_tests(const World& world, const Settings& settings,
-                                   const std::string& ns, const std::string& name) {
+                                   const std::string& ns, const std::string& name,
+                                   bool checks_through_tunnels) {
   const Catalog catalog(world, settings);
   WaypointClient client;
   client.gateway = world.find<manifest::Gateway>(ns, name);
   REQUIRE(client.gateway != nullptr);
+  client.checks_through_tunnels = checks_through_tunnels;
   const auto* pod = world.find<manifest::Pod>(ns, name + "-0");
   if (pod != nullptr) client.locality = locality_of(world, *pod);
   WaypointConfig config = translate_waypoint(world, settings, catalog, client);

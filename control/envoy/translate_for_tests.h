@@ -9,10 +9,11 @@
 namespace mesh::control {
 
 // The waypoint of that Gateway: where the pod NAME-0 is, if there is one. Fails the test when there
-// is no such Gateway.
+// is no such Gateway. `checks_through_tunnels`: it is a weft-waypoint, no Envoy.
 WaypointConfig translate_for_tests(const World& world, const Settings& settings,
                                    const std::string& ns = "shop",
-                                   const std::string& name = "waypoint");
+                                   const std::string& name = "waypoint",
+                                   bool checks_through_tunnels = true);
 
 // The same of manifests and a mesh's configuration, both without a problem.
 struct ToldWaypoint {

@@ -113,8 +113,8 @@ void WaypointCache::follow(const std::shared_ptr<const Snapshot>& next) {
 
 std::shared_ptr<const WaypointSnapshot> WaypointCache::of(const WaypointClient& client) {
   const manifest::Metadata& gateway = client.gateway->metadata;
-  Config& config =
-      configs_[Key{gateway.ns, gateway.name, client.locality, client.labels, client.sds_folder}];
+  Config& config = configs_[Key{gateway.ns, gateway.name, client.locality, client.labels,
+                                client.sds_folder, client.checks_through_tunnels}];
   config.used = true;
   if (config.stale) {
     translate(client, config);

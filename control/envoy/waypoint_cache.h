@@ -42,8 +42,8 @@ class WaypointCache {
   const Work& work() const { return work_; }
 
  private:
-  // By waypoint, place, labels and folder of secrets.
-  using Key = std::tuple<std::string, std::string, Locality, manifest::Labels, std::string>;
+  // By waypoint, place, labels, folder of secrets, and how its health checks go.
+  using Key = std::tuple<std::string, std::string, Locality, manifest::Labels, std::string, bool>;
   struct Config {
     std::shared_ptr<const WaypointSnapshot> snapshot;
     std::vector<PolicyNote> notes;

@@ -54,6 +54,7 @@ std::optional<std::string> WaypointConversation::receive(std::string_view bytes)
       return caller_.to_string() + " may not be the waypoint " + node->ns + "/" + node->pod;
     }
     node->sds_folder = decoded->sds_folder;
+    node->checks_through_tunnels = decoded->checks_through_tunnels;
     node_ = std::move(node);
   }
   if (!node_) return "the first request has no node";
@@ -257,7 +258,8 @@ void WaypointHub::compute(const std::shared_ptr<const Snapshot>& snapshot) {
     const WaypointClient client{.gateway = gateway,
                                 .locality = locality_of(world, *pod),
                                 .labels = pod->metadata.labels,
-                                .sds_folder = node->sds_folder};
+                                .sds_folder = node->sds_folder,
+                                .checks_through_tunnels = node->checks_through_tunnels};
     conversation->configure(computed.cache.of(client), snapshot->version);
   }
   std::set<std::string> now;

@@ -53,6 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   control::WaypointClient client;
   client.gateway = world.find<manifest::Gateway>("shop", "waypoint");
   if (client.gateway == nullptr) return 0;
+  client.checks_through_tunnels = true;
   const control::Settings settings;
   const control::Catalog catalog(world, settings);
   const auto config = control::translate_waypoint(world, settings, catalog, client);

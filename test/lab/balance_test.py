@@ -45,6 +45,12 @@ TCP_SERVICES = {
     "loose": {"loadBalancer": ANYWHERE},
     "sticky": {"loadBalancer": {"consistentHash": {"useSourceIp": True}, "localityLbSetting": {"enabled": False}}},
 }
+# Asked by the waypoint itself whether they are well, outside the mesh and inside it.
+CHECK = {"weft.dev/health-check": "http /health every 300ms timeout 5s healthy 2 unhealthy 2"}
+CHECKED = {"left": ("bare", None, None), "checked": ("bare", CHECK, {"loadBalancer": ANYWHERE}),
+           "hopeful": ("bare", CHECK, ejecting(consecutive5xxErrors=0, minHealthPercent=60)),
+           "deaf": ("bare", {"weft.dev/health-check": "tcp port 8081 every 300ms timeout 5s"}, None),
+           "tunnelled": ("inner", CHECK, {"loadBalancer": ANYWHERE})}
 CLIENTS = [f"client-{number}" for number in range(6)]
 
 
@@ -65,6 +71,15 @@ def world():
             objects.append(waypoints.service(ns, name, selector, ("http", 80, 8080)))
             if policy:
                 objects.append(named(ISTIO, "DestinationRule", ns, name, spec={"host": name, "trafficPolicy": policy}))
+        for name in ("a", "b"):
+            objects += [waypoints.echo(ns, f"bare-{name}", {"app": "bare", "istio.io/dataplane-mode": "none"}, node="near"),
+                        waypoints.echo(ns, f"inner-{name}", {"app": "inner"}, node="mid")]
+        for name, (app, annotations, policy) in CHECKED.items():
+            objects.append(waypoints.service(ns, name, {"app": app}, ("http", 80, 8080)))
+            if policy:
+                objects.append(named(ISTIO, "DestinationRule", ns, name, spec={"host": name, "trafficPolicy": policy}))
+            if annotations:  # of the rule, or else of the service
+                objects[-1]["metadata"]["annotations"] = annotations
         objects += [waypoints.pod(ns, name, ["sleep", "infinity"], {"app": "client"}, node="near") for name in CLIENTS]
         for name, policy in TCP_SERVICES.items():
             objects += [waypoints.service(ns, name, {"app": "echo"}, ("tcp", 90, 8080)),
@@ -164,6 +179,54 @@ def test_panic_when_too_few_are_left(lab):
         everybody = lambda seen: set(servers(seen, 500)) == {"mid", "far", "other"} and sum(servers(seen).values()) <= 12
         settle(lab, ns, "panicking", everybody, ill)
         stays(lab, ns, "panicking", everybody, ill)
+
+
+def become(lab, ns, name, status):
+    """What a pod says of its health from now on."""
+    done = lab.curl(f"{ns}/client", f"http://{lab.address(f'{ns}/{name}-0')}:8080/become-{status}")
+    expect(f'"{name}"' in done.stdout, f"{ns}/{name}: {done.stdout} {done.stderr}")
+
+
+def nobody(seen):
+    return set(seen) == {(503, "")}
+
+
+def test_who_fails_the_checks_gets_no_requests(lab):
+    """Outside the mesh, where both waypoints check: one is ill though Kubernetes calls it ready, then both, then none."""
+    both = only("bare-a", "bare-b")
+    for ns in BOTH:
+        for host in ("left", "checked", "hopeful"):
+            settle(lab, ns, host, both)
+        settle(lab, ns, "deaf", nobody)  # it listens elsewhere
+        become(lab, ns, "bare-a", 503)
+        settle(lab, ns, "checked", only("bare-b"))
+        stays(lab, ns, "checked", only("bare-b"), "/x")
+        stays(lab, ns, "left", both, "/x", rounds=1)  # nobody asks for it
+        become(lab, ns, "bare-b", 503)
+        settle(lab, ns, "checked", nobody)
+        settle(lab, ns, "hopeful", both)  # too few are left
+        stays(lab, ns, "hopeful", both, "/x")
+        become(lab, ns, "bare-a", 302)
+        settle(lab, ns, "checked", only("bare-a"))
+        become(lab, ns, "bare-b", 200)
+        settle(lab, ns, "checked", both)
+
+
+def test_checks_go_through_tunnels(lab):
+    """Ours do; Envoy's cannot, and it asks everybody."""
+    both = only("inner-a", "inner-b")
+    for ns in BOTH:
+        settle(lab, ns, "tunnelled", both)
+        become(lab, ns, "inner-a", 503)
+    settle(lab, "ours", "tunnelled", only("inner-b"))
+    stays(lab, "ours", "tunnelled", only("inner-b"), "/x")
+    expect("failed_active_hc" in lab.inside("ours/waypoint-0", "curl", "-sS", "http://127.0.0.1:15000/clusters").stdout, "the admin page says who")
+    stays(lab, "stock", "tunnelled", both, "/x")
+    said = [line for line in lab.log("control").splitlines() if "weft.dev/health-check" in line]
+    expect(any("stock/tunnelled" in line and "checks nobody through a tunnel" in line for line in said), f"control says so: {said}")
+    expect(not any("ours/" in line for line in said), f"and nothing of ours: {said}")
+    become(lab, "ours", "inner-a", 200)
+    settle(lab, "ours", "tunnelled", both)
 
 
 def connections(lab, where, host, count):

@@ -15,10 +15,11 @@ GRPC_SERVER = BUILD / "test" / "grpc" / "grpc-echo-server"
 GRPC_CLIENT = BUILD / "test" / "grpc" / "grpc-echo-client"
 
 # Says what it was asked, as JSON. A path's words ask for something else: /status-503, /at-503-a+b (of the servers a and b),
-# /delay-2 (seconds), /fail-3-NAME (503 for the first three of that name), /close, /header-NAME-VALUE (of the response), /size-1000.
+# /delay-2 (seconds), /fail-3-NAME (503 for the first three of that name), /close, /header-NAME-VALUE (of the response), /size-1000,
+# /health (200, until /become-503 says otherwise).
 ECHO = """
 import http.server, json, socketserver, sys, threading, time
-NAME, PORT, seen, lock = sys.argv[1], int(sys.argv[2]), {}, threading.Lock()
+NAME, PORT, seen, lock, state = sys.argv[1], int(sys.argv[2]), {}, threading.Lock(), [200]
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
     def do_GET(self):
@@ -29,6 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             kind, *rest = word.split("-")
             if kind == "status" and rest: status = int(rest[0])
             if kind == "at" and len(rest) > 1 and NAME in rest[1].split("+"): status = int(rest[0])
+            if kind == "health": status = state[0]
+            if kind == "become" and rest: state[0] = int(rest[0])
             if kind == "delay" and rest: time.sleep(float(rest[0]))
             if kind == "size" and rest: size = int(rest[0])
             if kind == "header" and len(rest) > 1: extra.append((rest[0].replace("_", "-"), rest[1]))
