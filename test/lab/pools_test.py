@@ -20,9 +20,13 @@ POOLS = {
     "pinged": {"connectionPool": {"http": {**UPGRADE, "http2KeepAlive": {"interval": "1s", "timeout": "5s"}}}},
     "mute": {"connectionPool": {"http": {**UPGRADE, "http2KeepAlive": {"interval": "1s", "timeout": "1s"}}}},
     "bare": {"connectionPool": {"tcp": {"tcpKeepalive": {"time": "20s", "interval": "5s", "probes": 3}}}},
+    "brief": {"connectionPool": {"http": {**UPGRADE, "idleTimeout": "1s"}}},
+    "single": {"connectionPool": {"http": {**UPGRADE, "maxRequestsPerConnection": 1}}},
+    "aged": {"connectionPool": {"tcp": {"maxConnectionDuration": "1s"}, "http": UPGRADE}},
     "free": None,
     "budget": {"retryBudget": {"percent": 0, "minRetryConcurrency": 1}},
 }
+ENDING = ("brief", "single", "aged")
 BEHIND = {"usual": "spoken", "upgraded": "spoken", "same": "spoken", "free": "echo", "budget": "echo"}
 
 
@@ -37,6 +41,7 @@ def world():
         objects += [waypoints.namespace(ns, **{"istio.io/use-waypoint": "waypoint"}), *waypoints.waypoint(ns, stock=ns == "stock"),
                     waypoints.pod(ns, "client", ["sleep", "infinity"], {"app": "client"}), waypoints.echo(ns, "echo", {"app": "echo"}),
                     server(ns, "spoken"), server(ns, "pinged"), server(ns, "mute", "mute"),
+                    *(server(ns, name) for name in ENDING),
                     server(ns, "bare", **{"istio.io/dataplane-mode": "none"})]  # its connections are the waypoint's own
         for name, policy in POOLS.items():
             objects.append(waypoints.service(ns, name, {"app": BEHIND.get(name, name)}, ("http", 80, 8080)))
@@ -78,6 +83,17 @@ def test_who_answers_no_ping_is_left(lab):
         until(lambda ns=ns: spoken(lab, ns, "mute") == "h2", f"{ns}: it is answered", 30)
         until(lambda ns=ns: count(lab, ns, "mute-0", "ping") and count(lab, ns, "mute-0", "gone"), f"{ns}: the connection ends", 30)
         until(lambda ns=ns: spoken(lab, ns, "mute") == "h2", f"{ns}: on another connection", 30)
+
+
+def test_connections_end_as_asked(lab):
+    """When nobody asks for a second; after one request; a second after they began."""
+    for host in ENDING:
+        for ns in BOTH:
+            until(lambda ns=ns, host=host: spoken(lab, ns, host) == "h2", f"{ns} {host}: it is answered", 30)
+            gone = count(lab, ns, f"{host}-0", "gone")
+            expect(spoken(lab, ns, host) == "h2", f"{ns} {host}: it is answered again")
+            until(lambda ns=ns, host=host, gone=gone: count(lab, ns, f"{host}-0", "gone") > gone, f"{ns} {host}: the connection ends", 30)
+            expect(spoken(lab, ns, host) == "h2", f"{ns} {host}: on another connection")
 
 
 def test_tcp_keepalive(lab):
