@@ -1,6 +1,7 @@
 #include "control/envoy/annotations.h"
 
 #include "control/envoy/global_limits.h"
+#include "control/envoy/health_checks.h"
 #include "control/envoy/local_limits.h"
 #include "control/envoy/own_balancer.h"
 
@@ -21,10 +22,20 @@ std::string limits_fault(Kind kind, const manifest::Metadata& object, std::strin
   return limits ? "" : limits.error() + ": its requests are answered 500";
 }
 
+// A rule, or what it is for.
+bool is_called(Kind kind) {
+  return kind == Kind::kDestinationRule || kind == Kind::kService || kind == Kind::kServiceEntry;
+}
+
+std::string checks_fault(Kind kind, const manifest::Metadata& object) {
+  const std::string_view asked = is_called(kind) ? object.annotation(kHealthAnnotation) : "";
+  if (asked.empty()) return {};
+  const auto ask = parse_health_check(asked);
+  return ask ? "" : ask.error() + ": nobody is checked";
+}
+
 std::string balancer_fault(Kind kind, const manifest::Metadata& object) {
-  if (kind != Kind::kDestinationRule && kind != Kind::kService && kind != Kind::kServiceEntry) {
-    return {};
-  }
+  if (!is_called(kind)) return {};
   const std::string_view asked = object.annotation(kBalancerAnnotation);
   return asked.empty() || asked == kPeakEwma ? "" : "there is only " + std::string(kPeakEwma);
 }
@@ -40,6 +51,7 @@ std::vector<std::string> annotation_faults(Kind kind, const manifest::Metadata& 
   add(kGlobalLimitAnnotation,
       limits_fault(kind, object, kGlobalLimitAnnotation, parse_global_limits));
   add(kBalancerAnnotation, balancer_fault(kind, object));
+  add(kHealthAnnotation, checks_fault(kind, object));
   return faults;
 }
 

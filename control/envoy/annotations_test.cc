@@ -75,6 +75,10 @@ TEST_CASE("rules and services say which of their annotations cannot be read") {
              "{hosts: [a.example], resolution: DNS, ports: [{number: 80, name: http}]}") == only);
   CHECK(status("apiVersion: v1\nkind: Service\nmetadata: {name: x, namespace: shop, annotations: "
                "{weft.dev/load-balancer: x}}\nspec: {}\n") == only);
+  const std::string check = "weft.dev/health-check: ";
+  CHECK(rule("DestinationRule", check + "http /healthz", "{host: web}").empty());
+  CHECK(rule("DestinationRule", check + "http healthz", "{host: web}")
+            .starts_with("True PartiallyInvalid weft.dev/health-check: `http` needs a path"));
   // Of another kind it is nobody's business.
   manifest::Metadata pod;
   pod.annotations = {{"weft.dev/load-balancer", "x"}, {"weft.dev/local-rate-limit", "x"}};
