@@ -289,6 +289,29 @@ TEST_CASE("The root namespace is the one that control is started with") {
   CHECK(applied("--kubernetes, --root-namespace, root") == "elsewhere ");
 }
 
+TEST_CASE("What was for Istio's whole mesh") {
+  const auto with_root = [](const std::string& root, const std::string& manifests) {
+    return shop(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: c, namespace: weft-system, labels: "
+        "{app: weft-control}}\nspec: {containers: [{name: control, image: c, args: "
+        "[--kubernetes, --root-namespace=" +
+        root + "]}]}\n---\n" + manifests);
+  };
+  const std::string strict =
+      "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, "
+      "namespace: istio-system}\nspec: {mtls: {mode: STRICT}}\n---\n";
+  const std::string nobody = policy("{}", "nobody", "istio-system");
+  check({{"a mode",
+          with_root("weft-system", strict),
+          {"WEFT015 PeerAuthentication istio-system/default"}},
+         {"a policy",
+          with_root("weft-system", nobody),
+          {"WEFT015 AuthorizationPolicy istio-system/nobody"}},
+         {"the same root", with_root("istio-system", strict + nobody), {}},
+         {"nobody knows the root", shop(strict + nobody), {}},
+         {"another namespace's", with_root("weft-system", policy("{}", "nobody", "shop")), {}}});
+}
+
 TEST_CASE("A manifest that cannot be read says where") {
   const Findings findings = analyze(inventory(policy("{action: ALLOW, rule: []}")));
   REQUIRE(findings.size() == 1);

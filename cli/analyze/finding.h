@@ -39,6 +39,7 @@ inline constexpr CodeInfo kCodes[] = {
     {"WEFT012", "a pod in its node's network cannot be in the mesh"},
     {"WEFT013", "a manifest cannot be read"},
     {"WEFT014", "a field has no effect"},
+    {"WEFT015", "a policy for Istio's whole mesh is for one namespace here"},
 };
 
 using Findings = std::vector<Finding>;

@@ -95,11 +95,29 @@ void check_targets(const Inventory& all, const Metadata& metadata,
   }
 }
 
+// Where Istio has its mesh-wide policies, they are for one namespace if the mesh has another root.
+void check_root(const Inventory& all, const Metadata& metadata,
+                const std::vector<TargetRef>& targets, const std::string& name, const Place& place,
+                Findings& found) {
+  constexpr std::string_view kIstioRoot = "istio-system";
+  if (metadata.ns != kIstioRoot || all.is_root(kIstioRoot) || !targets.empty()) return;
+  found.push_back(
+      {.weight = Weight::kError,
+       .code = "WEFT015",
+       .object = name,
+       .place = place,
+       .message =
+           "it is for pods of istio-system only: what is for the whole mesh is in " + all.root(),
+       .fix = "put it into " + all.root() +
+              ", or install with --set mesh.rootNamespace=istio-system"});
+}
+
 void check_authorization(const Inventory& all, const AuthorizationPolicy& policy,
                          const Place& place, Findings& found) {
   const std::string name = full_name("AuthorizationPolicy", policy.metadata);
   check_selector(all, policy.metadata, policy.selector, name, place, found);
   check_targets(all, policy.metadata, policy.targets, name, place, found);
+  check_root(all, policy.metadata, policy.targets, name, place, found);
   if (!policy.targets.empty()) return;
   if (policy.action == manifest::AuthorizationAction::kAudit ||
       policy.action == manifest::AuthorizationAction::kCustom) {
@@ -138,6 +156,7 @@ void check_peers(const Inventory& all, Findings& found) {
     const std::string name = full_name("PeerAuthentication", policy->metadata);
     const bool selective = policy->selector && !policy->selector->empty();
     check_selector(all, policy->metadata, policy->selector, name, *policy.place, found);
+    check_root(all, policy->metadata, {}, name, *policy.place, found);
     if (!policy->ports.empty() && !selective) {
       Finding finding = without_effect(name, *policy.place);
       finding.message = "portLevelMtls needs a selector";

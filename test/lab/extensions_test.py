@@ -7,9 +7,9 @@ import tempfile
 
 import telemetry_test as telemetry
 import waypoints
-from features_test import BOTH, SECURITY
+from features_test import BOTH
 from harness import expect, main, until
-from waypoints import named
+from waypoints import SECURITY, named
 
 SERVER = pathlib.Path(__file__).resolve().parent / "extensions_server.py"
 # What the transport says, and what is different in every request.

@@ -13,9 +13,8 @@ import features_test as features
 import waypoints
 from features_test import BOTH, Case, ask
 from harness import expect, main, until
-from waypoints import named
+from waypoints import SECURITY, named
 
-SECURITY = "security.istio.io/v1"
 KEYS_AT = ("192.168.77.254", 9777)  # where control is
 ECHO = {"group": "", "kind": "Service", "name": "echo"}
 

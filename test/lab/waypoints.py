@@ -8,6 +8,7 @@ import sys
 from harness import ROOT, WEFT
 
 BUILD = pathlib.Path(WEFT).resolve().parent.parent
+SECURITY = "security.istio.io/v1"
 TOOLS = pathlib.Path(os.environ.get("WEFT_ENVOY") or subprocess.run(
     [ROOT / "tools" / "fetch-kubernetes", "--where"], capture_output=True, text=True, check=False).stdout.strip() or "/", "bin")
 ENVOY = TOOLS / "envoy"
