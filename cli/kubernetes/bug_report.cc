@@ -133,6 +133,39 @@ void put_octal(char* field, std::size_t digits, std::uint64_t value) {
     field[i] = static_cast<char>('0' + (value & 7));
 }
 
+constexpr std::size_t kTarName = 100;  // the field of a header
+
+void append_member(std::string& tar, char type, std::string_view name, std::string_view body,
+                   std::int64_t when) {
+  char header[512] = {};
+  std::memcpy(header, name.data(), std::min(name.size(), kTarName));
+  put_octal(header + 100, 7, 0644);
+  put_octal(header + 108, 7, 0);
+  put_octal(header + 116, 7, 0);
+  put_octal(header + 124, 11, body.size());
+  put_octal(header + 136, 11, static_cast<std::uint64_t>(when));
+  header[156] = type;
+  std::memcpy(header + 257, "ustar\00000", 8);
+  std::memset(header + 148, ' ', 8);
+  unsigned sum = 0;
+  for (const char c : header) sum += static_cast<unsigned char>(c);
+  put_octal(header + 148, 6, sum);
+  header[154] = '\0';
+  tar.append(header, sizeof header);
+  tar += body;
+  tar.append((512 - body.size() % 512) % 512, '\0');
+}
+
+// POSIX.1-2001's extended header for the next member: "LENGTH path=NAME\n", the length its own.
+std::string path_record(const std::string& name) {
+  const std::string rest = " path=" + name + "\n";
+  std::size_t length = rest.size();
+  while (std::to_string(length).size() + rest.size() != length) {
+    length = std::to_string(length).size() + rest.size();
+  }
+  return std::to_string(length) + rest;
+}
+
 }  // namespace
 
 std::map<std::string, std::string> gather_report(Cluster& cluster, const std::string& ns) {
@@ -166,23 +199,8 @@ std::map<std::string, std::string> gather_report(Cluster& cluster, const std::st
 std::string tar_of(const std::map<std::string, std::string>& files, std::int64_t when) {
   std::string tar;
   for (const auto& [name, body] : files) {
-    char header[512] = {};
-    std::memcpy(header, name.data(), std::min<std::size_t>(name.size(), 100));
-    put_octal(header + 100, 7, 0644);
-    put_octal(header + 108, 7, 0);
-    put_octal(header + 116, 7, 0);
-    put_octal(header + 124, 11, body.size());
-    put_octal(header + 136, 11, static_cast<std::uint64_t>(when));
-    header[156] = '0';
-    std::memcpy(header + 257, "ustar\00000", 8);
-    std::memset(header + 148, ' ', 8);
-    unsigned sum = 0;
-    for (const char c : header) sum += static_cast<unsigned char>(c);
-    put_octal(header + 148, 6, sum);
-    header[154] = '\0';
-    tar.append(header, sizeof header);
-    tar += body;
-    tar.append((512 - body.size() % 512) % 512, '\0');
+    if (name.size() > kTarName) append_member(tar, 'x', "path", path_record(name), when);
+    append_member(tar, '0', name, body, when);
   }
   return tar.append(1024, '\0');
 }

@@ -15,7 +15,7 @@ int bug_report(const Session& session, const std::string& path);
 // By name in the archive. What cannot be read is a line in "problems.txt".
 std::map<std::string, std::string> gather_report(Cluster& cluster, const std::string& ns);
 
-// A POSIX tar of the files. Pure. Names longer than 100 bytes are cut.
+// A POSIX tar of the files., names of any length. Pure.
 std::string tar_of(const std::map<std::string, std::string>& files, std::int64_t when);
 
 }  // namespace mesh::cli

@@ -48,6 +48,22 @@ TEST_CASE("Every container's log is in a report, and what it said before it star
   CHECK_FALSE(files.contains("logs/shop.w.envoy.previous.log"));
 }
 
+TEST_CASE("A name that no header has room for comes before it, and says how long it is") {
+  CHECK(tar_of({{std::string(100, 'n'), ""}}, 1).size() == 512 + 1024);
+  // Also where the length of the length changes.
+  for (const std::size_t size : {101, 985, 988, 989, 990, 991}) {
+    const std::string name(size, 'n');
+    const std::string tar = tar_of({{name, "hello"}}, 1);
+    CHECK(tar[156] == 'x');
+    const std::size_t length = std::stoul(tar.substr(124, 11), nullptr, 8);
+    const std::string record = tar.substr(512, length);
+    CHECK(record == std::to_string(length) + " path=" + name + "\n");
+    const std::size_t next = 512 + (length + 511) / 512 * 512;
+    CHECK(tar[next + 156] == '0');
+    CHECK(tar.substr(next + 512, 5) == "hello");
+  }
+}
+
 TEST_CASE("A tar has a header of 512 bytes, its sum, and the file in blocks") {
   const std::string tar = tar_of({{"a.txt", "hello"}}, 1);
   REQUIRE(tar.size() == 512 + 512 + 1024);
